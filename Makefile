@@ -1,0 +1,44 @@
+# `make demo` shows pybuild at work, `make test` proves it. Both begin with nothing but Python 3.11 and make.
+
+VENV := .venv
+RUN := $(VENV)/bin
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+help: ## say what can be made (the default)
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: demo-packages $(VENV)/installed ## build a real image from a Buildfile, show it, run it
+	@scripts/demo
+
+test: test-packages $(VENV)/installed-dev ## run every check and every test
+	@$(RUN)/pytest -n 2 --dist loadgroup
+
+unit: $(VENV)/installed-dev ## run the tests that need no root and no other programs
+	@$(RUN)/pytest -n 2 --dist loadgroup tests/unit tests/property tests/golden tests/style
+
+check: $(VENV)/installed-dev ## check format, lint, types and imports
+	@$(RUN)/pytest -q tests/style
+
+format: $(VENV)/installed-dev ## put the source into the one format
+	@$(RUN)/ruff check --fix --quiet . && $(RUN)/ruff format .
+
+clean: ## remove what was made here (the cache of the tests stays)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+demo-packages test-packages: %-packages:
+	@python=$$(scripts/find-python) && "$$python" scripts/machine.py $*
+
+$(VENV)/installed: pyproject.toml scripts/find-python
+	@echo "making $(VENV): a virtual environment with pybuild and the libraries it uses"
+	@python=$$(scripts/find-python) && "$$python" -m venv --clear $(VENV)
+	@$(RUN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo "adding the tools of the tests to $(VENV): pytest, ruff, mypy, import-linter and others"
+	@$(RUN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test unit check format clean demo-packages test-packages

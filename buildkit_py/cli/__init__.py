@@ -1,0 +1,28 @@
+"""The command line: arguments → engine → events. `main` is the entry point; everything else is imported when needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (without the program's name) and return the exit code; never raises, never exits."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words in (["version"], ["--version"], ["-V"]) and _told_version():
+        return 0
+    from buildkit_py.cli.run import run
+
+    return run(words)
+
+
+def _told_version() -> bool:
+    """Answer at once; where that fails, the long way tells why."""
+    from buildkit_py import __version__
+
+    try:
+        sys.stdout.write(f"pybuild {__version__}\n")
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return False
+    return True

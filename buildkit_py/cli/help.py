@@ -1,0 +1,77 @@
+"""The texts of `pybuild help`, ready to print: nothing is imported to show them."""
+
+from __future__ import annotations
+
+OVERVIEW = """\
+usage: pybuild COMMAND [options]
+
+pybuild builds container images from a Buildfile: declared, cached step by step,
+reproducible by default, without a daemon.
+
+describe and build
+  build        make the images that a build file describes
+  check        look for mistakes in build files, without building
+  fmt          write build files in the one usual way
+  graph        show what a build consists of
+  update       move what Buildfile.lock pins
+
+look into the store
+  ls           list the images in the store
+  inspect      show an image: configuration, layers, digests
+  df           show what the store's space is used for
+  prune        free space in the store
+  store        check the store, or say where it is
+
+about pybuild
+  version      print the version
+  completion   print a completion script for a shell
+  help         say more: `pybuild help COMMAND`, `help exit-codes`, `help environment`
+
+start here
+  pybuild build                                build ./Buildfile and keep the image in the store
+  pybuild build -o web.tar                     write it as an OCI archive as well
+  pybuild graph                                see what would be done
+  pybuild ls                                   see what was made
+"""
+
+EXIT_CODES = """\
+exit codes
+
+    0  it worked; of `check`: there may be warnings, but no errors
+    1  a fault without a better number; `fmt --check`: a file is not in the usual form;
+       `store check`: something is damaged
+    2  the command line is wrong
+    3  the build file is wrong
+    4  a graph is malformed
+    5  a step ended with a failure
+    6  a `test` block failed; nothing was published
+    7  the bytes of a secret were found in what a step wrote
+    8  the lock file is wrong, or `--locked` would have to change it
+    9  a program that the build needs is not installed
+   10  a registry refused, failed or could not be reached
+   11  bytes do not match their digest, or a document contradicts itself
+   12  the store can't be read or written, or is busy
+   13  the runtime can't give what a step asks for
+   14  a file, URL, git repository or local image can't be read
+   15  an output can't be written
+   16  nothing of that name is in the store
+   17  an executor failed through no fault of the step
+   70  an internal error; the message names the file with the report
+  130  interrupted (Ctrl-C)
+  141  nobody reads the output any more
+  143  terminated (SIGTERM or SIGHUP)
+"""
+
+ENVIRONMENT = """\
+environment
+
+  PYBUILD_STORE      where the store is; `--store` comes first
+                     (default: /var/lib/pybuild for root, else ~/.local/share/pybuild)
+  SOURCE_DATE_EPOCH  the time, in seconds since 1970, that files and images get (default: 0)
+  NO_COLOR           if set to anything, no colours
+  TERM               `dumb` gives plain lines instead of the live view
+  XDG_DATA_HOME      below it is the store of an ordinary user, instead of ~/.local/share
+  XDG_STATE_HOME     below it are reports of internal errors, instead of ~/.local/state
+"""
+
+TOPICS = {"exit-codes": EXIT_CODES, "environment": ENVIRONMENT}

@@ -1,0 +1,187 @@
+"""`pybuild ls` and `pybuild inspect`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
+from buildkit_py.cli.shell import Shell
+
+if TYPE_CHECKING:
+    from buildkit_py.store import Store
+
+
+def prepare_ls(parser: Parser) -> None:
+    """Add the arguments of `ls`."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these; may hold * and ?")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only digests")
+    add_json(parser)
+    add_store(parser)
+
+
+def run_ls(args: Namespace, shell: Shell) -> int:
+    """List the named images."""
+    with shell.store(args.store) as store:
+        rows = [row for row in _rows(store) if _wanted(row["name"], args.names)]
+    if args.json:
+        shell.print(json.dumps(rows, indent=2))
+    elif args.quiet:
+        for row in rows:
+            shell.print(row["digest"])
+    else:
+        shell.write(_listing(rows) if rows else "no images\n")
+    return 0
+
+
+def _rows(store: Store) -> list[dict[str, Any]]:
+    from buildkit_py.errors import PybuildError
+    from buildkit_py.image.view import inspect_document
+
+    rows = []
+    for record in store.images.list():
+        row = {"name": record.name, "digest": record.descriptor["digest"], "created": record.created}
+        try:
+            document = inspect_document(store, record.name)
+            row |= {"size": document["size"], "platforms": [image["platform"] for image in document["images"]]}
+        except PybuildError as error:
+            # One damaged image must not hide the others.
+            row |= {"size": None, "platforms": [], "error": error.message}
+        rows.append(row)
+    return sorted(rows, key=lambda row: str(row["name"]))
+
+
+def _wanted(name: str, patterns: list[str]) -> bool:
+    from fnmatch import fnmatchcase
+
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _listing(rows: list[dict[str, Any]]) -> str:
+    from buildkit_py.progress.text import clean, short_digest, size, table
+
+    lines = [("NAME", "PLATFORMS", "DIGEST", "SIZE", "MADE")]
+    for row in rows:
+        lines.append(
+            (
+                clean(row["name"]),
+                ", ".join(row["platforms"]) or "damaged: run `pybuild store check`",
+                short_digest(row["digest"]),
+                size(row["size"]) if row["size"] is not None else "?",
+                _when(row["created"]),
+            )
+        )
+    return table(lines, right=frozenset({3}))
+
+
+def _when(seconds: float) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def prepare_inspect(parser: Parser) -> None:
+    """Add the arguments of `inspect`."""
+    parser.add_argument(
+        "name", metavar="NAME", help="an image's name in the store, or the digest of its manifest or index"
+    )
+    parser.add_argument("--platform", metavar="P", help="only this platform, as linux/arm64")
+    add_json(parser)
+    add_store(parser)
+
+
+def run_inspect(args: Namespace, shell: Shell) -> int:
+    """Show one image."""
+    from buildkit_py.image.view import inspect_document
+
+    with shell.store(args.store) as store:
+        document = inspect_document(store, args.name)
+    if args.platform:
+        document["images"] = _of_platform(document, args.platform)
+    if args.json:
+        shell.print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        shell.write("\n".join([_head(document), *(_image(image) for image in document["images"])]))
+    return 0
+
+
+def _of_platform(document: dict[str, Any], text: str) -> list[dict[str, Any]]:
+    from buildkit_py.errors import NotFoundError
+    from buildkit_py.platform import Platform
+
+    platform = str(Platform.parse(text))
+    found = [image for image in document["images"] if image["platform"] == platform]
+    if not found:
+        there = ", ".join(image["platform"] for image in document["images"])
+        raise NotFoundError(f"{document['name']} has no image for {platform}", hint=f"it has {there}")
+    return found
+
+
+def _head(document: dict[str, Any]) -> str:
+    from buildkit_py.progress.text import clean, size, table
+
+    return table(
+        [
+            ("name", clean(document["name"])),
+            ("digest", document["digest"]),
+            ("type", clean(document["media_type"])),
+            ("size", size(document["size"])),
+        ]
+    )
+
+
+def _image(image: dict[str, Any]) -> str:
+    from buildkit_py.progress.text import clean, short_digest, size, table
+
+    about = [("digest", image["digest"]), ("created", clean(image["created"] or "-")), *_config(image["config"])]
+    layers = [
+        (clean(layer["name"]) or "-", short_digest(layer["digest"]), size(layer["size"])) for layer in image["layers"]
+    ]
+    return (
+        f"{image['platform']}\n{table(about, indent='  ')}"
+        f"  layers ({len(layers)}, {size(image['size'])}), lowest first\n"
+        f"{table(layers, right=frozenset({2}), indent='    ')}"
+    )
+
+
+def _config(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """The configuration's fields that are set, one row a value."""
+    from buildkit_py.progress.text import clean
+
+    rows = []
+    for field, value in config.items():
+        if isinstance(value, dict):
+            texts = [f"{key}={item}" if isinstance(item, str) and item else key for key, item in sorted(value.items())]
+            if field == "Healthcheck":
+                texts = [json.dumps(value)]
+        elif isinstance(value, list):
+            texts = value if field == "Env" else [json.dumps(value, ensure_ascii=False)]
+        else:
+            texts = [str(value)] if value not in (None, "") else []
+        rows += [(field.lower() if number == 0 else "", clean(text)) for number, text in enumerate(texts)]
+    return rows
+
+
+LS = Command(
+    "ls",
+    usage="[options] [NAME ...]",
+    about="List the images that have a name in the store.",
+    examples=(
+        ("pybuild ls", "all of them"),
+        ("pybuild ls 'web*'", "those whose names begin with web"),
+        ("pybuild ls --json", "for programs"),
+    ),
+    prepare=prepare_ls,
+    run=run_ls,
+)
+INSPECT = Command(
+    "inspect",
+    usage="[options] NAME",
+    about="Show an image of the store: its platforms, configuration and layers.",
+    examples=(
+        ("pybuild inspect web", "to read"),
+        ("pybuild inspect web --platform linux/arm64 --json", "one platform, for programs"),
+    ),
+    prepare=prepare_inspect,
+    run=run_inspect,
+)

@@ -1,0 +1,138 @@
+"""From words to an exit code: finds the command, and is the one place where errors become text."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+from buildkit_py.cli.shell import Shell
+from buildkit_py.errors import PybuildError, UsageError
+
+INTERRUPTED = 130
+TERMINATED = 143
+BROKEN_PIPE = 141
+INTERNAL = 70
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came: stop as an interrupt does, with another exit code."""
+
+
+def run(words: Sequence[str], shell: Shell | None = None) -> int:
+    """Run a command line; every fault ends as text on `err` and an exit code."""
+    shell = shell or Shell()
+    try:
+        with _terminable():
+            code = dispatch(words, shell)
+            shell.out.flush()
+        return code
+    except SystemExit as leaving:
+        # argparse leaves this way after --help.
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except PybuildError as error:
+        from buildkit_py.cli.faults import report
+
+        report(error, shell)
+        return error.exit_code
+    except Terminated:
+        shell.complain("\npybuild: terminated\n")
+        return TERMINATED
+    except KeyboardInterrupt:
+        shell.complain("\npybuild: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence(shell)
+        return BROKEN_PIPE
+    except Exception as error:
+        from buildkit_py.cli.faults import crash
+
+        crash(error, words, shell)
+        return INTERNAL
+
+
+def dispatch(words: Sequence[str], shell: Shell) -> int:
+    """Run the command that the first word names."""
+    if not words:
+        from buildkit_py.cli.help import OVERVIEW
+
+        shell.complain(OVERVIEW)
+        return UsageError.exit_code
+    name, rest = words[0], words[1:]
+    if name in ("-h", "--help", "help"):
+        return _help(rest, shell)
+    if name in ("version", "--version", "-V"):
+        return _version(rest, shell)
+    return command(name)(rest, shell)
+
+
+def command(name: str) -> Callable[[Sequence[str], Shell], int]:
+    """The command of that name, ready to take its words; raises `UsageError` with what may have been meant."""
+    from buildkit_py.cli.commands import COMMANDS, load
+
+    if name not in COMMANDS:
+        from buildkit_py.cli.near import hint
+
+        what = "option" if name.startswith("-") else "command"
+        raise UsageError(f"no such {what}: {name!r}", hint=hint(name, COMMANDS) or "`pybuild help` lists the commands")
+    return load(name).run_words
+
+
+def _help(rest: Sequence[str], shell: Shell) -> int:
+    from buildkit_py.cli.help import OVERVIEW, TOPICS
+
+    if not rest:
+        shell.write(OVERVIEW)
+    elif rest[0] in TOPICS:
+        shell.write(TOPICS[rest[0]])
+    elif rest[0] == "version":
+        shell.write("usage: pybuild version\n\nPrint the version of pybuild.\n")
+    else:
+        return command(rest[0])(["--help"], shell)
+    return 0
+
+
+def _version(rest: Sequence[str], shell: Shell) -> int:
+    if rest:
+        return _help(["version"], shell) if rest[0] in ("-h", "--help") else _no_more(rest[0])
+    from buildkit_py import __version__
+
+    shell.print(f"pybuild {__version__}")
+    return 0
+
+
+def _no_more(word: str) -> NoReturn:
+    raise UsageError(f"`pybuild version` takes no arguments: {word!r}")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP stop the work as Ctrl-C does, so that nothing is left running or mounted."""
+    import signal
+    import threading
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # A signal that is ignored on purpose (nohup) stays ignored.
+    wanted = [sign for sign in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(sign) is signal.SIG_DFL]
+    for sign in wanted:
+        signal.signal(sign, stop)
+    try:
+        yield
+    finally:
+        for sign in wanted:
+            signal.signal(sign, signal.SIG_DFL)
+
+
+def _silence(shell: Shell) -> None:
+    """Point stdout at nothing, so that the interpreter's last flush can't fail either."""
+    if shell.out is sys.stdout:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,72 @@
+"""What a command is given of the world: streams, environment, the engine and the store; tests give others."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from buildkit_py.engine import Engine
+    from buildkit_py.store import Store
+
+
+class Shell:
+    """`out` takes results, `err` everything else.
+
+    `sources` are texts of build files by the name that spans use; those not in it are looked for in `folders`.
+    `told` holds the ids of errors that a person has been told of.
+    """
+
+    def __init__(
+        self,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        environ: Mapping[str, str] | None = None,
+        stdin: TextIO | None = None,
+    ) -> None:
+        self.out = out if out is not None else sys.stdout
+        self.err = err if err is not None else sys.stderr
+        self.environ = environ if environ is not None else os.environ
+        self.stdin = stdin if stdin is not None else sys.stdin
+        self.sources: dict[str, str] = {}
+        self.folders: list[str] = ["."]
+        self.told: set[int] = set()
+
+    def engine(self, root: str | None) -> Engine:
+        """The engine over the store at `root`, or over the default one; to be entered with `with`."""
+        from buildkit_py.engine import Engine
+
+        return Engine(Path(root) if root else None)
+
+    def store(self, root: str | None) -> Store:
+        """The store at `root`, or the default one; to be entered with `with`."""
+        from buildkit_py.engine import default_store
+        from buildkit_py.store import Store
+
+        return Store.open(Path(root) if root else default_store())
+
+    def state_directory(self) -> Path:
+        """Where reports of internal errors go: below $XDG_STATE_HOME, else `~/.local/state`."""
+        home = self.environ.get("XDG_STATE_HOME") or f"{self.environ.get('HOME') or '/'}/.local/state"
+        return Path(home) / "pybuild"
+
+    def print(self, text: str = "") -> None:
+        """Write one result and a line end; what the stream can't encode is escaped."""
+        self.write(f"{text}\n")
+
+    def write(self, text: str) -> None:
+        """Write text as it is."""
+        encoding = getattr(self.out, "encoding", None) or "utf-8"
+        self.out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def complain(self, text: str) -> None:
+        """Write to `err`; a stream that nobody reads is no reason to fail."""
+        encoding = getattr(self.err, "encoding", None) or "utf-8"
+        try:
+            self.err.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self.err.flush()
+        except (OSError, ValueError):
+            return

@@ -1,0 +1,239 @@
+"""`pybuild check` and `pybuild fmt`: build files as texts, without a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from buildkit_py.cli.parser import Command, Namespace, Parser, add_json
+from buildkit_py.cli.shell import Shell
+from buildkit_py.errors import PybuildError, SourceError, SourceInputError, UsageError
+
+if TYPE_CHECKING:
+    from buildkit_py.engine.compile import BuildFile
+    from buildkit_py.source import Diagnostic
+
+NOT_FORMATTED = 1
+
+
+def _files(names: Sequence[str]) -> list[BuildFile]:
+    from buildkit_py.engine.compile import find_build_file
+    from buildkit_py.engine.options import BuildOptions
+
+    found = []
+    for name in names or ["."]:
+        path = Path(name)
+        folder = path.is_dir()
+        found.append(find_build_file(BuildOptions(context=path if folder else Path(), file=None if folder else path)))
+    return found
+
+
+def _frontend(file: BuildFile) -> Any:
+    from buildkit_py.engine.compile import load_frontend
+
+    return load_frontend(file.frontend)
+
+
+def prepare_check(parser: Parser) -> None:
+    """Add the arguments of `check`."""
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="build files, or directories that hold one (default: .)"
+    )
+    parser.add_argument(
+        "-C", "--context", metavar="DIR", help="where imports are looked for (default: beside each file)"
+    )
+    add_json(parser)
+
+
+def run_check(args: Namespace, shell: Shell) -> int:
+    """Show everything that is wrong; errors give the exit code of a wrong build file."""
+    found: list[Diagnostic] = []
+    for file in _files(args.files):
+        found += _Checker(Path(args.context) if args.context else file.path.parent, shell).check(file)
+    if args.json:
+        import json
+
+        shell.print(json.dumps([_plain(item) for item in found], indent=2))
+    elif found:
+        from buildkit_py.cli.faults import render_diagnostics
+
+        shell.complain(render_diagnostics(found, shell))
+    return SourceError.exit_code if any(item.severity == "error" for item in found) else 0
+
+
+class _Checker:
+    """Checks one build file and its imports, which lie below `context`.
+
+    A frontend knows files by their paths below the context; a person knows them by their paths from where they are.
+    """
+
+    def __init__(self, context: Path, shell: Shell) -> None:
+        self._context = context
+        self._shell = shell
+
+    def check(self, file: BuildFile) -> list[Diagnostic]:
+        """Everything that is wrong."""
+        name = os.path.relpath(file.path, self._context)
+        self._shell.sources[self._shown(name)] = file.text
+        try:
+            found: Sequence[Diagnostic] = _frontend(file).check(file.text, file=name, read=self._read)
+        except SourceError as error:
+            found = error.diagnostics
+        return [_renamed(item, self._shown) for item in found]
+
+    def _shown(self, name: str) -> str:
+        return os.path.relpath(self._context / name)
+
+    def _read(self, path: str) -> str:
+        """The text of an import; a path that leaves the context, by links too, is refused."""
+        from buildkit_py.engine.resolver import MAX_BUILD_FILE
+        from buildkit_py.layer.openat import open_beneath
+
+        try:
+            with open_beneath(self._context, path) as file:
+                text: str = file.read(MAX_BUILD_FILE).decode()
+        except OSError as error:
+            raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise SourceInputError(f"{path} is not UTF-8 text (byte {error.start})") from None
+        self._shell.sources[self._shown(path)] = text
+        return text
+
+
+def _renamed(item: Diagnostic, name: Callable[[str], str]) -> Diagnostic:
+    span = replace(item.span, file=name(item.span.file)) if item.span else None
+    notes = tuple((text, replace(span, file=name(span.file))) for text, span in item.notes)
+    return replace(item, span=span, notes=notes)
+
+
+def _plain(item: Diagnostic) -> dict[str, Any]:
+    from buildkit_py.graph.codec import encode_span
+
+    return {
+        "severity": item.severity,
+        "message": item.message,
+        "span": encode_span(item.span) if item.span else None,
+        "hint": item.hint,
+        "rule": item.rule,
+        "notes": [{"message": text, "span": encode_span(span)} for text, span in item.notes],
+    }
+
+
+def prepare_fmt(parser: Parser) -> None:
+    """Add the arguments of `fmt`."""
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="build files, directories that hold one, or - for standard input (default: .)",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; name the files that would change, exit code 1"
+    )
+    parser.add_argument("--diff", action="store_true", help="write nothing; show what would change")
+
+
+def run_fmt(args: Namespace, shell: Shell) -> int:
+    """Format in place, or say what would change."""
+    if "-" in args.files:
+        if len(args.files) > 1:
+            raise UsageError("- stands alone: it reads standard input and writes standard output")
+        return _filter(args, shell)
+    changed, failed = 0, None
+    for file in _files(args.files):
+        shell.sources[file.shown] = file.text
+        try:
+            text = _format(file)
+        except PybuildError as error:
+            # The other files are independent of this one.
+            from buildkit_py.cli.faults import report
+
+            report(error, shell)
+            failed = error
+            continue
+        if text != file.text:
+            changed += 1
+            _change(file, text, args, shell)
+    if failed is not None:
+        return failed.exit_code
+    return NOT_FORMATTED if changed and args.check else 0
+
+
+def _format(file: BuildFile) -> str:
+    frontend = _frontend(file)
+    if not hasattr(frontend, "format_text"):
+        raise UsageError(f"{file.shown}: files of this kind have no usual form")
+    try:
+        formatted: str = frontend.format_text(file.text)
+    except SourceError as error:
+        raise SourceError([_renamed(item, lambda _: file.shown) for item in error.diagnostics]) from None
+    return formatted
+
+
+def _change(file: BuildFile, text: str, args: Namespace, shell: Shell) -> None:
+    if args.diff:
+        shell.write(_diff(file, text))
+    if args.check:
+        shell.complain(f"would format {file.shown}\n")
+    elif not args.diff:
+        from buildkit_py.cli.files import replace_file
+
+        replace_file(file.path, text)
+        shell.complain(f"formatted {file.shown}\n")
+
+
+def _diff(file: BuildFile, text: str) -> str:
+    from difflib import unified_diff
+
+    before, after = file.text.splitlines(keepends=True), text.splitlines(keepends=True)
+    lines = unified_diff(before, after, file.shown, f"{file.shown} (formatted)")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _filter(args: Namespace, shell: Shell) -> int:
+    from buildkit_py.engine.compile import BuildFile
+
+    try:
+        text = shell.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise SourceInputError(f"standard input is not UTF-8 text (byte {error.start})") from None
+    file = BuildFile(path=Path("-"), shown="<stdin>", frontend="buildfile", text=text)
+    shell.sources[file.shown] = text
+    formatted = _format(file)
+    if args.diff:
+        shell.write(_diff(file, formatted))
+    elif not args.check:
+        shell.write(formatted)
+    return NOT_FORMATTED if args.check and formatted != text else 0
+
+
+CHECK = Command(
+    "check",
+    usage="[options] [FILE ...]",
+    about=(
+        "Look for mistakes in build files and what they import: syntax, names, types, cycles.\n"
+        "Nothing is built or fetched."
+    ),
+    examples=(
+        ("pybuild check", "./Buildfile"),
+        ("pybuild check web.build lib/", "several"),
+        ("pybuild check --json", "for editors and other programs"),
+    ),
+    prepare=prepare_check,
+    run=run_check,
+)
+FMT = Command(
+    "fmt",
+    usage="[options] [FILE ...]",
+    about="Write build files in the one usual way. What a file means never changes, so no step runs again.",
+    examples=(
+        ("pybuild fmt", "./Buildfile, in place"),
+        ("pybuild fmt --check --diff", "in CI"),
+        ("pybuild fmt - < Buildfile", "as a filter, for editors"),
+    ),
+    prepare=prepare_fmt,
+    run=run_fmt,
+)

@@ -1,0 +1,135 @@
+"""The composition root: where frontends, solver, executor, images and the store are put together.
+
+with Engine(store_root) as engine:
+    result = engine.build(BuildOptions(context=Path(".")), emit=print)
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from buildkit_py.engine.compile import BuildFile, Compiler, Texts, find_build_file
+from buildkit_py.engine.options import BuildOptions, BuildResult, ImageResult, LayerResult
+from buildkit_py.engine.resolver import EngineResolver
+from buildkit_py.errors import SourceInputError
+from buildkit_py.events import Note
+from buildkit_py.graph.definition import Definition
+from buildkit_py.graph.op import ImageSource
+from buildkit_py.graph.pin import is_pinned, pin
+from buildkit_py.platform import Platform
+from buildkit_py.store import Store
+
+if TYPE_CHECKING:
+    from buildkit_py.events import Emit
+    from buildkit_py.executor.source.image import Images
+
+__all__ = ["BuildOptions", "BuildResult", "Engine", "ImageResult", "LayerResult", "default_store"]
+
+
+def default_store() -> Path:
+    """Where the store is: $PYBUILD_STORE, /var/lib/pybuild for root, else below $XDG_DATA_HOME."""
+    if given := os.environ.get("PYBUILD_STORE"):
+        return Path(given)
+    if os.geteuid() == 0:
+        return Path("/var/lib/pybuild")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pybuild"
+
+
+class Engine:
+    """One store, opened. Builds may follow each other; each is complete in itself."""
+
+    def __init__(self, store_root: Path | None = None) -> None:
+        self._root = store_root or default_store()
+        self._store: Store | None = None
+        self._readers: dict[Path, Images] = {}
+        self.texts = Texts()
+
+    def __enter__(self) -> Engine:
+        self._store = Store.open(self._root)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        assert self._store is not None, "an Engine is used in a `with` block"
+        return self._store
+
+    def definition(self, options: BuildOptions, emit: Emit) -> Definition:
+        """The pinned graph of a request; nothing is run."""
+        if not options.context.is_dir():
+            raise SourceInputError(f"{options.context} is not a directory")
+        if options.graph is not None:
+            return self._decode(options, options.graph)
+        file = find_build_file(options)
+        if file.note:
+            emit(Note(at=0, text=file.note))
+        resolver = self._resolver(options, file)
+        definition = Compiler(self.store, resolver, self.texts).compile(options, file)
+        self.texts.files.update(resolver.texts)
+        return definition
+
+    def build(self, options: BuildOptions, emit: Emit) -> BuildResult:
+        """Build what a request asks for; raises the first failure after everything that could be done was done."""
+        from buildkit_py.engine.run import BuildRun
+
+        with self.store.lease():
+            started = time.monotonic()
+            definition = self.definition(options, emit)
+            self._know_images(options, definition)
+            return BuildRun(self.store, self._images(options), options, definition, emit, started).run()
+
+    def update(self, options: BuildOptions, names: Sequence[str]) -> list[tuple[str, str | None, str | None]]:
+        """Ask anew for what the lock file pins (all, or `names`), and write it. Returns rows: name, old, new."""
+        from buildkit_py.engine.update import update
+
+        file = find_build_file(options)
+        return update(self._resolver(options, file), options, file, names)
+
+    def _resolver(self, options: BuildOptions, file: BuildFile) -> EngineResolver:
+        return self._resolver_at(options, file.lock_path)
+
+    def _resolver_at(self, options: BuildOptions, lock_path: Path) -> EngineResolver:
+        return EngineResolver(
+            self.store, lambda: self._images(options), options.context, lock_path, locked=options.locked
+        )
+
+    def _images(self, options: BuildOptions) -> Images:
+        """One reader of images a context, so that connections and tokens are shared."""
+        if options.context not in self._readers:
+            from buildkit_py.executor.source.image import Images
+
+            self._readers[options.context] = Images(self.store, options.context)
+        return self._readers[options.context]
+
+    def _decode(self, options: BuildOptions, path: Path) -> Definition:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
+        definition = Definition.from_json(data)
+        if all(is_pinned(vertex.op) for vertex in definition.vertices.values()):
+            return definition
+        resolver = EngineResolver(
+            self.store, options.context, path.with_name(f"{path.name}.lock"), locked=options.locked
+        )
+        pinned = pin(definition, resolver.locked())
+        resolver.save_lock()
+        return pinned
+
+    def _know_images(self, options: BuildOptions, definition: Definition) -> None:
+        """Make sure that the store knows what each image consists of; its layers stay where they are."""
+        for vertex in definition.vertices.values():
+            op = vertex.op
+            if isinstance(op, ImageSource) and self.store.memo.get("image", op.digest or "") is None:
+                self._images(options).describe(op.ref, Platform.parse(op.platform), op.digest)

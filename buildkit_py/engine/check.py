@@ -1,0 +1,98 @@
+"""What can be known to fail before anything runs: missing tools and secrets, platforms that this machine can't run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildkit_py.errors import MissingToolError, UsageError
+from buildkit_py.graph.check import reachable
+from buildkit_py.graph.op import ExecStep, Host, SecretMount
+from buildkit_py.platform import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
+    from buildkit_py.graph.definition import Definition, ImageTarget
+    from buildkit_py.solver.session import ToolIdentities
+
+_EMULATORS = "install the packages qemu-user-static and binfmt-support"
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+_QEMU = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386", "arm": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
+_RUNS_TOO = {("amd64", "386"), ("arm64", "arm")}
+
+
+def check_tools(definition: Definition, tools: ToolIdentities) -> None:
+    """Raise `MissingToolError` for the first declared tool that is not on this machine, with where it was declared."""
+    for digest, vertex in definition.vertices.items():
+        if isinstance(vertex.op, Host) and "tools" not in vertex.inputs:
+            for tool in vertex.op.tools:
+                try:
+                    tools.identity(tool)
+                except MissingToolError as error:
+                    raise MissingToolError(error.message, hint=error.hint, span=definition.spans.get(digest)) from None
+
+
+def check_secrets(definition: Definition, given: Container[str]) -> None:
+    """Raise `UsageError` for the first secret that a step must have and nobody gave."""
+    for digest, vertex in definition.vertices.items():
+        for mount in vertex.op.mounts if isinstance(vertex.op, ExecStep) else ():
+            if isinstance(mount, SecretMount) and mount.required and mount.id not in given:
+                text = definition.secrets.get(mount.id)
+                raise UsageError(
+                    f"the step needs the secret {mount.id!r}" + (f": {text}" if text else ""),
+                    hint=f"give it with --secret id={mount.id},src=FILE (or env=VARIABLE, or cmd=COMMAND)",
+                    span=definition.spans.get(digest),
+                )
+
+
+def runnable(definition: Definition, *, explicit: bool, note: Callable[[str], None]) -> Definition:
+    """The definition without the images whose steps this machine can't run.
+
+    Where the platforms were asked for by name (`explicit`), or where nothing would be left, a `MissingToolError`.
+    """
+    kept: list[ImageTarget] = []
+    for target in definition.targets:
+        lacking = _lacking(definition, target)
+        if lacking is None:
+            kept.append(target)
+            continue
+        message = f"image {target.name!r} for {lacking} can't be built here: its steps need an emulator"
+        if explicit or not any(target.name == other.name for other in definition.targets if other is not target):
+            raise MissingToolError(message, hint=_EMULATORS, span=target.span)
+        note(f"{message} ({_EMULATORS}); skipped")
+    if len(kept) == len(definition.targets):
+        return definition
+    if not kept:
+        raise MissingToolError(
+            "no image can be built on this machine", hint=_EMULATORS
+        )
+    wanted = reachable(definition.vertices, kept)
+    vertices = {digest: vertex for digest, vertex in definition.vertices.items() if digest in wanted}
+    return replace(definition, vertices=vertices, targets=tuple(kept))
+
+
+def _lacking(definition: Definition, target: ImageTarget) -> Platform | None:
+    """A platform that steps of the target need and this machine can't run."""
+    for digest in reachable(definition.vertices, [target]):
+        op = definition.vertices[digest].op
+        if isinstance(op, ExecStep) and not isinstance(op, Host) and op.platform:
+            platform = Platform.parse(op.platform)
+            if not can_run(platform):
+                return platform
+    return None
+
+
+def can_run(platform: Platform) -> bool:
+    """Whether this machine runs programs of a platform, itself or by a registered emulator."""
+    here = Platform.host()
+    if platform.os != here.os:
+        return False
+    if platform.architecture == here.architecture or (here.architecture, platform.architecture) in _RUNS_TOO:
+        return True
+    name = _QEMU.get(platform.architecture, platform.architecture)
+    try:
+        return "enabled" in (BINFMT / f"qemu-{name}").read_text(encoding="ascii")
+    except OSError:
+        return False

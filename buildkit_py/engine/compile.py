@@ -1,0 +1,160 @@
+"""From a build file to a pinned definition, remembered under everything that it was made from.
+
+A build whose file, imports, parameters and lock are unchanged reads its graph from the store, and imports no frontend.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import buildkit_py
+from buildkit_py import canonical
+from buildkit_py.digest import Digest
+from buildkit_py.errors import NotFoundError, SourceInputError
+from buildkit_py.graph import codec
+from buildkit_py.platform import Platform
+
+if TYPE_CHECKING:
+    from buildkit_py.engine.options import BuildOptions
+    from buildkit_py.engine.resolver import EngineResolver
+    from buildkit_py.graph.definition import Definition
+    from buildkit_py.graph.resolver import Resolver
+    from buildkit_py.store import Store
+
+NAMES = {"Buildfile": "buildfile", "Dockerfile": "dockerfile", "Containerfile": "dockerfile"}
+MAX_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildFile:
+    """The file that a build is described in; `shown` is how messages call it, `frontend` who can read it."""
+
+    path: Path
+    shown: str
+    frontend: str
+    text: str
+    note: str | None = None
+
+    @property
+    def lock_path(self) -> Path:
+        """Where its lock file is."""
+        return self.path.with_name(f"{self.path.name}.lock")
+
+
+@dataclass(slots=True, kw_only=True)
+class Texts:
+    """The build files that were read, by the name that messages use; kept to show excerpts of them."""
+
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def find_build_file(options: BuildOptions) -> BuildFile:
+    """The build file of a request; raises `SourceInputError` that says what to write where there is none."""
+    if options.file is not None:
+        return _read(options.file, _frontend_of(options.file), None)
+    found = [name for name in ("Buildfile", "Dockerfile") if (options.context / name).is_file()]
+    if not found:
+        raise SourceInputError(
+            f"there is no Buildfile in {options.context}", hint="name one with -f, or write one: see `pybuild help`"
+        )
+    note = "both a Buildfile and a Dockerfile are here: the Buildfile is built" if len(found) == 2 else None
+    return _read(options.context / found[0], NAMES[found[0]], note)
+
+
+def _frontend_of(path: Path) -> str:
+    for name, frontend in NAMES.items():
+        if path.name == name or path.name.startswith(f"{name}.") or path.name.lower().endswith(f".{name.lower()}"):
+            return frontend
+    return "buildfile"
+
+
+def _read(path: Path, frontend: str, note: str | None) -> BuildFile:
+    try:
+        data = path.read_bytes()
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise SourceInputError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise SourceInputError(f"{path} has more than {MAX_BYTES} bytes: that is no build file")
+    return BuildFile(path=path, shown=os.path.relpath(path), frontend=frontend, text=text, note=note)
+
+
+def load_frontend(name: str) -> Any:
+    """The frontend registered under a name (entry point group `pybuild.frontends`)."""
+    from importlib.metadata import entry_points
+
+    for entry_point in entry_points(group="pybuild.frontends", name=name):
+        return entry_point.load()
+    raise NotFoundError(f"no frontend called {name!r} is installed", hint="reinstall pybuild, or build a Buildfile")
+
+
+def load_build_file(options: BuildOptions, file: BuildFile, resolver: Resolver) -> Definition:
+    """Have the frontend of a build file make its graph, with answers from `resolver`."""
+    definition: Definition = load_frontend(file.frontend).load(
+        file.text,
+        file=file.shown,
+        resolver=resolver,
+        params=options.params,
+        platforms=tuple(Platform.parse(text) for text in options.platforms),
+        targets=options.targets,
+        epoch=options.epoch or 0,
+        hidden=_hidden(options, file),
+    )
+    return definition
+
+
+class Compiler:
+    """Compiles build files against a store that remembers the graphs."""
+
+    def __init__(self, store: Store, resolver: EngineResolver, texts: Texts) -> None:
+        self._store = store
+        self._resolver = resolver
+        self._texts = texts
+
+    def compile(self, options: BuildOptions, file: BuildFile) -> Definition:
+        """The pinned definition of a build file; raises `SourceError` with everything that is wrong in it."""
+        self._texts.files[file.shown] = file.text
+        request = self._request(options, file)
+        known = self._store.memo.get("compiled", self._key(request, file))
+        if known is not None and self._same_imports(known["imports"]):
+            return codec.decode_definition(known["definition"])
+        definition = load_build_file(options, file, self._resolver.locked())
+        plain = {"imports": self._resolver.imports(), "definition": definition.to_plain()}
+        self._resolver.save_lock()
+        self._store.memo.put("compiled", self._key(request, file), plain)
+        return definition
+
+    def _request(self, options: BuildOptions, file: BuildFile) -> Mapping[str, Any]:
+        return {
+            "program": buildkit_py.__version__,
+            "frontend": file.frontend,
+            "file": [file.shown, str(Digest.of(file.text.encode()))],
+            "params": dict(options.params),
+            "platforms": list(options.platforms) or [str(Platform.host())],
+            "targets": list(options.targets),
+            "epoch": options.epoch or 0,
+            "hidden": list(_hidden(options, file)),
+        }
+
+    def _key(self, request: Mapping[str, Any], file: BuildFile) -> str:
+        lock = self._resolver.lock_text()
+        return canonical.digest({**request, "lock": lock}).hex
+
+    def _same_imports(self, imports: Mapping[str, str]) -> bool:
+        try:
+            return all(str(Digest.of(self._resolver.text(path).encode())) == digest for path, digest in imports.items())
+        except SourceInputError:
+            return False
+
+
+def _hidden(options: BuildOptions, file: BuildFile) -> tuple[str, ...]:
+    """The build file and its lock as paths below the context, where they are below it."""
+    context = options.context.resolve()
+    paths = (file.path.resolve(), file.lock_path.resolve())
+    return tuple(str(path.relative_to(context)) for path in paths if path.is_relative_to(context))

@@ -1,0 +1,178 @@
+"""After every step and test: assemble the images, name them in the store, and write what they are to be written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from buildkit_py.engine.options import BuildOptions, ImageResult, LayerResult
+from buildkit_py.errors import UsageError
+from buildkit_py.events import ImageDone, LayerDone, OutputDone
+from buildkit_py.graph.definition import ImageTarget, Output
+from buildkit_py.graph.op import ImageSource
+from buildkit_py.image.assemble import BaseImage, NewLayer, assemble, assemble_index
+from buildkit_py.image.stored import closure
+from buildkit_py.platform import Platform
+from buildkit_py.reference import Reference
+from buildkit_py.registry.source import is_local
+from buildkit_py.solver.build import layers_of
+from buildkit_py.solver.layers import LayerNode
+
+if TYPE_CHECKING:
+    from buildkit_py.executor.source.image import Images
+    from buildkit_py.image.assemble import Assembled
+    from buildkit_py.oci import Descriptor
+    from buildkit_py.solver.nodes import Node
+    from buildkit_py.solver.session import Session
+
+
+class Publisher:
+    """Publishes what one solved session made. Nothing is named or written before every image is assembled."""
+
+    def __init__(self, session: Session, images: Images, options: BuildOptions, nodes: Sequence[Node]) -> None:
+        self._session = session
+        self._images = images
+        self._store = session.store
+        self._options = options
+        self._layers = {node.id: node for node in nodes if isinstance(node, LayerNode)}
+
+    def publish(self) -> tuple[list[ImageResult], dict[str, str]]:
+        """Assemble, name, write. Returns the images, and by name the digest that names each."""
+        by_name: dict[str, list[ImageTarget]] = {}
+        for target in self._session.definition.targets:
+            by_name.setdefault(target.name, []).append(target)
+        self._check_request(by_name)
+        results: list[ImageResult] = []
+        whole: dict[str, Descriptor] = {}
+        for name, targets in by_name.items():
+            assembled = [(target, self._assemble(target)) for target in targets]
+            results += [self._result(target, each) for target, each in assembled]
+            whole[name] = self._join(name, [each for _, each in assembled])
+        for name, descriptor in whole.items():
+            self._name(name, descriptor)
+        for name, targets in by_name.items():
+            self._write(name, targets, whole[name])
+        return results, {name: str(descriptor.digest) for name, descriptor in whole.items()}
+
+    def _check_request(self, by_name: dict[str, list[ImageTarget]]) -> None:
+        if len(by_name) > 1 and (self._options.tags or self._options.outputs):
+            raise UsageError(
+                f"--tag and --output need one image, and this builds {len(by_name)}: {', '.join(sorted(by_name))}",
+                hint="choose one with --target",
+            )
+
+    def _assemble(self, target: ImageTarget) -> Assembled:
+        layers = [NewLayer(name=node.name, blob=node.blob) for node in self._nodes_of(target) if node.blob is not None]
+        return assemble(self._store, target, self._base(target), layers, epoch=self._session.options.epoch)
+
+    def _base(self, target: ImageTarget) -> BaseImage | None:
+        op = self._session.definition.vertices[target.base].op
+        if not isinstance(op, ImageSource):
+            return None
+        pulled = self._images.describe(op.ref, Platform.parse(op.platform), op.digest)
+        return BaseImage.of(pulled.manifest, pulled.config)
+
+    def _nodes_of(self, target: ImageTarget) -> Iterator[LayerNode]:
+        for node in layers_of(self._session, target):
+            found = self._layers[node.id]
+            # Equal layers are one node; each image still calls its own by the name that it gave.
+            node.blob, node.reused = found.blob, found.reused
+            yield node
+
+    def _result(self, target: ImageTarget, assembled: Assembled) -> ImageResult:
+        base = self._base(target)
+        below = [
+            LayerResult(name="base", digest=str(each.digest), size=each.size, reused=True, from_base=True)
+            for each in (base.layers if base else ())
+        ]
+        own = [
+            LayerResult(name=node.name, digest=node.blob.digest, size=node.blob.size, reused=node.reused)
+            for node in self._nodes_of(target)
+            if node.blob is not None
+        ]
+        for layer in (*below, *own):
+            self._session.emit(
+                LayerDone(
+                    at=self._session.now(),
+                    image=target.name,
+                    platform=target.platform,
+                    name=layer.name,
+                    digest=layer.digest,
+                    size=layer.size,
+                    reused=layer.reused,
+                    from_base=layer.from_base,
+                )
+            )
+        digest = str(assembled.descriptor.digest)
+        self._done(target.name, target.platform, digest, assembled.size)
+        return ImageResult(
+            name=target.name, platform=target.platform, digest=digest, size=assembled.size, layers=(*below, *own)
+        )
+
+    def _join(self, name: str, images: Sequence[Assembled]) -> Descriptor:
+        if len(images) == 1:
+            return images[0].descriptor
+        index = assemble_index(self._store, [image.descriptor for image in images])
+        self._done(name, None, str(index.descriptor.digest), index.size)
+        return index.descriptor
+
+    def _done(self, name: str, platform: str | None, digest: str, size: int) -> None:
+        self._session.emit(ImageDone(at=self._session.now(), image=name, platform=platform, digest=digest, size=size))
+
+    def _name(self, name: str, descriptor: Descriptor) -> None:
+        for each in dict.fromkeys((name, *self._options.tags)):
+            self._store.images.put(each, descriptor.to_plain())
+
+    def _write(self, name: str, targets: Sequence[ImageTarget], descriptor: Descriptor) -> None:
+        declared = dict.fromkeys(replace(output, span=None) for target in targets for output in target.outputs)
+        for output in (*declared, *self._options.outputs):
+            skipped = self._write_one(name, output, descriptor)
+            self._session.emit(
+                OutputDone(at=self._session.now(), image=name, kind=output.kind, value=output.value, skipped=skipped)
+            )
+
+    def _write_one(self, name: str, output: Output, descriptor: Descriptor) -> str | None:
+        """Write one output; returns why it was not written, if so."""
+        if output.kind == "store":
+            self._store.images.put(output.value, descriptor.to_plain())
+            return None
+        if output.kind == "registry":
+            if not self._options.push:
+                return "needs --push"
+            self._push(output.value, descriptor)
+            return None
+        from buildkit_py.image.outputs import write_output
+
+        self._bring(descriptor)
+        write_output(
+            self._store,
+            output.kind,
+            output.value,
+            descriptor,
+            name=name,
+            directory=self._options.context,
+            epoch=self._session.options.epoch,
+        )
+        return None
+
+    def _bring(self, descriptor: Descriptor) -> None:
+        """Fetch the layers of bases that no step needed, now that their bytes are."""
+        missing = [blob for blob in closure(self._store, descriptor) if not self._store.blobs.has(str(blob.digest))]
+        if missing:
+            self._images.fetch(missing)
+
+    def _push(self, value: str, descriptor: Descriptor) -> None:
+        origins = {
+            str(layer.digest): Reference.parse(op.ref)
+            for op in (vertex.op for vertex in self._session.definition.vertices.values())
+            if isinstance(op, ImageSource) and not is_local(op.ref)
+            for layer in self._images.describe(op.ref, Platform.parse(op.platform), op.digest).layers
+        }
+        self._images.client.push(
+            Reference.parse(value),
+            descriptor,
+            self._store.blobs,
+            origins=origins,
+            bring=lambda missing: self._images.fetch([missing]),
+        )

@@ -1,0 +1,103 @@
+"""The resolver of a real build: it asks registries, servers and repositories, and what it learns stays in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from buildkit_py.digest import Digest
+from buildkit_py.errors import SourceInputError
+from buildkit_py.graph.resolver import ResolvedImage
+from buildkit_py.layer.openat import open_beneath
+
+if TYPE_CHECKING:
+    from buildkit_py.executor.source.image import Images
+    from buildkit_py.graph.resolver import Resolver
+    from buildkit_py.lockfile import LockFile
+    from buildkit_py.platform import Platform
+    from buildkit_py.store import Store
+
+MAX_BUILD_FILE = 16 * 1024 * 1024
+
+
+class EngineResolver:
+    """Answers a frontend's questions, through the lock file; implements `graph.Resolver` without it as well."""
+
+    def __init__(
+        self, store: Store, images: Callable[[], Images], context: Path, lock_path: Path, *, locked: bool
+    ) -> None:
+        self._store = store
+        self._images = images
+        self._context = context
+        self._lock_path = lock_path
+        self._locked = locked
+        self._lock: LockFile | None = None
+        self._imports: dict[str, str] = {}
+        self.texts: dict[str, str] = {}
+
+    def lock_text(self) -> str | None:
+        """The lock file as it is on disk, None where there is none."""
+        try:
+            return self._lock_path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceInputError(f"{self._lock_path} can't be read: {error}") from None
+
+    def locked(self, refresh: Collection[str] | Literal["all"] = ()) -> Resolver:
+        """This resolver behind the lock file; `refresh` names what is to be asked for anew."""
+        from buildkit_py.lockfile import LockedResolver
+
+        return LockedResolver(self, self.lock, locked=self._locked, refresh=refresh)
+
+    @property
+    def lock(self) -> LockFile:
+        """The lock file, read when it is first needed."""
+        from buildkit_py.lockfile import LockFile
+
+        if self._lock is None:
+            self._lock = LockFile.load(self._lock_path)
+        return self._lock
+
+    def save_lock(self) -> bool:
+        """Write the lock file if it changed."""
+        return self._lock is not None and self._lock.save()
+
+    def imports(self) -> dict[str, str]:
+        """The files that were read, with the digest of each."""
+        return dict(self._imports)
+
+    def image(self, ref: str, platform: Platform) -> ResolvedImage:
+        """Pin an image and read its configuration; no layer is fetched."""
+        from buildkit_py.image.config import from_document
+
+        pulled = self._images().describe(ref, platform)
+        return ResolvedImage(digest=str(pulled.digest), config=from_document(pulled.config.config))
+
+    def http(self, url: str) -> str:
+        """Fetch a URL into the store and give its digest."""
+        from buildkit_py.executor.source.http import fetch
+
+        return fetch(self._store, url)[0]
+
+    def git(self, url: str, ref: str) -> str:
+        """Ask a repository for the commit of a ref."""
+        from buildkit_py.executor.source.git import resolve_ref
+
+        return resolve_ref(url, ref)
+
+    def text(self, path: str) -> str:
+        """Read a build file below the context; a path that leaves it, by links too, is refused."""
+        try:
+            with open_beneath(self._context, path) as file:
+                data = file.read(MAX_BUILD_FILE + 1)
+        except OSError as error:
+            raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise SourceInputError(f"{path} is not UTF-8 text (byte {error.start})") from None
+        self._imports[path] = str(Digest.of(data))
+        self.texts[path] = text
+        return text

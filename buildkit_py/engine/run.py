@@ -1,0 +1,128 @@
+"""One build, from a pinned definition to stored images and written outputs."""
+
+from __future__ import annotations
+
+import os
+import secrets as random
+import time
+from typing import TYPE_CHECKING
+
+from buildkit_py import events
+from buildkit_py.engine.check import check_secrets, check_tools, runnable
+from buildkit_py.engine.options import BuildOptions, BuildResult, ImageResult
+from buildkit_py.engine.record import Recorder
+from buildkit_py.executor.local import LocalExecutor
+from buildkit_py.executor.secrets import SecretSpec, SecretStore, SshSpec
+from buildkit_py.executor.tools import MachineTools
+from buildkit_py.executor.workshop import Workshop
+from buildkit_py.layer.contexts import Contexts
+from buildkit_py.layer.stored import StoredTrees
+from buildkit_py.solver.build import nodes_of
+from buildkit_py.solver.nodes import Node
+from buildkit_py.solver.scheduler import Scheduler
+from buildkit_py.solver.session import Session, SolveOptions
+
+if TYPE_CHECKING:
+    from buildkit_py.events import Emit
+    from buildkit_py.graph.definition import Definition
+    from buildkit_py.store import Store
+
+
+class BuildRun:
+    """The life of one build: check, solve, publish, record."""
+
+    def __init__(self, store: Store, options: BuildOptions, definition: Definition, emit: Emit, started: float) -> None:
+        self._store = store
+        self._options = options
+        self._started = started
+        self._recorder = Recorder(emit)
+        self._id = f"{int(time.time()):x}-{random.token_hex(4)}"
+        self._definition = runnable(definition, explicit=bool(options.platforms), note=self._note)
+        self._secrets = SecretStore(map(SecretSpec.parse, options.secrets), allow_short=options.allow_short_secret)
+
+    def run(self) -> BuildResult:
+        """Do it all; raises the first failure once everything that may go on has ended."""
+        tools = MachineTools(self._store)
+        check_tools(self._definition, tools)
+        check_secrets(self._definition, self._secrets)
+        shop = self._workshop()
+        with LocalExecutor(shop, runtime=self._options.runtime, snapshotter=self._options.snapshotter) as executor:
+            session = Session(
+                definition=self._definition,
+                store=self._store,
+                trees=shop.trees,
+                contexts=shop.contexts,
+                executor=executor,
+                tools=tools,
+                emit=self._recorder,
+                options=self._solve_options(),
+                started=self._started,
+            )
+            return self._solve(session)
+
+    def _workshop(self) -> Workshop:
+        return Workshop(
+            store=self._store,
+            trees=StoredTrees(self._store),
+            contexts=Contexts({"context": self._options.context}, self._store.root / "stat.db"),
+            images=self._images,
+            secrets=self._secrets,
+            ssh=tuple(map(SshSpec.parse, self._options.ssh)),
+            note=self._note,
+        )
+
+    def _solve(self, session: Session) -> BuildResult:
+        nodes = nodes_of(session)
+        self._recorder(events.BuildStarted(at=session.now(), build=self._id, total=len(nodes)))
+        scheduler = Scheduler(session, nodes)
+        outcome = "failed"
+        try:
+            scheduler.run()
+            if scheduler.failures:
+                raise scheduler.failures[0].error
+            images, digests = self._publish(session, nodes)
+            outcome = "done"
+        finally:
+            self._end(session, nodes, scheduler, outcome)
+        return BuildResult(
+            build=self._id,
+            images=tuple(images),
+            digests=digests,
+            ran=len(session.ran),
+            cached=len(session.cached),
+            skipped=0,
+            seconds=session.now(),
+            slowest=self._recorder.slowest(),
+        )
+
+    def _publish(self, session: Session, nodes: list[Node]) -> tuple[list[ImageResult], dict[str, str]]:
+        from buildkit_py.engine.publish import Publisher
+
+        return Publisher(session, self._images, self._options, nodes).publish()
+
+    def _end(self, session: Session, nodes: list[Node], scheduler: Scheduler, outcome: str) -> None:
+        skipped = sum(len(failure.skipped) for failure in scheduler.failures)
+        self._recorder(
+            events.BuildDone(
+                at=session.now(),
+                outcome="done" if outcome == "done" else "failed",
+                ran=len(session.ran),
+                cached=len(session.cached),
+                skipped=skipped,
+            )
+        )
+        graph = self._store.blobs.put(self._definition.to_json())
+        self._recorder.save(self._store, build=self._id, graph=graph, outcome=outcome, nodes=nodes)
+
+    def _solve_options(self) -> SolveOptions:
+        return SolveOptions(
+            build=self._id,
+            epoch=self._options.epoch or 0,
+            no_cache=self._options.no_cache,
+            refresh=self._options.refresh,
+            keep_going=self._options.keep_going,
+            jobs=self._options.jobs or max(16, 4 * (os.cpu_count() or 1)),
+        )
+
+    def _note(self, text: str) -> None:
+        self._recorder(events.Note(at=time.monotonic() - self._started, text=text))

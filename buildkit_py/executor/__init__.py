@@ -1,0 +1,1 @@
+"""Executors: what drives a step and returns its result."""

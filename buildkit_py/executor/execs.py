@@ -1,0 +1,118 @@
+"""Run and host steps: a task becomes a sandbox, what the process leaves becomes a diff."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildkit_py.errors import SecretLeakError
+from buildkit_py.executor.outfit import Outfitter
+from buildkit_py.executor.secrets import Redactor
+from buildkit_py.executor.workshop import Workshop, input_of
+from buildkit_py.graph.op import ExecStep
+from buildkit_py.layer.entry import Diff, content_id
+from buildkit_py.layer.openat import open_in
+from buildkit_py.layer.secrets import find_secrets
+from buildkit_py.protocol import LogEvent, StepResult, StepTask
+
+if TYPE_CHECKING:
+    from buildkit_py.executor.sandbox import Runner
+    from buildkit_py.executor.snapshotter import Snapshotter
+    from buildkit_py.store import Area
+
+TAIL = 20
+MAX_LINE = 64 * 1024
+
+
+@dataclass(slots=True)
+class LineLog:
+    """Turns the bytes that a step prints into redacted lines, and keeps the last ones. One lock for both streams."""
+
+    key: str
+    log: Callable[[LogEvent], None]
+    redactors: dict[str, Redactor]
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+    _pending: dict[str, bytes] = field(default_factory=dict)
+    _seq: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Take a piece of output."""
+        with self._lock:
+            self._take(stream, self.redactors[stream].write(data))
+
+    def close(self) -> None:
+        """Give out what has no line end."""
+        with self._lock:
+            for stream, redactor in self.redactors.items():
+                self._take(stream, redactor.flush())
+                if rest := self._pending.pop(stream, b""):
+                    self._emit(stream, rest)
+
+    def _take(self, stream: str, data: bytes) -> None:
+        *lines, rest = (self._pending.get(stream, b"") + data).split(b"\n")
+        if len(rest) > MAX_LINE:
+            lines, rest = [*lines, rest], b""
+        self._pending[stream] = rest
+        for line in lines:
+            self._emit(stream, line)
+
+    def _emit(self, stream: str, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip("\r")
+        self.tail.append(text)
+        self.log(LogEvent(key=self.key, attempt=0, seq=self._seq, stream=stream, data=text))
+        self._seq += 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecSteps:
+    """Runs exec steps in a sandbox."""
+
+    shop: Workshop
+    runner: Runner
+    snapshotter: Snapshotter
+
+    def run(
+        self, task: StepTask, op: ExecStep, log: Callable[[LogEvent], None], cancelled: threading.Event
+    ) -> StepResult:
+        """Run one step to its end; a process that fails is a result, not an exception."""
+        base = input_of(task, "base").content_id
+        tree = self.shop.trees.tree(base)
+        with self.shop.store.snapshots.area() as area, ExitStack() as stack:
+            view = self.snapshotter.view(self.shop.trees.directories(base), area, tree)
+            spec = Outfitter(self.shop, task, area, stack, self.snapshotter.userxattr).spec(op, view.root, tree)
+            lines = LineLog(task.key, log, self._redactors())
+            ran = self.runner.run(spec, lines.write, cancelled)
+            lines.close()
+            if ran.exit != 0 or task.discard:
+                return StepResult(key=task.key, content_id=None, exit=ran.exit, tail=tuple(lines.tail), times=ran.times)
+            diff = view.collect(tree, stubs=ran.stubs, epoch=task.epoch)
+            self._refuse_secrets(diff, area.fs)
+            return self._keep(task, base, diff, area, ran.times)
+
+    def _redactors(self) -> dict[str, Redactor]:
+        secrets = list(self.shop.secrets.known().values())
+        return {stream: Redactor(secrets) for stream in ("stdout", "stderr")}
+
+    def _refuse_secrets(self, diff: Diff, directory: Path) -> None:
+        secrets = self.shop.secrets.searchable()
+        hits = find_secrets(diff, lambda entry: open_in(directory, entry.path), secrets) if secrets else []
+        if hits:
+            first = hits[0]
+            raise SecretLeakError(
+                f"the secret {first.secret!r} was found in /{first.path} ({first.form})",
+                hint="the step must not write it into the image; mount it where the program reads it from",
+            )
+
+    def _keep(self, task: StepTask, base: str, diff: Diff, area: Area, times: Mapping[str, float]) -> StepResult:
+        result = content_id(base, diff)
+        if diff:
+            size = sum(entry.size for entry in diff.entries if entry.type == "file")
+            self.shop.store.snapshots.commit(area, diff.digest, diff.encoded, size)
+            self.shop.store.trees.put(result, base, diff.digest)
+        return StepResult(key=task.key, content_id=result, diff=diff.digest if diff else None, times=times)

@@ -1,0 +1,98 @@
+"""The executor of this machine: sources into the store, file steps from metadata, processes in a sandbox."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from buildkit_py.errors import InfrastructureError
+from buildkit_py.executor.workshop import Workshop
+from buildkit_py.graph.codec import decode_op
+from buildkit_py.graph.op import EXEC_STEPS, FILE_STEPS, ExecStep, FileStep, Source
+from buildkit_py.protocol import LogEvent, StepResult, StepTask
+
+if TYPE_CHECKING:
+    from buildkit_py.executor.execs import ExecSteps
+
+
+class LocalExecutor:
+    """Implements `Executor`. Made cheaply: the sandbox is started when a step must really run."""
+
+    def __init__(self, shop: Workshop, *, runtime: str = "auto", snapshotter: str = "auto") -> None:
+        self._shop = shop
+        self._runtime = runtime
+        self._wanted = snapshotter
+        self._lock = threading.Lock()
+        self._cancels: dict[str, threading.Event] = {}
+        self._stack = ExitStack()
+        self._execs: ExecSteps | None = None
+
+    def __enter__(self) -> LocalExecutor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def prepare(self, op: Mapping[str, Any]) -> None:
+        """Start the sandbox if the op needs it; on the main thread, since it forks."""
+        if op["type"] in ("run", "host") and self._execs is None:
+            self._execs = self._start()
+
+    def execute(self, task: StepTask, log: Callable[[LogEvent], None]) -> StepResult:
+        """Run one task to its end."""
+        cancelled = threading.Event()
+        with self._lock:
+            self._cancels[task.key] = cancelled
+        try:
+            return self._dispatch(task, log, cancelled)
+        finally:
+            with self._lock:
+                self._cancels.pop(task.key, None)
+
+    def cancel(self, key: str) -> None:
+        """Stop the task of that key, if it is under way."""
+        with self._lock:
+            event = self._cancels.get(key)
+        if event is not None:
+            event.set()
+
+    def _dispatch(self, task: StepTask, log: Callable[[LogEvent], None], cancelled: threading.Event) -> StepResult:
+        op = decode_op(task.op)
+        if isinstance(op, FILE_STEPS):
+            return self._file(task, op)
+        if isinstance(op, EXEC_STEPS):
+            return self._exec(task, op, log, cancelled)
+        return self._source(task, op, cancelled)
+
+    def _source(self, task: StepTask, op: Source, cancelled: threading.Event) -> StepResult:
+        from buildkit_py.executor.source import fetch_source
+
+        return StepResult(key=task.key, content_id=fetch_source(self._shop, op, task.epoch, cancelled))
+
+    def _file(self, task: StepTask, op: FileStep) -> StepResult:
+        from buildkit_py.executor.files import run_file_step
+
+        return run_file_step(self._shop, task, op)
+
+    def _exec(
+        self, task: StepTask, op: ExecStep, log: Callable[[LogEvent], None], cancelled: threading.Event
+    ) -> StepResult:
+        if self._execs is None:
+            raise InfrastructureError("the sandbox was not prepared")
+        return self._execs.run(task, op, log, cancelled)
+
+    def _start(self) -> ExecSteps:
+        from buildkit_py.executor.execs import ExecSteps
+        from buildkit_py.executor.sandbox import Runner, pick_runtime
+        from buildkit_py.executor.snapshotter import pick_snapshotter
+
+        state: Path = self._shop.store.root / "run"
+        runner = self._stack.enter_context(Runner(pick_runtime(self._runtime), state))
+        snapshotter = pick_snapshotter(self._wanted, runner, self._shop.store.root / "tmp", self._shop.note)
+        return ExecSteps(shop=self._shop, runner=runner, snapshotter=snapshotter)

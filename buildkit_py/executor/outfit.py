@@ -1,0 +1,201 @@
+"""Outfitting a sandbox: from an op's environment, user and mounts to a spec of files on this machine."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildkit_py.errors import SandboxError, SourceInputError
+from buildkit_py.executor import sandbox
+from buildkit_py.executor.ssh import forwarded
+from buildkit_py.executor.workshop import Workshop, input_of, local_source
+from buildkit_py.graph.op import (
+    BindMount,
+    CacheMount,
+    Copy,
+    ExecStep,
+    FileMount,
+    Host,
+    Mount,
+    Run,
+    SecretMount,
+    SshMount,
+    TmpfsMount,
+)
+from buildkit_py.layer.draft import materialise
+from buildkit_py.layer.entry import EMPTY_TREE, content_id
+from buildkit_py.layer.fileops import apply_op
+from buildkit_py.layer.owner import User, resolve_owner, resolve_user
+from buildkit_py.layer.tree import EmptyTree, Tree
+from buildkit_py.protocol import StepTask, TaskInput
+
+if TYPE_CHECKING:
+    from buildkit_py.store import Area
+
+ROOT = User(uid=0, gid=0, groups=(0,), home="/root")
+SECRETS = "/run/secrets"
+
+
+class Outfitter:
+    """Makes the spec of one step. What must be given back afterwards is put on `stack`."""
+
+    def __init__(self, shop: Workshop, task: StepTask, area: Area, stack: ExitStack, userxattr: bool) -> None:
+        self._shop = shop
+        self._task = task
+        self._area = area
+        self._stack = stack
+        self._userxattr = userxattr
+        self._env: dict[str, str] = {}
+
+    def spec(self, op: ExecStep, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, tree: Tree) -> sandbox.SandboxSpec:
+        """The spec of the step over the view `root` of its base, whose merged tree is `tree`."""
+        mounts = [mount for given in op.mounts for mount in self._mounts(given, tree)]
+        if isinstance(op, Run):
+            return self._run(op, root, tree, mounts)
+        return self._host(op, root, mounts)
+
+    def _run(
+        self, op: Run, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, tree: Tree, mounts: list[sandbox.Mount]
+    ) -> sandbox.SandboxSpec:
+        user = resolve_user(tree, op.user) if op.user else ROOT
+        environment = {"HOME": user.home or "/", **dict(op.env), **self._env}
+        return sandbox.SandboxSpec(
+            root=root,
+            args=op.args,
+            env=tuple(sorted(environment.items())),
+            cwd=op.cwd,
+            uid=user.uid,
+            gid=user.gid,
+            groups=user.groups,
+            mounts=(*sandbox.network_mounts(op.network), *mounts),
+            network=op.network,
+            capabilities=(*sandbox.DEFAULT_CAPABILITIES, *op.capabilities),
+        )
+
+    def _host(
+        self, op: Host, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, mounts: list[sandbox.Mount]
+    ) -> sandbox.SandboxSpec:
+        outer, below = self._tools(root) if self._has_tools() else self._machine(root)
+        environment = {"HOME": "/tmp", "PATH": ":".join(sandbox.HOST_PATH), **dict(op.env), **self._env}
+        environment["ROOTFS"] = sandbox.ROOTFS
+        return sandbox.SandboxSpec(
+            root=outer,
+            args=op.args,
+            env=tuple(sorted(environment.items())),
+            cwd=op.cwd,
+            mounts=(*below, *sandbox.network_mounts(op.network), *mounts),
+            network=op.network,
+            capabilities=(*sandbox.HOST_CAPABILITIES, *op.capabilities),
+        )
+
+    def _has_tools(self) -> bool:
+        return any(given.role == "tools" for given in self._task.inputs)
+
+    def _machine(
+        self, root: sandbox.OverlayRoot | sandbox.DirectoryRoot
+    ) -> tuple[sandbox.Root, tuple[sandbox.Mount, ...]]:
+        view = sandbox.host_view(root)
+        return view.root, view.mounts
+
+    def _tools(
+        self, root: sandbox.OverlayRoot | sandbox.DirectoryRoot
+    ) -> tuple[sandbox.Root, tuple[sandbox.Mount, ...]]:
+        content = input_of(self._task, "tools").content_id
+        upper, work = self._area.path / "tools-upper", self._area.path / "tools-work"
+        upper.mkdir()
+        work.mkdir()
+        image = sandbox.OverlayRoot(
+            lowers=tuple(map(str, self._shop.trees.directories(content))),
+            upper=str(upper),
+            work=str(work),
+            userxattr=self._userxattr,
+        )
+        return image, (sandbox.TmpfsMount(target="/tmp"), sandbox.RootMount(root=root, target=sandbox.ROOTFS))
+
+    def _mounts(self, mount: Mount, tree: Tree) -> Iterator[sandbox.Mount]:
+        match mount:
+            case BindMount():
+                yield self._bind(mount)
+            case CacheMount():
+                yield self._cache(mount, tree)
+            case TmpfsMount():
+                yield sandbox.TmpfsMount(target=mount.target, size=mount.size)
+            case FileMount():
+                yield sandbox.FileMount(data=mount.text.encode(), target=mount.target, mode=int(mount.mode, 8))
+            case SecretMount():
+                yield from self._secret(mount, tree)
+            case SshMount():
+                yield from self._ssh(mount, tree)
+
+    def _bind(self, mount: BindMount) -> sandbox.Mount:
+        given = input_of(self._task, mount.input)
+        content = self._laid_out(given, mount) if local_source(given) else given.content_id
+        return sandbox.OverlayMount(
+            lowers=tuple(map(str, self._shop.trees.directories(content))),
+            target=mount.target,
+            path=mount.source,
+            read_only=mount.read_only,
+            userxattr=self._userxattr,
+        )
+
+    def _laid_out(self, given: TaskInput, mount: BindMount) -> str:
+        """What a mount shows of a local directory, as a snapshot: the step sees what its key was made of."""
+        parent = mount.source.rstrip("/").rpartition("/")[0]
+        op = Copy(sources=(mount.source,), dest=f"{parent}/", owner="0:0")
+        draft = apply_op(op, EmptyTree(), self._shop.tree(given))
+        if draft.diff and not self._shop.store.snapshots.has(draft.diff.digest):
+            with self._shop.store.snapshots.area() as area:
+                size = materialise(draft, area.fs, self._task.epoch)
+                self._shop.store.snapshots.commit(area, draft.diff.digest, draft.diff.encoded, size)
+        content = content_id(EMPTY_TREE, draft.diff)
+        if draft.diff:
+            self._shop.store.trees.put(content, EMPTY_TREE, draft.diff.digest)
+        return content
+
+    def _cache(self, mount: CacheMount, tree: Tree) -> sandbox.Mount:
+        path = self._stack.enter_context(self._shop.store.caches.directory(mount.id, sharing=mount.sharing))
+        uid, gid = resolve_owner(tree, mount.owner)
+        if not any(path.iterdir()):
+            os.chown(path, uid, gid)
+            path.chmod(int(mount.mode, 8))
+        return sandbox.BindMount(source=str(path), target=mount.target, read_only=mount.read_only)
+
+    def _secret(self, mount: SecretMount, tree: Tree) -> Iterator[sandbox.Mount]:
+        value = self._shop.secrets.get(mount.id)
+        if value is None and mount.required:
+            raise SourceInputError(
+                f"the secret {mount.id!r} was not given", hint=f"give it with --secret id={mount.id},src=FILE"
+            )
+        if mount.env is not None:
+            self._env[mount.env] = _text(mount.id, value or b"")
+        if mount.target is not None and value is not None:
+            uid, gid = resolve_owner(tree, mount.owner)
+            yield sandbox.FileMount(data=value, target=mount.target, mode=int(mount.mode, 8), uid=uid, gid=gid)
+
+    def _ssh(self, mount: SshMount, tree: Tree) -> Iterator[sandbox.Mount]:
+        spec = next((each for each in self._shop.ssh if each.id == mount.id), None)
+        if spec is None:
+            if mount.required:
+                raise SourceInputError(f"no ssh agent {mount.id!r} was given", hint=f"give one with --ssh {mount.id}")
+            return
+        uid, gid = resolve_owner(tree, mount.owner)
+        directory = Path(self._stack.enter_context(_short_directory()))
+        path = self._stack.enter_context(forwarded(spec, directory, mode=int(mount.mode, 8), uid=uid, gid=gid))
+        target = mount.target or f"/run/ssh/{mount.id}"
+        self._env["SSH_AUTH_SOCK"] = target
+        yield sandbox.BindMount(source=str(directory), path=f"/{path.name}", target=target, read_only=False)
+
+
+def _text(name: str, value: bytes) -> str:
+    if b"\0" in value:
+        raise SandboxError(f"the secret {name!r} holds a NUL byte: it can't be an environment variable")
+    return os.fsdecode(value)
+
+
+def _short_directory() -> tempfile.TemporaryDirectory[str]:
+    """A private directory whose path is short enough for the name of a socket."""
+    return tempfile.TemporaryDirectory(prefix="pybuild-ssh-")

@@ -1,0 +1,41 @@
+"""The files by which a step finds the network, or finds that there is none. They are mounted and reach no layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from buildkit_py.executor.sandbox.spec import FileMount
+
+CA_BUNDLE = "/run/pybuild/ca-certificates.crt"
+"""Where a networked step finds the builder's certificate authorities. Not where systems keep theirs: a package that
+brings certificates replaces that file, which can't be done to a mount."""
+
+CA_ENVIRONMENT = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE")
+"""The variables that make common programs read `CA_BUNDLE`."""
+
+_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
+_LOCAL_HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_LIMIT = 4 << 20
+
+
+def network_mounts(network: Literal["none", "host"], hostname: str = "pybuild") -> tuple[FileMount, ...]:
+    """resolv.conf and hosts for that network; for the builder's network the CA bundle too, where it has one."""
+    own_name = f"127.0.0.1\t{hostname}\n".encode()
+    if network == "none":
+        return _names(b"", _LOCAL_HOSTS + own_name)
+    names = _names(_read("/etc/resolv.conf"), (_read("/etc/hosts") or _LOCAL_HOSTS) + own_name)
+    bundle = next(filter(None, map(_read, _BUNDLES)), b"")
+    return (*names, FileMount(data=bundle, target=CA_BUNDLE)) if bundle else names
+
+
+def _names(resolv: bytes, hosts: bytes) -> tuple[FileMount, ...]:
+    return (FileMount(data=resolv, target="/etc/resolv.conf"), FileMount(data=hosts, target="/etc/hosts"))
+
+
+def _read(path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(_LIMIT)
+    except OSError:
+        return b""

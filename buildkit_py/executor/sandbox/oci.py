@@ -1,0 +1,136 @@
+"""Starts a step by an OCI runtime: runc or crun (OCI runtime specification 1.0.2).
+
+The root arrives with everything mounted but /proc, so the configuration only asks for what a runtime must do itself:
+a pid and a mount namespace, /proc, the identity, capabilities and the filter of system calls. No cgroup is made:
+to both runtimes this looks like a machine where they may not, and nothing is left behind when all is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from buildkit_py.errors import SandboxError
+from buildkit_py.executor.sandbox import kernel, seccomp, system
+from buildkit_py.executor.sandbox.callscript import Call, Data, assemble
+from buildkit_py.executor.sandbox.process import Reaper, spawn
+from buildkit_py.executor.sandbox.program import NOT_EXECUTABLE, NOT_FOUND, NoProgramError
+from buildkit_py.executor.sandbox.runtime import Prepared, Runtime
+from buildkit_py.executor.sandbox.spec import MemoryRoot
+
+_UMASK = 0o022
+_OPTIONS = {"runc": ("--rootless", "true"), "crun": ("--cgroup-manager", "disabled")}
+_AT_FDCWD = -100
+_QUIET = ["nosuid", "noexec", "nodev"]
+_EXEC_MESSAGE = "exec container process"
+"""What crun logs, from inside the container, where execve(2) fails."""
+_EXEC_FAILURES = {
+    "no such file or directory": NOT_FOUND,
+    "executable file not found": NOT_FOUND,
+    "exec format error": NOT_EXECUTABLE,
+    "permission denied": NOT_EXECUTABLE,
+}
+
+
+def start(runtime: Runtime, step: Prepared) -> int:
+    """Run the step to its end; see `runtime.Start`."""
+    bundle, log, pid_file = (step.scratch / name for name in ("bundle", "log", "pid"))
+    bundle.mkdir(mode=0o700)
+    config = configuration(step)
+    if runtime.name == "crun":
+        config["hooks"] = {"createContainer": [{"path": str(_root_hook(step))}]}
+    (bundle / "config.json").write_text(json.dumps(config))
+    reaper = Reaper()
+    status = reaper.wait(
+        spawn(
+            (
+                runtime.path,
+                *_OPTIONS[runtime.name],
+                *("--root", str(step.scratch / "state"), "--log", str(log), "--log-format", "json"),
+                *("run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file), "step"),
+            )
+        )
+    )
+    if status:
+        raise _failure(runtime, step, log)
+    status = reaper.wait(int(pid_file.read_text()))
+    if status and _EXEC_MESSAGE in _last_error(log):
+        raise _failure(runtime, step, log)
+    return status
+
+
+def configuration(step: Prepared) -> dict[str, Any]:
+    """The `config.json` of a step."""
+    root = str(step.rootfs.path)
+    return {
+        "ociVersion": "1.0.2",
+        "root": {"path": root},
+        "process": _process(step),
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc", "options": _QUIET},
+            {"destination": "/dev", "type": "bind", "source": f"{root}/dev", "options": ["rbind", *_QUIET]},
+        ],
+        "linux": {
+            "namespaces": [{"type": "pid"}, {"type": "mount"}],
+            "maskedPaths": list(system.MASKED),
+            "readonlyPaths": list(system.READ_ONLY),
+            "seccomp": filter_for(step.spec.capabilities),
+        },
+    }
+
+
+def _root_hook(step: Prepared) -> Path:
+    """A program that gives the root its attributes again: crun mounts it anew with none at all."""
+    wanted = kernel.NODEV | (kernel.READ_ONLY if isinstance(step.spec.root, MemoryRoot) else 0)
+    data = Data()
+    path = data.add(os.fsencode(step.rootfs.path) + b"\0")
+    attributes = data.add(struct.pack("<4Q", wanted, 0, 0, 0))
+    call = Call("mount_setattr", (_AT_FDCWD, path, 0, attributes, 32))
+    hook = step.scratch / "hook"
+    hook.write_bytes(assemble([call, Call("exit_group", (0,))], data, 2, os.uname().machine))
+    hook.chmod(0o500)
+    return hook
+
+
+@lru_cache(maxsize=8)
+def filter_for(capabilities: tuple[str, ...]) -> dict[str, Any]:
+    """The filter of system calls as OCI JSON."""
+    return seccomp.to_oci(seccomp.profile(capabilities), os.uname().machine)
+
+
+def _process(step: Prepared) -> dict[str, Any]:
+    spec = step.spec
+    held = [f"CAP_{name}" for name in spec.capabilities]
+    user = held if spec.uid == 0 else []
+    return {
+        "terminal": False,
+        "user": {"uid": spec.uid, "gid": spec.gid, "additionalGids": list(spec.groups), "umask": _UMASK},
+        "args": list(spec.args),
+        "env": [f"{name}={value}" for name, value in step.env],
+        "cwd": spec.cwd,
+        "capabilities": {"bounding": held, "permitted": user, "effective": user, "inheritable": [], "ambient": []},
+        "noNewPrivileges": spec.no_new_privs,
+    }
+
+
+def _failure(runtime: Runtime, step: Prepared, log: Path) -> Exception:
+    text = _last_error(log)
+    for phrase, status in _EXEC_FAILURES.items():
+        if phrase in text.lower() and "exec" in text.lower():
+            return NoProgramError(f"{step.spec.args[0]}: can't be executed ({phrase})", status)
+    return SandboxError(f"{runtime.name} could not start the step: {text or 'it gave no reason'}")
+
+
+def _last_error(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    messages = [line for line in lines if '"level":"error"' in line.replace(" ", "")]
+    if not messages:
+        return lines[-1] if lines else ""
+    try:
+        return str(json.loads(messages[-1])["msg"])
+    except (ValueError, KeyError):
+        return messages[-1]

@@ -1,0 +1,223 @@
+"""Runs sandboxed processes from any thread, through the supervisor (see `supervisor`)."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from buildkit_py.errors import Cancelled, InfrastructureError, SandboxError
+from buildkit_py.executor.sandbox.runtime import Runtime
+from buildkit_py.executor.sandbox.spec import SandboxSpec
+from buildkit_py.executor.sandbox.supervisor import READY, fork_supervisor
+
+Output = Callable[[str, bytes], None]
+"""Takes ("stdout" or "stderr", bytes) as they come, on the thread that called `run`."""
+
+_PIPE_SIZE = 1 << 18
+_CANCEL_INTERVAL_MS = 50
+
+
+class CancelFlag(Protocol):
+    """What `threading.Event` is, read only."""
+
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a step ended. `exit` is its status, 128+N after signal N, 126 or 127 where it could not be started.
+
+    `stubs` are paths of the root (relative, parents first) that were made only to mount on. `times` are seconds:
+    `prepare` for the file system and network, `run` for the runtime and the step.
+    """
+
+    exit: int
+    stubs: tuple[str, ...] = ()
+    times: Mapping[str, float] = field(default_factory=dict)
+
+
+class Runner:
+    """A supervisor and the way to it. Make it before any thread exists; `run` may then be called from all.
+
+    `state` is a directory (made if missing) to mount on; nothing is ever written to it.
+    """
+
+    def __init__(self, runtime: Runtime, state: Path) -> None:
+        self.runtime = runtime
+        self._lock = threading.Lock()
+        try:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._keeper, self._requests = fork_supervisor(runtime, state)
+        except OSError as error:
+            raise SandboxError(f"can't start the supervisor of steps: {error.strerror}") from error
+        word = self._requests.recv(4096)
+        if word != READY:
+            self.close()
+            reason = word.decode(errors="replace") or "the supervisor of steps ended at once"
+            raise SandboxError(reason, hint="run as root, or as a user with ranges in /etc/subuid and /etc/subgid")
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the supervisor, and with it every step that still runs. Idempotent."""
+        self._requests.close()
+        if self._keeper:
+            with suppress(ChildProcessError):
+                os.waitpid(self._keeper, 0)
+            self._keeper = 0
+
+    def run(self, spec: SandboxSpec, on_output: Output, cancel: CancelFlag | None = None) -> RunResult:
+        """Run one process to its end.
+
+        Raises `SandboxError` where the sandbox can't be made, `Cancelled` once `cancel` is set and all processes of
+        the step are dead, and `InfrastructureError` where the supervisor is gone.
+        """
+        spec.check()
+        self.runtime.check(spec)
+        return self._ask({"spec": spec.to_plain()}, on_output, cancel)
+
+    def overlay_refusal(self, directory: Path, *, userxattr: bool = False) -> str | None:
+        """Why overlayfs can't be used on the file system of `directory`, or None if it can."""
+        with tempfile.TemporaryDirectory(dir=directory, prefix="overlay-") as name:
+            for part in ("lower/directory", "upper", "work"):
+                Path(name, part).mkdir(parents=True)
+            Path(name, "lower/file").touch()
+            try:
+                self._ask({"probe": {"directory": name, "userxattr": userxattr}}, lambda *_: None, None)
+            except SandboxError as error:
+                return error.message
+        return None
+
+    def _ask(self, request: Mapping[str, Any], on_output: Output, cancel: CancelFlag | None) -> RunResult:
+        conversation = _Conversation()
+        try:
+            with conversation.theirs() as fds:
+                pidfd = self._clone_worker(fds)
+            answer = conversation.hold(pidfd, request, on_output, cancel)
+        finally:
+            conversation.close()
+        return _result(answer)
+
+    def _clone_worker(self, fds: list[int]) -> int:
+        try:
+            with self._lock:
+                socket.send_fds(self._requests, [b"s"], fds)
+                word, received, _, _ = socket.recv_fds(self._requests, 4096, 1)
+        except OSError as error:
+            raise InfrastructureError("the supervisor of steps is gone") from error
+        if word == READY and received:
+            return received[0]
+        raise InfrastructureError(word.decode(errors="replace") or "the supervisor of steps is gone")
+
+
+class _Conversation:
+    """One request: the descriptors of both sides, and what comes back."""
+
+    def __init__(self) -> None:
+        self._link, self._their_link = socket.socketpair()
+        self._pipes = {name: _pipe() for name in ("stdout", "stderr")}
+        self._answer = bytearray()
+        self._pidfd = -1
+
+    def theirs(self) -> _Theirs:
+        return _Theirs([self._their_link.detach(), *(write for _, write in self._pipes.values())])
+
+    def hold(
+        self, pidfd: int, request: Mapping[str, Any], on_output: Output, cancel: CancelFlag | None
+    ) -> dict[str, Any]:
+        self._pidfd = pidfd
+        raw = json.dumps(request).encode()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._link.sendall(struct.pack("=Q", len(raw)) + raw)
+        self._pump(on_output, cancel)
+        if not self._answer:
+            raise InfrastructureError("the process that held the step was killed")
+        answer: dict[str, Any] = json.loads(bytes(self._answer))
+        return answer
+
+    def close(self) -> None:
+        """Kill the worker if it is still there, wait until it is gone, and close all."""
+        if self._pidfd >= 0:
+            self._end()
+            os.close(self._pidfd)
+        self._link.close()
+        for read, _ in self._pipes.values():
+            os.close(read)
+
+    def _pump(self, on_output: Output, cancel: CancelFlag | None) -> None:
+        """Pass on output until both pipes and the answer have ended."""
+        sources = {read: name for name, (read, _) in self._pipes.items()} | {self._link.fileno(): ""}
+        poll = select.poll()
+        for fd in sources:
+            poll.register(fd, select.POLLIN)
+        while sources:
+            if cancel is not None and cancel.is_set():
+                self._end()
+                raise Cancelled("the step was stopped")
+            for fd, _ in poll.poll(None if cancel is None else _CANCEL_INTERVAL_MS):
+                if not self._read(fd, sources[fd], on_output):
+                    poll.unregister(fd)
+                    del sources[fd]
+
+    def _read(self, fd: int, stream: str, on_output: Output) -> bool:
+        try:
+            data = os.read(fd, _PIPE_SIZE)
+        except ConnectionResetError:
+            return False
+        if not stream:
+            self._answer += data
+        elif data:
+            on_output(stream, data)
+        return bool(data)
+
+    def _end(self) -> None:
+        """Kill the first process of the sandbox; the kernel kills all others of its pid namespace before it is gone."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        select.select([self._pidfd], [], [])
+
+
+class _Theirs:
+    """The supervisor's ends of a conversation, closed here once they are sent."""
+
+    def __init__(self, fds: list[int]) -> None:
+        self._fds = fds
+
+    def __enter__(self) -> list[int]:
+        return self._fds
+
+    def __exit__(self, *exc: object) -> None:
+        for fd in self._fds:
+            os.close(fd)
+
+
+def _pipe() -> tuple[int, int]:
+    read, write = os.pipe2(os.O_CLOEXEC)
+    with suppress(OSError):
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    return read, write
+
+
+def _result(answer: Mapping[str, Any]) -> RunResult:
+    if "error" in answer:
+        raise SandboxError(answer["error"]["message"], hint=answer["error"]["hint"])
+    return RunResult(exit=answer["exit"], stubs=tuple(answer["stubs"]), times=answer["times"])

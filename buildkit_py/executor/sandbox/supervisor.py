@@ -1,0 +1,173 @@
+"""The processes between pybuild and a step.
+
+    pybuild ──fork──▶ keeper ──fork──▶ supervisor (pid 1 of its own pid namespace, own mounts)
+                                          └─clone─▶ worker, one a step (pid 1 again; own mounts, network, ipc, uts)
+                                                       └──▶ runc │ crun │ bwrap ──▶ the step (pid 1 again)
+
+The kernel kills each when the one to its left is gone, and with a pid namespace's first process all others; mounts
+go with the last process of their namespace. So `kill -9` of pybuild leaves nothing, and killing a worker ends its
+step whole. The supervisor is forked before any thread exists, does nothing but clone workers, and holds no data.
+
+Wire: one byte and three descriptors (a socket, stdout, stderr) a request; the answer is the worker's pidfd. On the
+step's socket: 8 bytes of length and JSON one way, JSON until the end of file the other way.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import struct
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from buildkit_py.executor.sandbox import bwrap, kernel, oci
+from buildkit_py.executor.sandbox.capabilities import DEFAULT_CAPABILITIES
+from buildkit_py.executor.sandbox.runtime import Runtime
+from buildkit_py.executor.sandbox.worker import Worker
+
+READY = b"ready"
+_STEP_NAMESPACES = (
+    kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
+)
+_CGROUPS = "/sys/fs/cgroup"
+
+
+def fork_supervisor(runtime: Runtime, state: Path) -> tuple[int, socket.socket]:
+    """Start the keeper and the supervisor; returns the keeper's pid and the socket for requests.
+
+    The first message on the socket is `READY`, or says in plain words why there is no supervisor.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    bound_to_thread = threading.current_thread() is threading.main_thread()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        _never_return(lambda: _keep(runtime, state, theirs, bound_to_thread))
+    theirs.close()
+    return pid, ours
+
+
+def _never_return(work: Callable[[], None]) -> NoReturn:
+    try:
+        work()
+    except BaseException:
+        with suppress(BaseException):
+            traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _keep(runtime: Runtime, state: Path, requests: socket.socket, bound_to_thread: bool) -> None:
+    """The keeper: it exists because a process can't itself enter the pid namespace that it makes."""
+    _detach(requests)
+    if bound_to_thread:
+        kernel.die_with_parent(signal.SIGKILL)
+    try:
+        kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS)
+    except OSError as error:
+        requests.send(f"can't make namespaces for steps: {error.strerror}".encode())
+        return
+    pid = os.fork()
+    if pid == 0:
+        _never_return(lambda: _supervise(runtime, state, requests))
+    requests.close()
+    os.waitpid(pid, 0)
+
+
+def _detach(requests: socket.socket) -> None:
+    """Leave the terminal's process group, close what is not ours, and take signals as a fresh process does."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGWINCH, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if requests.fileno() > 3:
+        kernel.close_from(3, requests.fileno() - 1)
+    kernel.close_from(requests.fileno() + 1)
+    gc.disable()
+
+
+def _supervise(runtime: Runtime, state: Path, requests: socket.socket) -> None:
+    kernel.die_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        _shape(runtime)
+    except OSError as error:
+        requests.send(f"can't prepare mounts for steps: {error.strerror} ({error.filename})".encode())
+        return
+    requests.send(READY)
+    while True:
+        message, fds, _, _ = socket.recv_fds(requests, 1, 3)
+        if not message:
+            return
+        _serve(runtime, state, requests, fds)
+
+
+def _shape(runtime: Runtime) -> None:
+    """Private mounts; no writable cgroups; the runtime's program on a read-only mount, out of reach of any step."""
+    kernel.stop_propagation()
+    if runtime.name == "crun":
+        _mount_over("tmpfs", _CGROUPS)
+    elif Path(_CGROUPS).is_dir():
+        kernel.set_attributes(_CGROUPS, kernel.READ_ONLY, recursive=True)
+    _protect(runtime.path)
+    warm = bwrap.filter_for if runtime.name == "bwrap" else oci.filter_for
+    warm(DEFAULT_CAPABILITIES)
+
+
+def _mount_over(kind: str, path: str) -> None:
+    target = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    mount = kernel.new_mount(kind, kernel.NOSUID | kernel.NODEV | kernel.NOEXEC)
+    kernel.attach(mount, target)
+    os.close(mount)
+    os.close(target)
+
+
+def _protect(path: str) -> None:
+    program = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    mount = kernel.clone_tree(program, kernel.READ_ONLY)
+    kernel.attach(mount, program)
+    os.close(mount)
+    os.close(program)
+
+
+def _serve(runtime: Runtime, state: Path, requests: socket.socket, fds: list[int]) -> None:
+    try:
+        pid, pidfd = kernel.fork_into(_STEP_NAMESPACES)
+    except OSError as error:
+        requests.send(f"can't make namespaces for a step: {error.strerror}".encode())
+    else:
+        if pid == 0:
+            requests.close()
+            _never_return(lambda: _work(runtime, state, fds))
+        socket.send_fds(requests, [READY], [pidfd])
+        os.close(pidfd)
+    for fd in fds:
+        os.close(fd)
+
+
+def _work(runtime: Runtime, state: Path, fds: list[int]) -> None:
+    kernel.die_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    link = socket.socket(fileno=fds[0])
+    os.dup2(fds[1], 1)
+    os.dup2(fds[2], 2)
+    kernel.close_from(3, link.fileno() - 1) if link.fileno() > 3 else None
+    kernel.close_from(link.fileno() + 1)
+    answer = Worker(runtime, state).answer(_receive(link))
+    os.close(1)
+    os.close(2)
+    link.sendall(json.dumps(answer).encode())
+
+
+def _receive(link: socket.socket) -> dict[str, object]:
+    with link.makefile("rb") as file:
+        (length,) = struct.unpack("=Q", file.read(8))
+        request: dict[str, object] = json.loads(file.read(length))
+        return request

@@ -1,0 +1,123 @@
+"""What every step finds at /dev and /sys, mounted before any runtime starts.
+
+`/dev` is a fresh tmpfs; its devices are the machine's own nodes, bound read-only so that no step can change their
+mode or owner. A node made elsewhere opens nothing, because all other mounts are `nodev`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from buildkit_py.errors import SandboxError
+from buildkit_py.executor.sandbox import kernel
+
+_DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+_SHM_SIZE = "67108864"
+_QUIET = kernel.NOSUID | kernel.NOEXEC | kernel.NODEV
+
+MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+)
+"""Files of /proc that tell or do too much; those that exist are covered by the runtime."""
+
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+"""Parts of /proc that can't be written."""
+
+_MASKED_SYS = ("firmware", "devices/virtual/powercap", "kernel/security", "fs/bpf")
+
+
+def mount_dev(target: int) -> None:
+    """Fill an open, empty directory as /dev."""
+    devices = kernel.new_mount("tmpfs", kernel.NOSUID | kernel.NOEXEC | kernel.NODEV, {"mode": "755", "size": "65536"})
+    try:
+        kernel.attach(devices, target)
+        for name, number in _DEVICES.items():
+            _bind_device(devices, name, number)
+        for name, destination in _LINKS.items():
+            os.symlink(destination, name, dir_fd=devices)
+        _mount_below(devices, "pts", "devpts", kernel.NOSUID | kernel.NOEXEC, _pts_options())
+        _mount_below(devices, "shm", "tmpfs", _QUIET, {"mode": "1777", "size": _SHM_SIZE})
+        _mount_below(devices, "mqueue", "mqueue", _QUIET, {})
+    finally:
+        os.close(devices)
+
+
+def mount_sys(target: int, *, own_network: bool) -> None:
+    """Show a read-only /sys: a fresh one for a network of the sandbox's own, else the machine's."""
+    try:
+        mount = kernel.new_mount("sysfs", _QUIET | kernel.READ_ONLY) if own_network else _machine_sys()
+    except OSError as error:
+        raise SandboxError(f"can't mount /sys: {error.strerror}") from error
+    try:
+        kernel.attach(mount, target)
+        for path in _MASKED_SYS:
+            _cover(mount, path)
+    finally:
+        os.close(mount)
+
+
+def _machine_sys() -> int:
+    source = os.open("/sys", os.O_PATH | os.O_CLOEXEC)
+    try:
+        return kernel.clone_tree(source, _QUIET | kernel.READ_ONLY)
+    finally:
+        os.close(source)
+
+
+def _cover(root: int, path: str) -> None:
+    try:
+        target = kernel.openat2(root, path, os.O_PATH | os.O_DIRECTORY, kernel.RESOLVE_NO_SYMLINKS)
+    except OSError:
+        return
+    mount = kernel.new_mount("tmpfs", _QUIET | kernel.READ_ONLY, {"size": "4096", "mode": "755"})
+    kernel.attach(mount, target)
+    os.close(mount)
+    os.close(target)
+
+
+def _bind_device(devices: int, name: str, number: tuple[int, int]) -> None:
+    source = os.open(f"/dev/{name}", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    status = os.fstat(source)
+    if not stat.S_ISCHR(status.st_mode) or (os.major(status.st_rdev), os.minor(status.st_rdev)) != number:
+        raise SandboxError(f"/dev/{name} of this machine is not the device that it should be")
+    mount = kernel.clone_tree(source, kernel.READ_ONLY | kernel.NOSUID | kernel.NOEXEC)
+    target = os.open(name, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=devices)
+    kernel.attach(mount, target)
+    for fd in (source, mount, target):
+        os.close(fd)
+
+
+def _mount_below(parent: int, name: str, kind: str, attributes: int, options: dict[str, str]) -> None:
+    os.mkdir(name, 0o755, dir_fd=parent)
+    target = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=parent)
+    mount = kernel.new_mount(kind, attributes, options)
+    kernel.attach(mount, target)
+    os.close(mount)
+    os.close(target)
+
+
+def _pts_options() -> dict[str, str]:
+    options = {"ptmxmode": "0666", "mode": "0620"}
+    tty_group = 5
+    mapped = Path("/proc/self/gid_map").read_text().split()
+    if any(int(mapped[at]) <= tty_group < int(mapped[at]) + int(mapped[at + 2]) for at in range(0, len(mapped), 3)):
+        options["gid"] = str(tty_group)
+    return options

@@ -1,0 +1,331 @@
+"""Secrets: where they come from, their bytes for the length of one build, and keeping them out of output.
+
+A value never appears in a `repr`, a message, a key or the environment of another program. Only `SecretStore` holds
+bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+from buildkit_py.errors import SourceInputError, UsageError
+from buildkit_py.secret_forms import MIN_LENGTH, core, forms, lines
+
+if TYPE_CHECKING:
+    import subprocess
+
+MAX_BYTES = 512 * 1024
+COMMAND_SECONDS = 60.0
+MASK = b"***"
+_SECRET_USAGE = "write --secret id=NAME,src=FILE, id=NAME,env=VARIABLE or id=NAME,cmd=COMMAND"
+_SSH_USAGE = "write --ssh default, or --ssh NAME=SOCKET, or --ssh NAME=KEYFILE"
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,254}\Z")
+_PART = re.compile(r"(?:^|,)(id|type|src|source|env)=")
+_COMMAND = re.compile(r"(?:^|,)cmd=")
+_KINDS: Mapping[str, Literal["file", "env", "command"]] = {
+    "src": "file",
+    "source": "file",
+    "env": "env",
+    "cmd": "command",
+}
+# What a password manager needs to find its own files; nothing of the build's.
+_COMMAND_ENV = ("HOME", "LANG", "LOGNAME", "PATH", "TMPDIR", "USER", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSpec:
+    """One `--secret`: `where` is a path, the name of a variable, or a command line, by `kind`.
+
+    A command line may hold a token of its own, so it is not shown.
+    """
+
+    id: str
+    kind: Literal["file", "env", "command"]
+    where: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> SecretSpec:
+        """Parse `id=NAME,src=FILE`, `…,env=VARIABLE` or `…,cmd=COMMAND`; raises `UsageError`.
+
+        A comma ends a value only where a known name and `=` follow; a `cmd` takes the rest of the text. `id=NAME` alone
+        means the variable of that name where there is one, otherwise the file.
+        """
+        parts = _parts(text)
+        name = parts.pop("id", None)
+        kind = parts.pop("type", None)
+        if name is None or not _ID.match(name):
+            raise UsageError("a --secret has no usable id", hint=_SECRET_USAGE)
+        if not parts:
+            return cls(id=name, kind="env" if name in os.environ else "file", where=name)
+        if len(parts) > 1:
+            raise UsageError(f"the secret {name!r} has two sources: {' and '.join(sorted(parts))}", hint=_SECRET_USAGE)
+        key, where = parts.popitem()
+        if not where:
+            raise UsageError(f"the secret {name!r} has an empty {key}=", hint=_SECRET_USAGE)
+        if kind not in (None, "file", "env"):
+            raise UsageError(f"the secret {name!r} has the unknown type {kind!r}", hint=_SECRET_USAGE)
+        # `type=env,src=NAME` is how other builders spell a variable.
+        return cls(id=name, kind="env" if kind == "env" and key in ("src", "source") else _KINDS[key], where=where)
+
+
+def _parts(text: str) -> dict[str, str]:
+    parts: dict[str, str] = {}
+    if command := _COMMAND.search(text):
+        parts["cmd"] = text[command.end() :]
+        text = text[: command.start()]
+    found = list(_PART.finditer(text))
+    if text and (not found or found[0].start() != 0):
+        raise UsageError("a --secret does not begin with a name that is known", hint=_SECRET_USAGE)
+    for place, match in enumerate(found):
+        if match[1] in parts:
+            raise UsageError(f"a --secret has {match[1]}= twice", hint=_SECRET_USAGE)
+        end = found[place + 1].start() if place + 1 < len(found) else len(text)
+        parts[match[1]] = text[match.end() : end]
+    return parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SshSpec:
+    """One `--ssh`: `path` is an agent's socket or a private key, None for the agent of `SSH_AUTH_SOCK`."""
+
+    id: str
+    path: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> SshSpec:
+        """Parse `default`, `NAME=SOCKET` or `NAME=KEYFILE`; raises `UsageError`."""
+        name, equals, path = text.partition("=")
+        if not _ID.match(name) or (equals and not path):
+            raise UsageError(f"not an ssh agent: {text!r}", hint=_SSH_USAGE)
+        return cls(id=name, path=path if equals else None)
+
+    def source(self) -> tuple[Literal["socket", "key"], str]:
+        """Whether it is a socket to forward or a key to serve, and its path; raises `SourceInputError`."""
+        path = self.path or os.environ.get("SSH_AUTH_SOCK")
+        if not path:
+            raise SourceInputError(f"there is no ssh agent for {self.id!r}: SSH_AUTH_SOCK is not set", hint=_SSH_USAGE)
+        try:
+            mode = Path(path).stat().st_mode
+        except OSError as error:
+            raise SourceInputError(f"the ssh agent {self.id!r} can't be used: {path}: {error.strerror}") from error
+        if not (stat.S_ISSOCK(mode) or stat.S_ISREG(mode)):
+            raise SourceInputError(f"the ssh agent {self.id!r} is neither a socket nor a key: {path}", hint=_SSH_USAGE)
+        return ("socket" if stat.S_ISSOCK(mode) else "key"), path
+
+
+class SecretStore:
+    """The secrets of one build: each is read when it is first asked for, once, and kept in memory only. Thread-safe."""
+
+    def __init__(self, specs: Iterable[SecretSpec] = (), *, allow_short: bool = False) -> None:
+        """Raises `UsageError` where two specs have one id."""
+        self._specs: dict[str, SecretSpec] = {}
+        self._values: dict[str, bytes] = {}
+        self._allow_short = allow_short
+        self._lock = Lock()
+        for spec in specs:
+            if spec.id in self._specs:
+                raise UsageError(f"the secret {spec.id!r} is given twice")
+            self._specs[spec.id] = spec
+
+    def __repr__(self) -> str:
+        return f"SecretStore({sorted(self._specs)})"
+
+    def __contains__(self, id: str) -> bool:  # noqa: A002 - the field's word
+        return id in self._specs
+
+    def get(self, id: str) -> bytes | None:  # noqa: A002
+        """The bytes of a secret, None where it was not given.
+
+        Raises `SourceInputError` where it can't be read, `UsageError` where it is too short to be searched for.
+        """
+        with self._lock:
+            spec = self._specs.get(id)
+            if spec is not None and id not in self._values:
+                self._values[id] = self._accepted(spec, _read(spec))
+            return self._values.get(id)
+
+    def known(self) -> dict[str, bytes]:
+        """The secrets read so far: what output must not show."""
+        with self._lock:
+            return dict(self._values)
+
+    def searchable(self) -> dict[str, bytes]:
+        """The secrets read so far that are long enough to be searched for in a step's result."""
+        return {name: value for name, value in self.known().items() if len(core(value)) >= MIN_LENGTH}
+
+    def unsearchable(self) -> list[str]:
+        """The ids of the secrets read so far that are too short: a build that has some must say so."""
+        return sorted(set(self.known()) - set(self.searchable()))
+
+    def _accepted(self, spec: SecretSpec, value: bytes) -> bytes:
+        if len(value) > MAX_BYTES:
+            raise SourceInputError(f"the secret {spec.id!r} is larger than {MAX_BYTES // 1024} KiB")
+        if len(core(value)) < MIN_LENGTH and not self._allow_short:
+            raise UsageError(
+                f"the secret {spec.id!r} has fewer than {MIN_LENGTH} bytes, too few to be told from ordinary text",
+                hint="use a longer one, or --allow-short-secret, which switches the search for it off",
+            )
+        return value
+
+
+def _read(spec: SecretSpec) -> bytes:
+    if spec.kind == "env":
+        value = os.environb.get(os.fsencode(spec.where))
+        if value is None:
+            raise SourceInputError(f"the secret {spec.id!r} comes from the variable {spec.where}, which is not set")
+        return value
+    return _read_file(spec) if spec.kind == "file" else _run_command(spec)
+
+
+def _read_file(spec: SecretSpec) -> bytes:
+    try:
+        with Path(spec.where).expanduser().open("rb") as source:
+            return source.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SourceInputError(f"the secret {spec.id!r} can't be read: {spec.where}: {error.strerror}") from error
+    except (RuntimeError, ValueError) as error:
+        raise SourceInputError(f"the secret {spec.id!r} can't be read: not a path: {spec.where!r}") from error
+
+
+def _run_command(spec: SecretSpec) -> bytes:
+    """What the command prints, less the final newline. Its error output is thrown away, as it may quote the secret."""
+    import shlex
+    import subprocess
+
+    environment = {name: os.environ[name] for name in _COMMAND_ENV if name in os.environ}
+    try:
+        process = subprocess.Popen(
+            shlex.split(spec.where),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+    except (OSError, ValueError, IndexError):
+        # No `from error`: the cause would quote the command line.
+        raise SourceInputError(
+            f"the command for the secret {spec.id!r} can't be started",
+            hint="it is split into words and run without a shell; write cmd=sh -c '…' where you need one",
+        ) from None
+    with process:
+        output = _output(spec, process)
+    if process.returncode != 0:
+        raise SourceInputError(
+            f"the command for the secret {spec.id!r} ended with status {process.returncode}",
+            hint="run it by hand to see why; its output is not shown here",
+        )
+    return output.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _output(spec: SecretSpec, process: subprocess.Popen[bytes]) -> bytes:
+    from subprocess import TimeoutExpired
+
+    try:
+        return process.communicate(timeout=COMMAND_SECONDS)[0]
+    except BaseException as error:
+        # The command leads its own group, so what it started ends with it.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if isinstance(error, TimeoutExpired):
+            message = f"the command for the secret {spec.id!r} did not end within {COMMAND_SECONDS:.0f} seconds"
+            raise SourceInputError(message) from None
+        raise
+
+
+class Redactor:
+    """Replaces secrets in one stream of bytes by `***`, even where a secret is split between two writes.
+
+    Every shape of `secret_forms.forms` and every long line of a secret of several lines is replaced; shapes that
+    overlap become one mask. What comes out does not depend on where writes end. Fewer bytes than the longest shape has
+    are held back, and only while they could begin one.
+    """
+
+    def __init__(self, secrets: Iterable[bytes]) -> None:
+        shapes: set[bytes] = set()
+        for secret in secrets:
+            # A short secret has no shapes but itself that could be told from ordinary text.
+            found = [shape for _, shape in forms(secret)]
+            shapes.update(found[:1] if len(core(secret)) < MIN_LENGTH else found)
+            shapes.update(lines(secret))
+        self._shapes = tuple(sorted(shapes, key=len, reverse=True))
+        self._held = b""
+        self._masked = 0  # how many bytes at the start of `_held` a mask already written stands for
+
+    def write(self, data: bytes) -> bytes:
+        """What of the stream can be shown now."""
+        if not self._shapes:
+            return data
+        text = self._held + data
+        return self._emit(text, len(text) - self._undecided(text))
+
+    def flush(self) -> bytes:
+        """The rest of the stream, at its end."""
+        return self._emit(self._held, len(self._held))
+
+    def _emit(self, text: bytes, end: int) -> bytes:
+        """The masked text up to `end`; the rest is held. A mask that reaches beyond `end` is remembered."""
+        out: list[bytes] = []
+        at = 0
+        covered = self._masked
+        for start, stop in self._matches(text):
+            if start >= end:
+                break
+            out.append(text[at:start])
+            if not (start == 0 and self._masked):
+                out.append(MASK)
+            at = covered = stop
+        out.append(text[at:end])
+        self._held = text[end:]
+        self._masked = max(0, covered - end)
+        return b"".join(out)
+
+    def _matches(self, text: bytes) -> list[tuple[int, int]]:
+        """The ranges to mask, in order, overlapping ones merged."""
+        ranges = [(0, self._masked)] if self._masked else []
+        for shape in self._shapes:
+            start = text.find(shape)
+            while start >= 0:
+                ranges.append((start, start + len(shape)))
+                start = text.find(shape, start + 1)
+        merged: list[tuple[int, int]] = []
+        for start, stop in sorted(ranges):
+            if merged and start < merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+            else:
+                merged.append((start, stop))
+        return merged
+
+    def _undecided(self, text: bytes) -> int:
+        """The length of the longest end of `text` that begins a shape without being all of it."""
+        return max(_begun(text, shape) for shape in self._shapes)
+
+
+def _begun(text: bytes, shape: bytes) -> int:
+    start = max(0, len(text) - len(shape) + 1)
+    head = shape[:4]
+    while (start := _find_start(text, head, start)) >= 0:
+        if shape.startswith(text[start:]):
+            return len(text) - start
+        start += 1
+    return 0
+
+
+def _find_start(text: bytes, head: bytes, start: int) -> int:
+    """Where `head`, or at the very end of `text` a part of it, begins at or after `start`; -1 where it does not."""
+    found = text.find(head, start)
+    if found >= 0:
+        return found
+    for place in range(max(start, len(text) - len(head) + 1), len(text)):
+        if head.startswith(text[place:]):
+            return place
+    return -1

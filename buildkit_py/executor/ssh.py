@@ -1,0 +1,102 @@
+"""The client's ssh agent inside a step: a socket of our own that passes everything on, with the step's owner and mode.
+
+A private key given instead of an agent is served by an `ssh-agent` that lives as long as the step.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from buildkit_py.errors import MissingToolError, SourceInputError
+from buildkit_py.executor.secrets import SshSpec
+
+BLOCK = 1 << 16
+
+
+@contextmanager
+def forwarded(spec: SshSpec, directory: Path, *, mode: int, uid: int, gid: int) -> Iterator[Path]:
+    """A socket in `directory` that stands for the agent of `spec`."""
+    kind, path = spec.source()
+    if kind == "key":
+        with _agent(path, directory) as agent, _proxy(agent, directory / "agent", mode, uid, gid) as proxy:
+            yield proxy
+    else:
+        with _proxy(Path(path), directory / "agent", mode, uid, gid) as proxy:
+            yield proxy
+
+
+@contextmanager
+def _agent(key: str, directory: Path) -> Iterator[Path]:
+    import subprocess
+
+    path = directory / "real"
+    try:
+        process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise MissingToolError("ssh-agent is not installed", hint="install the package openssh-client") from None
+    try:
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "SSH_AUTH_SOCK": str(path), "SSH_ASKPASS": "false"}
+        for _ in range(100):
+            if path.exists() or process.poll() is not None:
+                break
+            threading.Event().wait(0.05)
+        done = subprocess.run(
+            ["ssh-add", "-q", "--", key], env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        if done.returncode != 0:
+            raise SourceInputError(
+                f"the ssh key {key} can't be used", hint="it must be readable and without a passphrase"
+            )
+        yield path
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def _proxy(agent: Path, path: Path, mode: int, uid: int, gid: int) -> Iterator[Path]:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        path.chmod(mode)
+        os.chown(path, uid, gid)
+        server.listen()
+        thread = threading.Thread(target=_accept, args=(server, agent), daemon=True)
+        thread.start()
+        try:
+            yield path
+        finally:
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            path.unlink(missing_ok=True)
+
+
+def _accept(server: socket.socket, agent: Path) -> None:
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        threading.Thread(target=_serve, args=(client, agent), daemon=True).start()
+
+
+def _serve(client: socket.socket, agent: Path) -> None:
+    with client, socket.socket(socket.AF_UNIX) as upstream, suppress(OSError):
+        upstream.connect(str(agent))
+        back = threading.Thread(target=_pump, args=(upstream, client), daemon=True)
+        back.start()
+        _pump(client, upstream)
+        back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while block := source.recv(BLOCK):
+            sink.sendall(block)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)

@@ -1,0 +1,78 @@
+"""What the parts of the local executor share: the store, the trees in it, and how a task's inputs become trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from buildkit_py.graph.codec import decode_op
+from buildkit_py.graph.op import LocalSource
+from buildkit_py.protocol import InputMissing, StepTask, TaskInput
+
+if TYPE_CHECKING:
+    from buildkit_py.executor.secrets import SecretStore, SshSpec
+    from buildkit_py.executor.source.image import Images
+    from buildkit_py.layer.contexts import Contexts
+    from buildkit_py.layer.entry import Entry
+    from buildkit_py.layer.stored import StoredTrees
+    from buildkit_py.layer.tree import Tree
+    from buildkit_py.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """Everything that outlives one step."""
+
+    store: Store
+    trees: StoredTrees
+    contexts: Contexts
+    images: Images
+    secrets: SecretStore
+    ssh: tuple[SshSpec, ...]
+    note: Callable[[str], None]
+
+    def tree(self, given: TaskInput) -> Tree:
+        """The tree of an input; one whose bytes are not in the store raises `InputMissing` at the first look."""
+        source = local_source(given)
+        if source is not None:
+            return self.contexts.tree(source)
+        return LazyTree(self.trees, given)
+
+
+def local_source(given: TaskInput) -> LocalSource | None:
+    """The local source that an input is, if it is one."""
+    if given.op is None:
+        return None
+    op = decode_op(given.op)
+    return op if isinstance(op, LocalSource) else None
+
+
+def input_of(task: StepTask, role: str) -> TaskInput:
+    """The input of a role, which the graph guarantees to be there."""
+    return next(given for given in task.inputs if given.role == role)
+
+
+class LazyTree:
+    """A tree of the store that is opened when it is first looked at."""
+
+    def __init__(self, trees: StoredTrees, given: TaskInput) -> None:
+        self._trees = trees
+        self._given = given
+
+    def lookup(self, path: str) -> Entry | None:
+        """The entry of that name."""
+        return self._open().lookup(path)
+
+    def children(self, path: str) -> Iterable[str]:
+        """The names in a directory."""
+        return self._open().children(path)
+
+    def open(self, path: str) -> BinaryIO:
+        """The content of a file."""
+        return self._open().open(path)
+
+    def _open(self) -> Tree:
+        if not self._trees.complete(self._given.content_id):
+            raise InputMissing(self._given.role)
+        return self._trees.tree(self._given.content_id)

@@ -1,0 +1,117 @@
+"""One readable line for each op, as logs, views and drawings show it."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from buildkit_py.graph.op import (
+    Chmod,
+    Chown,
+    Copy,
+    ExecStep,
+    FileMount,
+    FileStep,
+    GitSource,
+    Host,
+    HttpSource,
+    ImageSource,
+    LocalSource,
+    Mkdir,
+    Op,
+    Remove,
+    Run,
+    Scratch,
+    Source,
+    Symlink,
+    Write,
+)
+from buildkit_py.platform import Platform
+
+WIDTH = 100
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
+
+
+def title(op: Op, *, native: str | None = None) -> str:
+    """What an op does in one printable line of at most `WIDTH` characters: `run uv sync --frozen`.
+
+    A platform is named only where it is not `native` (default: this machine's).
+    """
+    if isinstance(op, Run | Host):
+        text = _exec(op)
+    elif isinstance(op, Scratch | ImageSource | LocalSource | HttpSource | GitSource):
+        text = _source(op)
+    else:
+        text = _file(op)
+    platform = getattr(op, "platform", "")
+    foreign = platform and platform != (native if native is not None else str(Platform.host()))
+    suffix = f" [{platform}]" if foreign else ""
+    return clip(text, WIDTH - len(suffix)) + suffix
+
+
+def clip(text: str, width: int) -> str:
+    """`text` as one printable line of at most `width` characters; `…` stands for what is left out."""
+    line = " ".join(text.split())
+    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+    return line if len(line) <= width else line[: max(0, width - 1)].rstrip() + "…"
+
+
+def _source(op: Source) -> str:
+    if isinstance(op, Scratch):
+        return "from scratch"
+    if isinstance(op, ImageSource):
+        return f"from {op.ref}"
+    if isinstance(op, LocalSource):
+        return f"read {op.name}"
+    if isinstance(op, HttpSource):
+        return f"fetch {op.url}"
+    folder = f" {op.subdir}" if op.subdir else ""
+    return f"git {op.url} {op.commit[:12]}{folder}"
+
+
+def _file(op: FileStep) -> str:
+    if isinstance(op, Copy):
+        return f"copy {_some(op.sources)} → {op.dest}"
+    if isinstance(op, Mkdir):
+        return f"mkdir {op.path}"
+    if isinstance(op, Write):
+        return f"write {op.path}"
+    if isinstance(op, Symlink):
+        return f"symlink {op.path} → {op.target}"
+    if isinstance(op, Remove):
+        return f"remove {_some(op.paths)}"
+    if isinstance(op, Chmod):
+        return f"chmod {op.mode} {_some(op.paths)}"
+    if isinstance(op, Chown):
+        return f"chown {op.owner} {_some(op.paths)}"
+    return f"unpack {_some(op.sources)} → {op.dest}"
+
+
+def _some(paths: tuple[str, ...], most: int = 3) -> str:
+    shown = " ".join(paths[:most])
+    return shown if len(paths) <= most else f"{shown} +{len(paths) - most}"
+
+
+def _exec(op: ExecStep) -> str:
+    script = _script(op)
+    if script is None:
+        return f"{op.type} {' '.join(op.args)}"
+    lines = [line for line in (line.strip() for line in script.split("\n")) if line and not _silent(line)]
+    if not lines:
+        return f"{op.type} {op.args[0]}"
+    return f"{op.type} {lines[0].removesuffix(chr(92)).rstrip()}{' …' if len(lines) > 1 else ''}"
+
+
+def _silent(line: str) -> bool:
+    """Whether a line of a script tells a person nothing: a comment, or the set-up of the shell."""
+    return line.startswith(("#", "set -", "set +"))
+
+
+def _script(op: ExecStep) -> str | None:
+    """The text that an interpreter is given, by `sh -c` or as a file that only this step sees."""
+    name = PurePosixPath(op.args[0]).name
+    if name in _SHELLS:
+        for index, word in enumerate(op.args[1:-1], start=1):
+            if word.startswith("-") and not word.startswith("--") and word.endswith("c"):
+                return op.args[index + 1]
+    texts = {mount.target: mount.text for mount in op.mounts if isinstance(mount, FileMount)}
+    return next((texts[word] for word in op.args if word in texts), None)

@@ -1,0 +1,68 @@
+"""A tar file that `docker load` and `podman load` take, and that others read as `docker-archive:`.
+
+    manifest.json         [{"Config": "HEX.json", "RepoTags": ["docker.io/library/web:latest"], "Layers": [NAME, …]}]
+    HEX.json              the image's configuration; HEX is its digest, Docker's image id
+    HEX.tar, HEX.tar.gz   the layers, named by the digests of their blobs
+
+Loaders tell gzip from plain tar by its first bytes. Few know zstd, so such layers are unpacked on the way.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, BinaryIO
+
+from buildkit_py import canonical
+from buildkit_py.errors import UsageError
+from buildkit_py.image.staging import new_file
+from buildkit_py.image.stored import StoredImage
+from buildkit_py.image.tarball import Tarball, tarball
+from buildkit_py.image.unpacked import chunks
+from buildkit_py.oci.media_types import layer_compression
+from buildkit_py.reference import Reference
+
+if TYPE_CHECKING:
+    from buildkit_py.oci import Descriptor
+
+_ENDINGS = {"gzip": ".tar.gz", "none": ".tar", "zstd": ".tar"}
+
+
+def write_docker(image: StoredImage, destination: Path, *, name: str) -> None:
+    """Write one image as a Docker archive, tagged `name` where that is a reference with a tag; raises `OutputError`."""
+    layers = {_file_name(layer): layer for layer in image.layers}
+    config = f"{image.manifest.config.digest.hex}.json"
+    manifest = canonical.dumps(
+        [{"Config": config, "RepoTags": _tags(name), "Layers": [_file_name(layer) for layer in image.layers]}]
+    )
+    with new_file(destination) as out, tarball(out) as tar:
+        tar.file("manifest.json", len(manifest), BytesIO(manifest))
+        tar.file(config, len(image.config.raw), BytesIO(image.config.raw))
+        for path, layer in sorted(layers.items()):
+            with image.store.blobs.open(str(layer.digest)) as content:
+                if layer_compression(layer.media_type) == "zstd":
+                    _add_unpacked(tar, path, layer, content, destination.parent)
+                else:
+                    tar.file(path, layer.size, content)
+
+
+def _add_unpacked(tar: Tarball, path: str, layer: Descriptor, content: BinaryIO, room: Path) -> None:
+    """Add a zstd layer as a plain tar. Its size stands before its bytes, so a file without a name takes them first."""
+    with TemporaryFile(dir=room) as plain:
+        plain.writelines(chunks(layer, content))
+        size = plain.tell()
+        plain.seek(0)
+        tar.file(path, size, plain)
+
+
+def _file_name(layer: Descriptor) -> str:
+    return layer.digest.hex + _ENDINGS[layer_compression(layer.media_type) or "none"]
+
+
+def _tags(name: str) -> list[str]:
+    try:
+        reference = Reference.parse(name)
+    except UsageError:
+        return []
+    return [f"{reference.name}:{reference.tag}"] if reference.tag else []

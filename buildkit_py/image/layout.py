@@ -1,0 +1,98 @@
+"""An OCI image layout in a directory. OCI image specification 1.1, "Image Layout".
+
+DIR/oci-layout                  {"imageLayoutVersion":"1.0.0"}
+DIR/index.json                  one descriptor an image; the annotation `org.opencontainers.image.ref.name` names it
+DIR/blobs/sha256/HEX            manifests, configurations, layers
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildkit_py import canonical
+from buildkit_py.errors import IntegrityError, OutputError
+from buildkit_py.image.staging import exclusive, is_empty, new_directory, new_file
+from buildkit_py.image.stored import closure
+from buildkit_py.oci import Descriptor, parse_index
+from buildkit_py.oci.descriptor import REF_NAME
+from buildkit_py.oci.media_types import OCI_INDEX
+
+if TYPE_CHECKING:
+    from buildkit_py.store import Store
+
+LAYOUT = canonical.dumps({"imageLayoutVersion": "1.0.0"})
+_CHUNK = 1 << 20
+
+
+def named(descriptor: Descriptor, name: str) -> Descriptor:
+    """A descriptor as an `index.json` lists it under a name."""
+    return replace(descriptor, annotations={**descriptor.annotations, REF_NAME: name})
+
+
+def index_json(descriptors: Sequence[Descriptor]) -> bytes:
+    """The bytes of an `index.json`."""
+    return canonical.dumps(
+        {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [item.to_plain() for item in descriptors]}
+    )
+
+
+def blob_path(descriptor: Descriptor) -> str:
+    """Where a layout keeps a blob, below its root."""
+    return f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.hex}"
+
+
+def write_layout(store: Store, descriptor: Descriptor, destination: Path, *, name: str) -> None:
+    """Write an image as a layout, or add it to the layout that is there.
+
+    In an existing layout the image of that name is replaced, all others stay as they are. Raises `OutputError` where
+    the directory holds something else.
+    """
+    with exclusive(destination):
+        if not destination.exists() or is_empty(destination):
+            with new_directory(destination) as directory:
+                _fill(store, descriptor, directory, [named(descriptor, name)])
+                (directory / "oci-layout").write_bytes(LAYOUT)
+            return
+        others = [item for item in _listed(destination) if item.ref_name != name]
+        _fill(store, descriptor, destination, [*others, named(descriptor, name)])
+
+
+def _listed(directory: Path) -> tuple[Descriptor, ...]:
+    try:
+        if not (directory / "oci-layout").is_file():
+            raise OutputError(
+                f"{directory} is not empty and is no OCI layout", hint="name an empty directory or an OCI layout"
+            )
+        return parse_index((directory / "index.json").read_bytes()).manifests
+    except FileNotFoundError:
+        return ()
+    except IntegrityError as error:
+        raise OutputError(f"the index.json of {directory} can't be added to: {error.message}") from error
+
+
+def _fill(store: Store, descriptor: Descriptor, directory: Path, listed: Sequence[Descriptor]) -> None:
+    """Blobs first, each whole under its name; the index, which makes them known, last."""
+    added: list[Path] = []
+    try:
+        for blob in closure(store, descriptor):
+            path = directory / blob_path(blob)
+            if not (path.is_file() and path.stat().st_size == blob.size):
+                added.append(path)
+                _copy(store, blob, path)
+        with new_file(directory / "index.json") as out:
+            out.write(index_json(listed))
+    except BaseException:
+        for path in added:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _copy(store: Store, blob: Descriptor, path: Path) -> None:
+    with store.blobs.open(str(blob.digest)) as source, new_file(path) as out:
+        shutil.copyfileobj(source, out, _CHUNK)

@@ -1,0 +1,196 @@
+"""Writing an output as a whole or not at all.
+
+A file is made without a name (`O_TMPFILE`), or under a hidden one where the file system can't do that; a directory
+under a hidden name that its writer keeps locked. Both are beside the destination, so that the last act is one rename.
+What a killed writer left under a hidden name is removed by the next one.
+
+    out/web.oci.tar                          the destination
+    out/.web.oci.tar.pybuild-4f1d09ab        not finished; locked while its writer lives
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from buildkit_py.errors import OutputError
+
+_MARK = ".pybuild-"
+
+
+@contextmanager
+def new_file(destination: Path) -> Iterator[BinaryIO]:
+    """A file to write, seekable; it replaces `destination` when the block ends well, and leaves no trace otherwise.
+
+    Where `destination` is a link, what it points to is replaced. Raises `OutputError`, also for every failure of the
+    file system inside the block.
+    """
+    with translated(destination):
+        destination = destination.resolve()
+        _prepare(destination)
+        if destination.exists() and not destination.is_file():
+            raise OutputError(
+                f"{destination} is there and is not a file, so no output can take its place", hint="name another path"
+            )
+        with _open(destination) as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+            _publish(out, destination)
+
+
+@contextmanager
+def exclusive(destination: Path) -> Iterator[None]:
+    """Let one writer at a time make or fill a directory, by a lock on its parent, which is made where it is missing."""
+    with translated(destination):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with locked(destination.parent):
+            yield
+
+
+@contextmanager
+def new_directory(destination: Path) -> Iterator[Path]:
+    """An empty directory to fill; it becomes `destination`, which must be empty or not be there. Needs `exclusive`.
+
+    Raises `OutputError`, also for every failure of the file system inside the block.
+    """
+    with translated(destination):
+        _prepare(destination)
+        if destination.is_symlink() or (destination.exists() and not is_empty(destination)):
+            raise OutputError(
+                f"{destination} exists and is not an empty directory",
+                hint="remove it, or name another path: an output never mixes with what is there",
+            )
+        hidden = hidden_name(destination)
+        hidden.mkdir(mode=0o755)
+        with locked(hidden) as lock, _removed_on_error(hidden):
+            yield hidden
+            _sync_tree(lock)
+            hidden.replace(destination)
+        sync(destination.parent)
+
+
+def is_empty(directory: Path) -> bool:
+    """Whether it is a directory without entries."""
+    return directory.is_dir() and next(directory.iterdir(), None) is None
+
+
+def _prepare(destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    for left in destination.parent.glob(f".{_escaped(destination.name)}{_MARK}*"):
+        _remove_if_abandoned(left)
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(path)
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _open(destination: Path) -> Iterator[BinaryIO]:
+    """A locked file without a name, or with a hidden one where the file system knows no other."""
+    try:
+        fd, hidden = os.open(destination.parent, os.O_TMPFILE | os.O_RDWR, 0o666), None
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            raise
+        hidden = hidden_name(destination)
+        fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    with open(fd, "w+b") as out:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            yield out
+        finally:
+            if hidden is not None:
+                hidden.unlink(missing_ok=True)
+
+
+def _publish(out: BinaryIO, destination: Path) -> None:
+    """Give the open file a hidden name, and with one rename the real one."""
+    hidden = hidden_name(destination)
+    parent = os.open(destination.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.link(f"/proc/self/fd/{out.fileno()}", hidden.name, dst_dir_fd=parent, follow_symlinks=True)
+        with _removed_on_error(hidden):
+            hidden.replace(destination)
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[int]:
+    """Hold a directory for this process alone; the lock ends with the process. Yields its file descriptor."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def hidden_name(destination: Path) -> Path:
+    """A new name beside `destination`, that the next writer takes for abandoned unless it is locked."""
+    return destination.with_name(f".{destination.name}{_MARK}{secrets.token_hex(4)}")
+
+
+@contextmanager
+def _removed_on_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _remove(path)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def translated(destination: Path) -> Iterator[None]:
+    """Make an `OutputError` about `destination` of every failure of the file system."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "free some space, or write it elsewhere" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        raise OutputError(f"the output {destination} can't be written: {reason}", hint=hint) from error
+
+
+def sync(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync_tree(directory: int) -> None:
+    """One sync of the file system instead of one a file."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(directory) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

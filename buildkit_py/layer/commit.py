@@ -1,0 +1,57 @@
+"""Committing: the diffs of some steps become one layer blob in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from buildkit_py.errors import StoreError
+from buildkit_py.layer.archive import write_layer
+from buildkit_py.layer.compose import compose
+from buildkit_py.layer.openat import open_in
+from buildkit_py.layer.tree import EmptyTree
+
+if TYPE_CHECKING:
+    from buildkit_py.layer.entry import Entry
+    from buildkit_py.layer.stored import StoredTrees
+    from buildkit_py.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerBlob:
+    """A layer in the store: `digest` and `size` (bytes) of the blob, `diff_id` of what is in it."""
+
+    digest: str
+    size: int
+    diff_id: str
+    media_type: str
+
+    def to_plain(self) -> dict[str, Any]:
+        """As a JSON value."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def commit(
+    store: Store, trees: StoredTrees, diffs: Sequence[str], lower: str | None, *, compression: str, epoch: int
+) -> LayerBlob:
+    """Compose `diffs` (digests, lowest first) over the tree `lower` and write them as one blob.
+
+    `lower` (a content id) may be None where no diff removes anything: then what is below does not matter.
+    """
+    composed = compose([trees.diff(digest) for digest in diffs], trees.tree(lower) if lower else EmptyTree())
+    directories = [store.snapshots.fs(digest) for digest in diffs]
+
+    def content(entry: Entry) -> BinaryIO:
+        number, path = composed.origin[entry.path]
+        try:
+            return open_in(directories[number], path)
+        except OSError as error:
+            raise StoreError(
+                f"the snapshot {diffs[number]} has lost /{path}: {error.strerror}", hint="run `pybuild store check`"
+            ) from None
+
+    with store.blobs.writer() as writer:
+        written = write_layer(composed.diff, content, writer, compression=compression, epoch=epoch)
+        digest, size = writer.commit()
+    return LayerBlob(digest=digest, size=size, diff_id=written.diff_id, media_type=written.media_type)

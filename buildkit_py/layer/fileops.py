@@ -1,0 +1,198 @@
+"""File steps as pure functions of metadata: an op and the trees it names become a draft."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from buildkit_py.digest import Digest
+from buildkit_py.errors import SourceInputError
+from buildkit_py.graph.op import Chmod, Chown, Copy, FileStep, Mkdir, Remove, Symlink, Unpack, Write
+from buildkit_py.layer.draft import Content, Draft
+from buildkit_py.layer.edit import Edit
+from buildkit_py.layer.entry import Entry
+from buildkit_py.layer.modes import apply_mode
+from buildkit_py.layer.owner import resolve_owner
+from buildkit_py.layer.patterns import is_glob
+from buildkit_py.layer.select import Root, glob, select
+from buildkit_py.layer.tree import EmptyTree, Tree, resolve, walk
+
+
+def apply_op(op: FileStep, base: Tree, source: Tree | None = None, *, spool: Path | None = None) -> Draft:
+    """What a file step changes of `base`. `source` is the tree of the input `from`, `spool` a directory for what an archive
+    holds. Raises `SourceInputError` where a path or an owner is not there.
+    """
+    edit = Edit(base)
+    _STEPS[op.type](op, edit, source or EmptyTree(), spool)
+    return edit.draft()
+
+
+def _copy(op: Copy, edit: Edit, source: Tree, spool: Path | None) -> None:
+    roots = select(source, op.sources, exclude=op.exclude, contents=op.contents).roots
+    owner = resolve_owner(edit, op.owner) if op.owner is not None else None
+    into = op.dest.endswith("/") or len(roots) > 1
+    start = resolve(edit, op.dest) if into else edit.place(op.dest)
+    if into:
+        _make_directory(edit, start)
+    for root in roots:
+        _copy_root(op, edit, source, root, start, into, owner)
+
+
+def _copy_root(
+    op: Copy, edit: Edit, source: Tree, root: Root, start: str, into: bool, owner: tuple[int, int] | None
+) -> None:
+    target = "/".join(part for part in (start, root.name) if part) if into else start
+    for entry in root.entries:
+        path = "/".join(part for part in (target, entry.path[len(root.path) :].strip("/")) if part)
+        if not path or (entry.path == root.path and not root.name and entry.type == "dir"):
+            # What a directory holds is copied, not the directory: one that is there keeps its mode and owner.
+            if path and edit.lookup(path) is None:
+                edit.put(_changed(op, entry, path, owner))
+            continue
+        _copy_entry(op, edit, source, entry, path, owner)
+
+
+def _copy_entry(
+    op: Copy, edit: Edit, source: Tree, entry: Entry, path: str, owner: tuple[int, int] | None
+) -> None:
+    made = _changed(op, entry, path, owner)
+    if entry.type == "hardlink":
+        made = replace(made, type="file", target=None)
+    content: Content | None = None
+    if made.type == "file":
+        content = _opener(source, entry.path)
+    edit.put(made, content)
+
+
+def _changed(op: Copy, entry: Entry, path: str, owner: tuple[int, int] | None) -> Entry:
+    uid, gid = owner if owner is not None else (entry.uid, entry.gid)
+    mode = entry.mode
+    if op.mode == "auto":
+        executable = entry.type == "dir" or entry.mode & 0o100
+        mode = 0o755 if executable else 0o644
+    elif op.mode is not None:
+        mode = apply_mode(op.mode, entry.mode, directory=entry.type == "dir")
+    if entry.type == "symlink":
+        mode = 0o777
+    return replace(entry, path=path, uid=uid, gid=gid, mode=mode)
+
+
+def _opener(tree: Tree, path: str) -> Content:
+    return lambda: tree.open(path)
+
+
+def _make_directory(edit: Edit, path: str) -> None:
+    if not path:
+        return
+    found = edit.lookup(path)
+    if found is None:
+        edit.put(Entry(path=path, type="dir", mode=0o755))
+    elif found.type != "dir":
+        raise SourceInputError(f"/{path} is not a directory but a {found.type}")
+
+
+def _mkdir(op: Mkdir, edit: Edit, source: Tree, spool: Path | None) -> None:
+    uid, gid = resolve_owner(edit, op.owner)
+    path = resolve(edit, op.path)
+    found = edit.lookup(path)
+    if found is not None and found.type != "dir":
+        raise SourceInputError(f"/{path} is there already, and is a {found.type}")
+    before = found.mode if found else 0o755
+    kept = found.xattrs if found else ()
+    mode = apply_mode(op.mode, before, directory=True)
+    edit.put(Entry(path=path, type="dir", mode=mode, uid=uid, gid=gid, xattrs=kept))
+
+
+def _write(op: Write, edit: Edit, source: Tree, spool: Path | None) -> None:
+    uid, gid = resolve_owner(edit, op.owner)
+    data = op.text.encode()
+    path = resolve(edit, op.path)
+    found = edit.lookup(path)
+    if found is not None and found.type == "dir":
+        raise SourceInputError(f"/{path} is a directory")
+    mode = apply_mode(op.mode, 0o644, directory=False)
+    entry = Entry(path=path, type="file", mode=mode, uid=uid, gid=gid, size=len(data), digest=str(Digest.of(data)))
+    edit.put(entry, lambda: io.BytesIO(data))
+
+
+def _symlink(op: Symlink, edit: Edit, source: Tree, spool: Path | None) -> None:
+    uid, gid = resolve_owner(edit, op.owner)
+    path = edit.place(op.path)
+    found = edit.lookup(path)
+    if found is not None and found.type == "dir":
+        raise SourceInputError(f"/{path} is a directory", hint="remove it first")
+    edit.put(Entry(path=path, type="symlink", mode=0o777, uid=uid, gid=gid, target=op.target))
+
+
+def _remove(op: Remove, edit: Edit, source: Tree, spool: Path | None) -> None:
+    for path in _paths(edit, op.paths, missing_ok=op.missing_ok):
+        if not path:
+            raise SourceInputError("the root can't be removed", hint="start again with `from scratch`")
+        edit.remove(path)
+
+
+def _chmod(op: Chmod, edit: Edit, source: Tree, spool: Path | None) -> None:
+    for path in _paths(edit, op.paths):
+        for entry in _targets(edit, resolve(edit, path), op.recursive):
+            if entry.type != "symlink":
+                mode = apply_mode(op.mode, entry.mode, directory=entry.type == "dir")
+                _alter(edit, replace(entry, mode=mode))
+
+
+def _chown(op: Chown, edit: Edit, source: Tree, spool: Path | None) -> None:
+    uid, gid = resolve_owner(edit, op.owner)
+    for path in _paths(edit, op.paths):
+        for entry in _targets(edit, path, op.recursive):
+            _alter(edit, replace(entry, uid=uid, gid=gid))
+
+
+def _targets(edit: Edit, path: str, recursive: bool) -> list[Entry]:
+    if recursive:
+        return list(walk(edit, path))
+    entry = edit.lookup(path)
+    return [entry] if entry is not None else []
+
+
+def _alter(edit: Edit, entry: Entry) -> None:
+    """Put an entry back with other metadata; its bytes stay what they are."""
+    if entry.type == "hardlink":
+        entry = replace(entry, type="file", target=None)
+    content = edit.content(entry.path) if entry.type == "file" else None
+    edit.put(entry, content)
+
+
+def _paths(edit: Edit, patterns: tuple[str, ...], *, missing_ok: bool = False) -> Iterator[str]:
+    for pattern in patterns:
+        clean = pattern.strip("/")
+        if is_glob(clean):
+            found = sorted(glob(edit, clean))
+            if not found and not missing_ok:
+                raise SourceInputError(f"nothing matches {pattern!r}")
+            yield from found
+            continue
+        path = edit.place(clean) if clean else ""
+        if edit.lookup(path) is not None:
+            yield path
+        elif not missing_ok:
+            raise SourceInputError(f"/{path} is not there")
+
+
+def _unpack(op: Unpack, edit: Edit, source: Tree, spool: Path | None) -> None:
+    from buildkit_py.layer.unpack import unpack
+
+    unpack(op, edit, source, spool)
+
+
+_STEPS: dict[str, Callable[[Any, Edit, Tree, Path | None], None]] = {
+    "copy": _copy,
+    "mkdir": _mkdir,
+    "write": _write,
+    "symlink": _symlink,
+    "remove": _remove,
+    "chmod": _chmod,
+    "chown": _chown,
+    "unpack": _unpack,
+}

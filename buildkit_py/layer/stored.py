@@ -1,0 +1,89 @@
+"""Trees of the store by content id: their diffs, their directories, and one merged view of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from buildkit_py import canonical
+from buildkit_py.graph.op import GitSource, HttpSource
+from buildkit_py.layer.entry import EMPTY_TREE, Diff
+from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
+
+if TYPE_CHECKING:
+    from buildkit_py.store import Store
+
+
+class StoredTrees:
+    """Looks trees up in a store and keeps what it read for as long as it lives. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = Lock()
+        self._diffs: dict[str, Diff] = {}
+        self._trees: dict[str, Tree] = {}
+        self._complete: set[str] = {EMPTY_TREE}
+
+    def complete(self, content_id: str) -> bool:
+        """Whether the bytes of the whole tree are in the store."""
+        pending: list[str] = []
+        current: str | None = content_id
+        while current is not None and current not in self._complete:
+            row = self._store.trees.get(current)
+            if row is None or not self._store.snapshots.has(row[1]):
+                return False
+            pending.append(current)
+            current = row[0]
+        self._complete.update(pending)
+        return True
+
+    def diff(self, digest: str) -> Diff:
+        """The diff of that digest."""
+        with self._lock:
+            found = self._diffs.get(digest)
+        if found is None:
+            found = Diff.decode(self._store.snapshots.index(digest))
+            with self._lock:
+                self._diffs[digest] = found
+        return found
+
+    def chain(self, content_id: str) -> list[str]:
+        """The digests of the diffs that make the tree, lowest first."""
+        return [] if content_id == EMPTY_TREE else self._store.trees.chain(content_id)
+
+    def above(self, content_id: str, lower: str) -> list[str]:
+        """The digests of the diffs that make the tree out of `lower`, lowest first."""
+        return self.chain(content_id)[len(self.chain(lower)) :]
+
+    def directories(self, content_id: str) -> list[Path]:
+        """The directories to stack, lowest first."""
+        return [self._store.snapshots.fs(digest) for digest in self.chain(content_id)]
+
+    def tree(self, content_id: str) -> Tree:
+        """The merged view. All bytes must be in the store."""
+        with self._lock:
+            found = self._trees.get(content_id)
+        if found is None:
+            found = self._merge(self.chain(content_id))
+            with self._lock:
+                self._trees[content_id] = found
+        return found
+
+    def _merge(self, chain: Sequence[str]) -> Tree:
+        if not chain:
+            return EmptyTree()
+        return ChainTree([(self._store.snapshots.fs(digest), self.diff(digest)) for digest in chain])
+
+
+def http_content_id(source: HttpSource) -> str:
+    """The content id of the tree that holds the one file of a pinned URL."""
+    return str(canonical.digest({"http": source.digest, "filename": source.filename}))
+
+
+def git_content_id(source: GitSource) -> str:
+    """The content id of the tree of a commit."""
+    return str(
+        canonical.digest({"git": source.commit, "subdir": source.subdir, "keep_git_dir": source.keep_git_dir})
+    )

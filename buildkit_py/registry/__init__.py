@@ -1,0 +1,1 @@
+"""Registries and image layouts: pulling and pushing by digest, over HTTP, from directories and from archives."""

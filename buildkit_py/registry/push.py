@@ -1,0 +1,133 @@
+"""Pushing an image: blobs first and in parallel, then manifests, and the tag last, so that no tag ever dangles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING
+
+from buildkit_py.errors import IntegrityError
+from buildkit_py.oci import Descriptor, Index, Manifest, read_document
+from buildkit_py.oci.media_types import DOCUMENTS
+from buildkit_py.reference import Reference
+from buildkit_py.registry.blobs import BlobStore, Progress
+from buildkit_py.registry.parallel import run_all
+from buildkit_py.registry.repository import Repository
+from buildkit_py.registry.retry import Cancel
+from buildkit_py.registry.upload import Outcome, Upload
+
+if TYPE_CHECKING:
+    from buildkit_py.registry.client import RegistryClient
+
+_MAX_DEPTH = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushReport:
+    """What a push did. Digests of blobs by how they came to be there; `bytes` were sent."""
+
+    reference: str
+    digest: str
+    mounted: tuple[str, ...]
+    uploaded: tuple[str, ...]
+    existing: tuple[str, ...]
+    manifests: tuple[str, ...]
+    bytes: int
+
+
+def push(
+    client: RegistryClient,
+    ref: Reference,
+    descriptor: Descriptor,
+    blobs: BlobStore,
+    *,
+    origins: Mapping[str, Reference],
+    bring: Callable[[Descriptor], None] | None,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> PushReport:
+    """Push the manifest or index that `descriptor` names and all that it needs; tag it as `ref` says.
+
+    `origins` says of a blob's digest where it was pulled from: in the same registry it is mounted, not sent. `bring` is
+    called for a blob that must be sent and is not in the store. Raises `RegistryError`, `Cancelled`, and whatever
+    `bring` or the store raise.
+    """
+    documents = list(_documents(descriptor, blobs))
+    mounts = {digest: source.repository for digest, source in origins.items() if source.registry == ref.registry}
+    mounts = {digest: name for digest, name in mounts.items() if name != ref.repository}
+    wanted = {item.digest: item for _, document in documents for item in _blobs_of(document)}
+    needed = {mounts.get(str(digest)) for digest in wanted} - {None}
+    endpoint = client.config.origin(ref.registry)
+    repository = client.repository(endpoint, ref.repository, push=True, others=[name for name in needed if name])
+
+    def one(item: Descriptor, stop: Event) -> Outcome:
+        stopped = lambda: stop.is_set() or (cancel is not None and cancel())  # noqa: E731
+        source = mounts.get(str(item.digest))
+        name = endpoint.repository(source) if source else None
+        return Upload(repository, item, blobs, progress, stopped).run(name, bring)
+
+    outcomes = list(zip(wanted.values(), run_all(one, list(wanted.values())), strict=True))
+    for item, document in documents:
+        _put(repository, item, document.raw, cancel)
+    if ref.tag is not None and documents[-1][0].digest == descriptor.digest:
+        _put(repository, descriptor, documents[-1][1].raw, cancel, tag=ref.tag)
+    return _report(ref, descriptor, documents, outcomes)
+
+
+def _documents(
+    descriptor: Descriptor, blobs: BlobStore, depth: int = 0
+) -> Iterator[tuple[Descriptor, Manifest | Index]]:
+    """All manifests and indexes, each after those that it names."""
+    if depth > _MAX_DEPTH:
+        raise IntegrityError(f"{descriptor.digest} is an index of indexes without an end")
+    document = read_document(blobs.read(str(descriptor.digest)), descriptor.media_type)
+    if isinstance(document, Index):
+        for item in document.manifests:
+            if item.media_type in DOCUMENTS:
+                yield from _documents(item, blobs, depth + 1)
+    yield descriptor, document
+
+
+def _blobs_of(document: Manifest | Index) -> list[Descriptor]:
+    if isinstance(document, Manifest):
+        return [*document.layers, document.config]
+    return [item for item in document.manifests if item.media_type not in DOCUMENTS]
+
+
+def _put(
+    repository: Repository, descriptor: Descriptor, raw: bytes, cancel: Cancel | None, tag: str | None = None
+) -> None:
+    """Put a document under its digest, or under a tag."""
+    target = tag or str(descriptor.digest)
+    what = f"can't push {repository}{':' if tag else '@'}{target}"
+
+    def put() -> None:
+        headers = {"Content-Type": descriptor.media_type}
+        url = repository.url(f"manifests/{target}")
+        with repository.send("PUT", url, what, good=(200, 201, 202), headers=headers, body=raw) as answer:
+            given = answer.header("Docker-Content-Digest")
+        if given is not None and given.startswith("sha256:") and given != str(descriptor.digest):
+            raise IntegrityError(f"{what}: {repository.endpoint.host} stored other bytes ({given[:80]})")
+
+    repository.retry.call(put, cancel)
+
+
+def _report(
+    ref: Reference,
+    descriptor: Descriptor,
+    documents: list[tuple[Descriptor, Manifest | Index]],
+    outcomes: list[tuple[Descriptor, Outcome]],
+) -> PushReport:
+    def digests(outcome: Outcome) -> tuple[str, ...]:
+        return tuple(str(item.digest) for item, found in outcomes if found == outcome)
+
+    return PushReport(
+        reference=str(ref),
+        digest=str(descriptor.digest),
+        mounted=digests("mounted"),
+        uploaded=digests("uploaded"),
+        existing=digests("existing"),
+        manifests=tuple(dict.fromkeys(str(item.digest) for item, _ in documents)),
+        bytes=sum(item.size for item, outcome in outcomes if outcome == "uploaded"),
+    )

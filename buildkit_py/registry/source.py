@@ -1,0 +1,41 @@
+"""From an image's name to a reader of it: a registry reference, `oci:DIR[:ref]` or `oci-archive:FILE[:ref]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from buildkit_py.errors import UsageError
+from buildkit_py.reference import Reference
+from buildkit_py.registry.blobs import ImageReader
+from buildkit_py.registry.client import RegistryClient
+from buildkit_py.registry.layout import ArchiveFiles, DirectoryFiles, LayoutReader
+
+_LOCAL = ("oci:", "oci-archive:")
+
+
+def open_reader(text: str, client: RegistryClient, *, directory: Path) -> ImageReader:
+    """A reader of the image that `text` names; local paths are relative to `directory`. Nothing is read yet.
+
+    Raises `UsageError` on a name that makes no sense.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "docker" and rest.startswith("//"):
+        return client.reader(Reference.parse(rest[2:]))
+    if not is_local(text):
+        return client.reader(Reference.parse(text))
+    path, ref = _split(rest, directory)
+    files = DirectoryFiles(path) if kind == "oci" else ArchiveFiles(path)
+    return LayoutReader(text, files, ref)
+
+
+def is_local(text: str) -> bool:
+    """Whether the name is that of a layout or an archive, not of something in a registry."""
+    return text.startswith(_LOCAL)
+
+
+def _split(rest: str, directory: Path) -> tuple[Path, str | None]:
+    """Path and name: at the first colon, as other tools do."""
+    path, colon, ref = rest.partition(":")
+    if not path or (colon and not ref):
+        raise UsageError(f"not the name of an image layout: {rest!r}", hint="write oci:DIRECTORY or oci:DIRECTORY:NAME")
+    return directory / path, ref or None

@@ -1,0 +1,117 @@
+"""Where the members of an uncompressed tar lie, without unpacking it and without reading what is in them.
+
+Only regular files with plain names are found; links and devices are passed over. A name that leaves the archive's root
+or stands twice is an error, and so is a header that asks for more memory than a header needs.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from buildkit_py.errors import IntegrityError
+
+_BLOCK = 512
+_MAX_MEMBERS = 100_000
+_MAX_EXTENSION = 1 << 16
+_COMPRESSED = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"))
+_GLOBAL_HEADER = tarfile.XGLTYPE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A regular member: its bytes are `[start, start + size)` of the archive."""
+
+    start: int
+    size: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pending:
+    """What extension headers said of the member that comes next."""
+
+    name: str | None = None
+    size: int | None = None
+
+
+def index_members(archive: BinaryIO, name: str) -> dict[str, Member]:
+    """The regular members by normalised name. Raises `IntegrityError` on what is no sound archive."""
+    end = os.fstat(archive.fileno()).st_size
+    _refuse_compressed(os.pread(archive.fileno(), 8, 0), name)
+    members: dict[str, Member] = {}
+    pending, at, count = _Pending(), 0, 0
+    while at + _BLOCK <= end:
+        header = _header(os.pread(archive.fileno(), _BLOCK, at), name)
+        if header is None:
+            break
+        count += 1
+        size = header.size if pending.size is None else pending.size
+        start = at + _BLOCK
+        if count > _MAX_MEMBERS or size < 0 or start + size > end:
+            raise IntegrityError(f"the archive {name} is cut short, or has absurdly many members")
+        if header.type in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, _GLOBAL_HEADER):
+            _extend(pending, header, archive, start, name)
+        else:
+            if header.type in (tarfile.REGTYPE, tarfile.AREGTYPE):
+                _add(members, pending.name or header.name, Member(start=start, size=size), name)
+            pending = _Pending()
+        at = start + -(-size // _BLOCK) * _BLOCK
+    return members
+
+
+def _refuse_compressed(start: bytes, name: str) -> None:
+    for magic, kind in _COMPRESSED:
+        if start.startswith(magic):
+            hint = f"decompress it first, with {kind} -d"
+            raise IntegrityError(f"the archive {name} is compressed with {kind}", hint=hint)
+
+
+def _header(block: bytes, name: str) -> tarfile.TarInfo | None:
+    if not any(block):
+        return None
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.TarError as error:
+        raise IntegrityError(f"{name} is not a sound tar archive: {error}") from None
+
+
+def _extend(pending: _Pending, header: tarfile.TarInfo, archive: BinaryIO, start: int, name: str) -> None:
+    if header.size > _MAX_EXTENSION:
+        raise IntegrityError(f"the archive {name} has an extension header of {header.size} bytes")
+    data = os.pread(archive.fileno(), header.size, start)
+    if header.type == tarfile.GNUTYPE_LONGNAME:
+        pending.name = data.rstrip(b"\0").decode("utf-8", "surrogateescape")
+    elif header.type == tarfile.XHDTYPE:
+        records = _records(data, name)
+        pending.name = records.get("path", pending.name)
+        size = records.get("size")
+        if size is not None and size.isascii() and size.isdigit() and len(size) < 19:
+            pending.size = int(size)
+        if any(key.startswith("GNU.sparse") for key in records):
+            raise IntegrityError(f"the archive {name} has sparse members, which an image layout can't have")
+
+
+def _records(data: bytes, name: str) -> dict[str, str]:
+    """The records of a PAX header: `LENGTH KEY=VALUE\\n` each."""
+    records: dict[str, str] = {}
+    while data:
+        length, space, _ = data.partition(b" ")
+        end = int(length) if length.isdigit() and len(length) < 9 else 0
+        if not space or not len(length) + 2 < end <= len(data):
+            raise IntegrityError(f"the archive {name} has a malformed extension header")
+        key, _, value = data[len(length) + 1 : end - 1].partition(b"=")
+        records[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
+        data = data[end:]
+    return records
+
+
+def _add(members: dict[str, Member], path: str, member: Member, name: str) -> None:
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or ".." in parts or "\0" in path:
+        raise IntegrityError(f"the archive {name} has a member outside of its root: {path[:100]!r}")
+    plain = "/".join(parts)
+    if plain in members:
+        raise IntegrityError(f"the archive {name} has two members called {plain[:100]!r}")
+    members[plain] = member

@@ -1,0 +1,60 @@
+"""From a definition to the nodes of its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from buildkit_py.graph.definition import Definition, ImageTarget
+from buildkit_py.graph.op import SOURCES
+from buildkit_py.solver.checks import CheckNode
+from buildkit_py.solver.layers import LayerNode
+from buildkit_py.solver.nodes import Node
+from buildkit_py.solver.session import Session
+from buildkit_py.solver.sources import SourceNode
+from buildkit_py.solver.steps import StepNode
+
+
+def nodes_of(session: Session) -> list[Node]:
+    """Every node of a build, inputs before what uses them; equal layers and checks are one."""
+    definition = session.definition
+    discarded = _only_run_by_tests(definition)
+    nodes: dict[str, Node] = {}
+    for digest, vertex in definition.vertices.items():
+        span = definition.spans.get(digest)
+        if isinstance(vertex.op, SOURCES):
+            nodes[digest] = SourceNode(session, vertex, span)
+        else:
+            nodes[digest] = StepNode(session, vertex, span, test=discarded.get(digest))
+    for target in definition.targets:
+        for node in (*layers_of(session, target), *_checks_of(session, target)):
+            nodes.setdefault(node.id, node)
+    return list(nodes.values())
+
+
+def layers_of(session: Session, target: ImageTarget) -> Iterator[LayerNode]:
+    """The layers of a target as nodes, lowest first."""
+    lower = target.base
+    for layer in target.layers:
+        steps = tuple(vertex.digest for vertex in session.definition.chain(layer.tip, lower))
+        span = session.definition.spans.get(steps[0]) if steps else target.span
+        yield LayerNode(session, layer.name, lower, steps, span)
+        lower = layer.tip
+
+
+def _checks_of(session: Session, target: ImageTarget) -> Iterator[CheckNode]:
+    for test in target.tests:
+        if any(item.kind != "run" for item in test.items):
+            yield CheckNode(session, target.name, target.tip, test)
+
+
+def _only_run_by_tests(definition: Definition) -> dict[str, str]:
+    """The vertices whose tree nobody uses, with the name of the test that runs each."""
+    used = {digest for vertex in definition.vertices.values() for digest in vertex.inputs.values()}
+    used |= {layer.tip for target in definition.targets for layer in target.layers}
+    return {
+        item.vertex: test.name
+        for target in definition.targets
+        for test in target.tests
+        for item in test.items
+        if item.vertex is not None and item.vertex not in used
+    }

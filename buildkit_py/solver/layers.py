@@ -1,0 +1,92 @@
+"""Layers as nodes: the diffs between two tips, written as one blob unless it is in the store already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from buildkit_py import canonical
+from buildkit_py.layer.commit import LayerBlob, commit
+from buildkit_py.solver.nodes import Identity, InputNeeded
+from buildkit_py.solver.session import Session
+from buildkit_py.source import Span
+
+
+def layer_id(lower: str, tip: str) -> str:
+    """The id of the node that commits the steps above `lower` up to `tip`."""
+    return f"layer-{canonical.digest([lower, tip]).hex}"
+
+
+@dataclass(slots=True)
+class LayerNode:
+    """One layer to commit. `steps` are the vertices from just above `lower` up to the tip."""
+
+    session: Session
+    name: str
+    lower: str
+    steps: tuple[str, ...]
+    span: Span | None = None
+    kind: str = "commit"
+    slow: bool = False
+    id: str = field(init=False)
+    title: str = field(init=False)
+    inputs: tuple[str, ...] = field(init=False)
+    eager: tuple[str, ...] = field(init=False)
+    blob: LayerBlob | None = None
+    reused: bool = True
+
+    def __post_init__(self) -> None:
+        self.id = layer_id(self.lower, self.steps[-1] if self.steps else self.lower)
+        self.title = f"layer {self.name!r}"
+        self.inputs = (self.lower, *self.steps)
+        self.eager = self.steps
+
+    def identify(self) -> Identity:
+        """Look for a blob made of the same diffs."""
+        for key in (self._key(None), self._key(self.session.content[self.lower])):
+            known = self.session.store.memo.get("layer", key)
+            if known is not None and self.session.store.blobs.has(known["digest"]):
+                self.blob = LayerBlob(**known)
+                return Identity(known=True, available=True)
+        return Identity(known=False)
+
+    def prepare(self) -> None:
+        """Nothing to do."""
+
+    def produce(self) -> None:
+        """Compose the diffs and write the blob."""
+        lower = self.session.content[self.lower]
+        diffs = [self.session.trees.diff(digest) for digest in self._diffs()]
+        depends = any(entry.type == "whiteout" for diff in diffs for entry in diff.entries)
+        if depends and not self.session.trees.complete(lower):
+            raise InputNeeded(self.lower)
+        self.session.begin(self)
+        with self.session.store.lock(self.id):
+            if self.identify().known:
+                return
+            self.blob = commit(
+                self.session.store,
+                self.session.trees,
+                self._diffs(),
+                lower if depends else None,
+                compression=self.session.options.compression,
+                epoch=self.session.options.epoch,
+            )
+            self.reused = False
+            self.session.store.memo.put("layer", self._key(lower if depends else None), self.blob.to_plain())
+
+    def cancel(self) -> None:
+        """A commit is short and always useful: it runs to its end."""
+
+    def _diffs(self) -> list[str]:
+        content = self.session.content
+        return self.session.trees.above(content[self.inputs[-1]], content[self.lower])
+
+    def _key(self, lower: str | None) -> str:
+        parts: dict[str, Any] = {
+            "diffs": self._diffs(),
+            "lower": lower,
+            "compression": self.session.options.compression,
+            "epoch": self.session.options.epoch,
+        }
+        return canonical.digest(parts).hex

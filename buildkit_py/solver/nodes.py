@@ -1,0 +1,53 @@
+"""The nodes of a plan: how each kind is identified and produced.
+
+A node answers `identify` with what it found out, and `produce` by making its result durable. Both may raise
+`InputNeeded` to say that they can't go on without the bytes of an input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from buildkit_py.source import Span
+
+
+class InputNeeded(Exception):  # noqa: N818 - a request, not a fault
+    """The bytes of some inputs are needed first; `nodes` are their ids."""
+
+    def __init__(self, *nodes: str) -> None:
+        super().__init__(*nodes)
+        self.nodes = nodes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The answer to `identify`: is the result known, are its bytes here, was a step spared by it?"""
+
+    known: bool
+    available: bool = False
+    spared: bool = False
+
+
+class Node(Protocol):
+    """One node of a plan."""
+
+    id: str
+    kind: str
+    title: str
+    span: Span | None
+    inputs: tuple[str, ...]
+    eager: tuple[str, ...]
+    slow: bool
+
+    def identify(self) -> Identity:
+        """Find out whether the result is known. `slow` nodes are asked on a thread of their own."""
+
+    def prepare(self) -> None:
+        """Called on the scheduling thread before `produce`."""
+
+    def produce(self) -> None:
+        """Make the result, so that `identify` would find it; raises a `PybuildError` where the step failed."""
+
+    def cancel(self) -> None:
+        """Stop `produce`, from another thread; idempotent."""

@@ -1,0 +1,156 @@
+"""The scheduler: drives the plan with threads, one for each piece of work under way.
+
+All state of the plan is touched by the calling thread alone; workers answer through a queue.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from buildkit_py.errors import Cancelled, PybuildError, StoreError
+from buildkit_py.events import Finished, Skipped
+from buildkit_py.solver.nodes import Identity, InputNeeded, Node
+from buildkit_py.solver.plan import Plan, State, Work
+
+if TYPE_CHECKING:
+    from buildkit_py.solver.session import Session
+
+Answer = Identity | None | BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A node that failed, and the nodes that were never started because of it."""
+
+    node: Node
+    error: PybuildError
+    skipped: tuple[str, ...]
+
+
+class Scheduler:
+    """Brings every node of a plan to its end, or stops at the first failure (`keep_going` false)."""
+
+    def __init__(self, session: Session, nodes: Sequence[Node]) -> None:
+        self._session = session
+        self._nodes: Mapping[str, Node] = {node.id: node for node in nodes}
+        self._plan = Plan(
+            {node.id: node.inputs for node in nodes},
+            {node.id: node.eager for node in nodes},
+        )
+        self._answers: SimpleQueue[tuple[Work, Answer]] = SimpleQueue()
+        self._producing: set[str] = set()
+        self._cancelled: set[str] = set()
+        self._spared: set[str] = set()
+        self.failures: list[Failure] = []
+
+    def run(self) -> None:
+        """Work until nothing is left; `failures` has what failed. An interrupt stops every step and is raised again."""
+        try:
+            while self._start_work() or self._plan.running:
+                if self._plan.running:
+                    self._settle(*self._answers.get())
+        except BaseException:
+            self._cancel_all()
+            self._drain()
+            raise
+
+    def _start_work(self) -> bool:
+        """Start what can be started; True if something was settled on this thread."""
+        settled = False
+        while self._plan.running < self._session.options.jobs:
+            work = self._plan.find_work()
+            if work is None:
+                break
+            node = self._nodes[work.node]
+            if work.kind == "identify" and not node.slow:
+                self._settle(work, _answer(node.identify))
+                settled = True
+            else:
+                settled |= self._start(work, node)
+        return settled
+
+    def _start(self, work: Work, node: Node) -> bool:
+        """Start work on a thread of its own; True if it failed before."""
+        if work.kind == "produce":
+            try:
+                node.prepare()
+            except PybuildError as error:
+                self._settle(work, error)
+                return True
+        self._start_thread(work, node)
+        return False
+
+    def _start_thread(self, work: Work, node: Node) -> None:
+        if work.kind == "produce":
+            self._producing.add(node.id)
+        do: Callable[[], Identity | None] = node.identify if work.kind == "identify" else node.produce
+        threading.Thread(
+            target=lambda: self._answers.put((work, _answer(do))), name=f"{work.kind} {node.title}", daemon=True
+        ).start()
+
+    def _settle(self, work: Work, answer: Answer) -> None:
+        self._producing.discard(work.node)
+        if isinstance(answer, InputNeeded):
+            self._plan.needs(work.node, answer.nodes)
+        elif isinstance(answer, PybuildError):
+            self._fail(work.node, answer)
+        elif isinstance(answer, BaseException):
+            self._plan.failed(work.node)
+            raise answer
+        elif isinstance(answer, Identity):
+            self._identified(work.node, answer)
+        else:
+            self._plan.finished(work.node)
+            self._session.emit(Finished(at=self._session.now(), id=work.node, outcome="done"))
+
+    def _identified(self, name: str, identity: Identity) -> None:
+        if not identity.known:
+            self._plan.missed(name)
+            return
+        if identity.spared and name not in self._spared:
+            self._spared.add(name)
+            self._session.spared(self._nodes[name], "key")
+        self._plan.hit(name, available=identity.available)
+
+    def _fail(self, name: str, error: PybuildError) -> None:
+        now = self._session.now()
+        skipped = self._plan.failed(name)
+        if isinstance(error, Cancelled) and name in self._cancelled:
+            self._session.emit(Finished(at=now, id=name, outcome="cancelled"))
+        else:
+            self._session.emit(Finished(at=now, id=name, outcome="failed", error=error.message))
+            self.failures.append(Failure(node=self._nodes[name], error=error, skipped=tuple(skipped)))
+        for each in skipped:
+            self._session.emit(Skipped(at=now, id=each, title=self._nodes[each].title, because=name))
+        if not self._session.options.keep_going:
+            self._plan.stop()
+            self._cancel_all()
+
+    def _cancel_all(self) -> None:
+        self._cancelled.update(self._producing)
+        for name in self._producing:
+            self._nodes[name].cancel()
+
+    def _drain(self) -> None:
+        """Wait for the work that was cancelled, so that nothing of a step outlives the build."""
+        while self._plan.running:
+            work, _ = self._answers.get()
+            self._producing.discard(work.node)
+            self._plan.failed(work.node)
+
+    def unfinished(self) -> list[Node]:
+        """Nodes that were not reached when the plan was stopped, and were not said to be skipped."""
+        return [self._nodes[name] for name in self._plan.unfinished() if self._plan.state(name) is State.WAITING]
+
+
+def _answer(do: Callable[[], Identity | None]) -> Answer:
+    try:
+        return do()
+    except OSError as error:
+        return StoreError(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    except BaseException as error:
+        return error

@@ -1,0 +1,93 @@
+"""What the nodes of one build share."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from buildkit_py.errors import InfrastructureError
+from buildkit_py.events import Cached, Log, Started
+
+if TYPE_CHECKING:
+    from buildkit_py.events import Emit
+    from buildkit_py.graph.definition import Definition
+    from buildkit_py.graph.op import Tool
+    from buildkit_py.layer.contexts import Contexts
+    from buildkit_py.layer.stored import StoredTrees
+    from buildkit_py.protocol import Executor, LogEvent, StepResult, StepTask
+    from buildkit_py.solver.nodes import Node
+    from buildkit_py.store import Store
+
+RETRIES = 2
+
+
+class ToolIdentities(Protocol):
+    """Knows the programs of the machine that host steps run on."""
+
+    def identity(self, tool: Tool) -> str:
+        """A text that changes when the program does; raises `MissingToolError`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolveOptions:
+    """How to solve. `refresh` runs again the steps that have the network, `no_cache` every step."""
+
+    build: str
+    epoch: int = 0
+    no_cache: bool = False
+    refresh: bool = False
+    keep_going: bool = False
+    jobs: int = 16
+    compression: str = "gzip"
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """One solve: the graph, the store, the executor; `content` maps the vertices known so far to their content ids."""
+
+    definition: Definition
+    store: Store
+    trees: StoredTrees
+    contexts: Contexts
+    executor: Executor
+    tools: ToolIdentities
+    emit: Emit
+    options: SolveOptions
+    started: float = field(default_factory=time.monotonic)
+    content: dict[str, str] = field(default_factory=dict)
+    ran: list[str] = field(default_factory=list)
+    cached: list[str] = field(default_factory=list)
+
+    def now(self) -> float:
+        """Seconds since the build began."""
+        return time.monotonic() - self.started
+
+    def spared(self, node: Node, how: Literal["key", "diff"]) -> None:
+        """Note that a node needed no work."""
+        self.cached.append(node.id)
+        self.emit(Cached(at=self.now(), id=node.id, title=node.title, kind=node.kind, how=how))
+
+    def begin(self, node: Node) -> None:
+        """Note that work on a node begins."""
+        self.emit(Started(at=self.now(), id=node.id, title=node.title, kind=node.kind, span=node.span))
+
+    def run(self, task: StepTask, node: Node) -> StepResult:
+        """Have the executor run a task; a failure of the machinery is tried again."""
+        self.begin(node)
+        for attempt in range(RETRIES + 1):
+            try:
+                result = self.executor.execute(task, lambda event: self._log(node, event))
+                break
+            except InfrastructureError:
+                if attempt == RETRIES:
+                    raise
+        if result.hit:
+            self.spared(node, "diff")
+        else:
+            self.ran.append(node.id)
+        return result
+
+    def _log(self, node: Node, event: LogEvent) -> None:
+        stream: Literal["stdout", "stderr"] = "stderr" if event.stream == "stderr" else "stdout"
+        self.emit(Log(at=self.now(), id=node.id, stream=stream, text=event.data))

@@ -1,0 +1,79 @@
+"""Source vertices as nodes: known as soon as they are pinned, produced only when a step needs their bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from buildkit_py import canonical
+from buildkit_py.errors import NotFoundError
+from buildkit_py.graph.codec import encode
+from buildkit_py.graph.definition import Vertex
+from buildkit_py.graph.op import GitSource, HttpSource, ImageSource, LocalSource, Scratch
+from buildkit_py.graph.title import title
+from buildkit_py.layer.entry import EMPTY_TREE
+from buildkit_py.layer.stored import git_content_id, http_content_id
+from buildkit_py.protocol import StepTask
+from buildkit_py.solver.nodes import Identity
+from buildkit_py.solver.session import Session
+from buildkit_py.source import Span
+
+
+@dataclass(slots=True)
+class SourceNode:
+    """A source. Its content id follows from what it is pinned to; a local source has only what is selected of it."""
+
+    session: Session
+    vertex: Vertex
+    span: Span | None
+    inputs: tuple[str, ...] = ()
+    eager: tuple[str, ...] = ()
+    slow: bool = False
+    id: str = field(init=False)
+    kind: str = field(init=False)
+    title: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.id, self.kind, self.title = self.vertex.digest, self.vertex.op.type, title(self.vertex.op)
+
+    def identify(self) -> Identity:
+        """Always known; available where its bytes are in the store."""
+        content_id = self._content_id()
+        self.session.content[self.id] = content_id
+        local = isinstance(self.vertex.op, LocalSource)
+        return Identity(known=True, available=local or self.session.trees.complete(content_id))
+
+    def prepare(self) -> None:
+        """Nothing to do."""
+
+    def produce(self) -> None:
+        """Fetch and unpack."""
+        self.session.run(self._task(), self)
+
+    def cancel(self) -> None:
+        """Stop fetching."""
+        self.session.executor.cancel(self._task().key)
+
+    def _task(self) -> StepTask:
+        op = encode(self.vertex.op)
+        return StepTask(
+            key=str(canonical.digest({"source": op})),
+            op=op,
+            inputs=(),
+            platform=getattr(self.vertex.op, "platform", ""),
+            epoch=self.session.options.epoch,
+        )
+
+    def _content_id(self) -> str:
+        op = self.vertex.op
+        if isinstance(op, Scratch | LocalSource):
+            return EMPTY_TREE
+        if isinstance(op, HttpSource):
+            return http_content_id(op)
+        if isinstance(op, GitSource):
+            return git_content_id(op)
+        assert isinstance(op, ImageSource)
+        facts = self.session.store.memo.get("image", op.digest or "")
+        if facts is None:
+            raise NotFoundError(f"nothing is known of the image {op.ref}", hint="build once without --offline")
+        content_id: str = facts["content_id"]
+        return content_id

@@ -1,0 +1,182 @@
+"""Steps as nodes: a key from what is known of the inputs, a look-up, and, if that misses, a task for the executor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from buildkit_py.errors import PybuildError, StepError, TestError
+from buildkit_py.graph.codec import encode
+from buildkit_py.graph.definition import Vertex
+from buildkit_py.graph.op import ExecStep, Host, LocalSource, SecretMount, SshMount
+from buildkit_py.graph.title import title
+from buildkit_py.protocol import InputMissing, StepResult, StepTask, TaskInput
+from buildkit_py.solver.key import Key, key_of
+from buildkit_py.solver.nodes import Identity, InputNeeded
+from buildkit_py.solver.selection import Selector, selectors_of
+from buildkit_py.solver.session import Session
+from buildkit_py.source import Span
+
+
+@dataclass(slots=True)
+class StepNode:
+    """One file or exec step. `test` names the test block that runs it, where nobody uses its tree."""
+
+    session: Session
+    vertex: Vertex
+    span: Span | None
+    test: str | None = None
+    inputs: tuple[str, ...] = field(init=False)
+    eager: tuple[str, ...] = field(init=False)
+    slow: bool = field(init=False)
+    id: str = field(init=False)
+    kind: str = field(init=False)
+    title: str = field(init=False)
+    key: Key | None = None
+    _selections: Mapping[str, str] = field(default_factory=dict)
+    _fresh: bool = False
+
+    def __post_init__(self) -> None:
+        op = self.vertex.op
+        self.id, self.kind, self.title = self.vertex.digest, op.type, title(op)
+        self.inputs = tuple(self.vertex.inputs.values())
+        # A file step looks at its base only where it must; a process needs whole trees.
+        lazy = () if isinstance(op, ExecStep) else ("base",)
+        self.eager = tuple(digest for role, digest in self.vertex.inputs.items() if role not in lazy)
+        self.slow = any(self._local(role) for role in self.vertex.inputs)
+
+    def identify(self) -> Identity:
+        """Compute the key and look for its result."""
+        self.key = self._make_key()
+        if self._must_run():
+            return Identity(known=False)
+        known = self.session.store.results.get(self.key.digest)
+        if known is None or (known["content_id"] is None and not self._discard):
+            return Identity(known=False)
+        self._learn(known["content_id"])
+        return Identity(known=True, available=self._available(known["content_id"]), spared=True)
+
+    def prepare(self) -> None:
+        """Let the executor get ready."""
+        self.session.executor.prepare(encode(self.vertex.op))
+
+    def produce(self) -> None:
+        """Have the executor do it, unless another process has done it meanwhile."""
+        key = self._require_key()
+        with self.session.store.lock(f"step-{key.digest}"):
+            known = None if self._must_run() else self.session.store.results.get(key.digest)
+            if known is not None and known["content_id"] and self._available(known["content_id"]):
+                self._learn(known["content_id"])
+                self.session.spared(self, "key")
+                return
+            try:
+                result = self.session.run(self._task(key), self)
+            except InputMissing as missing:
+                raise InputNeeded(*(self.vertex.inputs[role] for role in missing.roles)) from None
+            self._accept(key, result)
+
+    def cancel(self) -> None:
+        """Stop the task, if it is under way."""
+        if self.key is not None:
+            self.session.executor.cancel(self.key.digest)
+
+    def _accept(self, key: Key, result: StepResult) -> None:
+        if result.exit != 0:
+            raise self._failure(result)
+        self.session.store.results.put(key.digest, result.to_plain(), dict(key.parts), self.session.options.build)
+        self._fresh = True
+        self._learn(result.content_id)
+
+    def _failure(self, result: StepResult) -> PybuildError:
+        message = result.error or f"ended with exit status {result.exit}: {self.title}"
+        if self.test is not None:
+            return TestError(f"test {self.test!r} failed: {message}", span=self.span, tail=result.tail)
+        return StepError(message, span=self.span, step_exit=result.exit, tail=result.tail)
+
+    @property
+    def _discard(self) -> bool:
+        return self.test is not None
+
+    def _must_run(self) -> bool:
+        options = self.session.options
+        outside = isinstance(self.vertex.op, ExecStep) and self.vertex.op.network != "none"
+        return not self._fresh and (options.no_cache or (options.refresh and outside))
+
+    def _learn(self, content_id: str | None) -> None:
+        if content_id is not None:
+            self.session.content[self.id] = content_id
+
+    def _available(self, content_id: str | None) -> bool:
+        return self._discard or (content_id is not None and self.session.trees.complete(content_id))
+
+    def _local(self, role: str) -> LocalSource | None:
+        op = self.session.definition.vertices[self.vertex.inputs[role]].op
+        return op if isinstance(op, LocalSource) else None
+
+    def _require_key(self) -> Key:
+        if self.key is None:
+            self.key = self._make_key()
+        return self.key
+
+    def _make_key(self) -> Key:
+        op = self.vertex.op
+        selectors = selectors_of(op)
+        self._selections = {selector.name: self._select(selector) for selector in selectors}
+        whole = set(self.vertex.inputs) - {selector.role for selector in selectors}
+        tools = {tool.name: self.session.tools.identity(tool) for tool in op.tools} if self._machine_tools() else {}
+        return key_of(
+            op,
+            inputs={role: self.session.content[self.vertex.inputs[role]] for role in whole},
+            selections=self._selections,
+            tools=tools,
+            epoch=self.session.options.epoch,
+        )
+
+    def _machine_tools(self) -> bool:
+        return isinstance(self.vertex.op, Host) and "tools" not in self.vertex.inputs
+
+    def _select(self, selector: Selector) -> str:
+        source = self._local(selector.role)
+        if source is not None:
+            return selector.digest(self.session.contexts.tree(source))
+        digest = self.vertex.inputs[selector.role]
+        content_id = self.session.content[digest]
+        memo_key = selector.memo_key(content_id)
+        known = self.session.store.memo.get("selection", memo_key)
+        if known is None:
+            if not self.session.trees.complete(content_id):
+                raise InputNeeded(digest)
+            known = selector.digest(self.session.trees.tree(content_id))
+            self.session.store.memo.put("selection", memo_key, known)
+        return str(known)
+
+    def _task(self, key: Key) -> StepTask:
+        op = self.vertex.op
+        mounts = op.mounts if isinstance(op, ExecStep) else ()
+        platform = op.platform if isinstance(op, ExecStep) else ""
+        return StepTask(
+            key=key.digest,
+            op=encode(op),
+            inputs=tuple(self._input(role) for role in self.vertex.inputs),
+            platform=platform,
+            epoch=self.session.options.epoch,
+            requires=_requires(op) if isinstance(op, ExecStep) else (),
+            secret_ids=tuple(mount.id for mount in mounts if isinstance(mount, SecretMount | SshMount)),
+            discard=self._discard,
+        )
+
+    def _input(self, role: str) -> TaskInput:
+        source = self._local(role)
+        if source is not None:
+            return TaskInput(role=role, content_id=self._selections.get(role, ""), op=encode(source))
+        return TaskInput(role=role, content_id=self.session.content[self.vertex.inputs[role]])
+
+
+def _requires(op: ExecStep) -> tuple[str, ...]:
+    """What an executor must offer to take the step, as labels."""
+    labels = [f"cap:{name}" for name in op.capabilities]
+    if op.platform:
+        labels.append(op.platform)
+    if op.network != "none":
+        labels.append("network")
+    return tuple(labels)

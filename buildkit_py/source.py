@@ -1,0 +1,77 @@
+"""Where something was written, and how a person is told what is wrong there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A range of a source file; lines and columns count from 1, the end column is exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One message about a source text: what is wrong, where, and what to write instead."""
+
+    message: str
+    span: Span | None
+    severity: Severity = "error"
+    label: str | None = None
+    hint: str | None = None
+    notes: tuple[tuple[str, Span], ...] = ()
+    rule: str | None = None
+
+
+def render(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str]) -> str:
+    """Render diagnostics as a compiler does: `file:line:col`, the line, a caret, the hint.
+
+    `sources` maps `Span.file` to the file's text; a span whose text is unknown shows its position alone.
+    """
+    return "\n".join(_render_one(diagnostic, sources) for diagnostic in diagnostics)
+
+
+def _render_one(diagnostic: Diagnostic, sources: Mapping[str, str]) -> str:
+    rule = f"[{diagnostic.rule}]" if diagnostic.rule else ""
+    place = f"{diagnostic.span}: " if diagnostic.span else ""
+    lines = [f"{place}{diagnostic.severity}{rule}: {diagnostic.message}"]
+    if diagnostic.span:
+        lines += _excerpt(diagnostic.span, diagnostic.label, sources)
+    for text, span in diagnostic.notes:
+        lines.append(f"{span}: note: {text}")
+        lines += _excerpt(span, None, sources)
+    if diagnostic.hint:
+        lines.append(f"  help: {diagnostic.hint}")
+    return "\n".join(lines) + "\n"
+
+
+def _excerpt(span: Span, label: str | None, sources: Mapping[str, str]) -> list[str]:
+    text = sources.get(span.file)
+    rows = text.split("\n") if text is not None else []
+    if not 1 <= span.line <= len(rows):
+        return []
+    row = rows[span.line - 1].rstrip("\r")
+    end = span.end_column if span.end_line == span.line else len(row) + 1
+    # Tabs are kept in the indent so that the caret stands under its column however wide they are shown.
+    indent = "".join("\t" if char == "\t" else " " for char in row[: span.column - 1])
+    carets = "^" * max(1, min(end, len(row) + 1) - span.column)
+    number = str(span.line)
+    blank = " " * len(number)
+    return [
+        f" {blank} |",
+        f" {number} | {row}",
+        f" {blank} | {indent}{carets}{' ' + label if label else ''}",
+    ]

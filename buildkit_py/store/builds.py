@@ -1,0 +1,59 @@
+"""Build records: what each build did, for `why`, timelines and provenance."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from buildkit_py.errors import NotFoundError
+from buildkit_py.store.index import Index
+from buildkit_py.store.schema import seal
+
+Rows = list[tuple[Any, ...]]
+_SELECT = "SELECT id, record, seal FROM builds"
+
+
+class Builds:
+    """The records of past builds, in the order in which they were added."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def add(self, record: Mapping[str, Any]) -> str:
+        """Keep a record, a JSON object; gives its id: the record's own `id`, else a new one."""
+        name = str(record.get("id") or secrets.token_hex(6))
+        text = json.dumps({**record, "id": name})
+        created = time.time()
+        plain = {key: value for key, value in record.items() if isinstance(value, str | int | float | None)}
+        summary = json.dumps({**plain, "id": name, "created": created})
+        self._index.execute(
+            "INSERT OR REPLACE INTO builds (id, created, summary, record, seal) VALUES (?, ?, ?, ?, ?)",
+            (name, created, summary, text, seal(name, text)),
+        )
+        return name
+
+    def get(self, name: str = "latest") -> dict[str, Any]:
+        """The record of an id, of an unambiguous prefix of one, or of the `latest` build; else `NotFoundError`."""
+        if name == "latest":
+            rows = self._index.rows(f"{_SELECT} ORDER BY number DESC LIMIT 1")
+        else:
+            rows = self._index.rows(f"{_SELECT} WHERE id = ?", (name,)) or self._by_prefix(name)
+        if len(rows) > 1:
+            raise NotFoundError(f"several builds have an id that begins with {name!r}", hint="write more of the id")
+        if not rows or seal(rows[0][0], rows[0][1]) != rows[0][2]:
+            raise NotFoundError(f"no build {name!r} in the store", hint="builds leave a record when they end")
+        record: dict[str, Any] = json.loads(rows[0][1])
+        return record
+
+    def list(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The plain fields of the latest records, the newest first, with `id` and `created` (seconds since 1970)."""
+        rows = self._index.rows("SELECT summary FROM builds ORDER BY number DESC LIMIT ?", (limit,))
+        return [json.loads(summary) for (summary,) in rows]
+
+    def _by_prefix(self, prefix: str) -> Rows:
+        if not prefix:
+            return []
+        return self._index.rows(f"{_SELECT} WHERE id >= ? AND id < ? LIMIT 2", (prefix, prefix + "\U0010ffff"))

@@ -1,0 +1,104 @@
+"""Directories for `cache` mounts. They outlive builds, belong to no image, and are named by a hash of their id.
+
+One id may have several directories: `locked` and `shared` use the first, `private` the first that is free. Whoever
+uses a directory holds its lock, so nothing in use is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Literal
+
+from buildkit_py.store import files
+from buildkit_py.store.faults import guard
+from buildkit_py.store.layout import Layout
+from buildkit_py.store.leases import Owner
+from buildkit_py.store.locks import HeldLock, Waiting, acquire, try_acquire
+
+Sharing = Literal["shared", "locked", "private"]
+_ID_LIMIT = 4096
+
+
+class Caches:
+    """The cache directories of one store."""
+
+    def __init__(self, layout: Layout, owner: Owner) -> None:
+        self._layout = layout
+        self._owner = owner
+
+    @contextmanager
+    def directory(
+        self,
+        id: str,  # noqa: A002 - the field's word
+        *,
+        sharing: Sharing,
+        timeout: float | None = None,
+        waiting: Waiting | None = None,
+    ) -> Iterator[Path]:
+        """The directory to mount, kept for the caller inside the block.
+
+        `shared`: with any number of others; `locked`: alone, waiting for it; `private`: one that nobody else has now.
+        """
+        home = self._layout.cache(id)
+        with guard("making a cache directory", home):
+            self._home(home, id)
+        path, lock = self._take(home, id, sharing, timeout, waiting)
+        try:
+            self._owner.note("cache", cache_name(path))
+            with guard("making a cache directory", path), suppress(FileExistsError):
+                path.mkdir()
+                path.chmod(0o755)
+            yield path
+        finally:
+            lock.release()
+
+    def _take(
+        self, home: Path, name: str, sharing: Sharing, timeout: float | None, waiting: Waiting | None
+    ) -> tuple[Path, HeldLock]:
+        if sharing == "private":
+            return next(
+                (home / str(number), lock)
+                for number in count()
+                if (lock := try_acquire(lock_path(self._layout, home / str(number)))) is not None
+            )
+        path = home / "0"
+        where, exclusive = lock_path(self._layout, path), sharing == "locked"
+        what = f"cache {name}"
+        return path, acquire(where, what, exclusive=exclusive, timeout=timeout, waiting=waiting, temporary=False)
+
+    def _home(self, home: Path, name: str) -> None:
+        with suppress(FileExistsError):
+            home.mkdir()
+            home.chmod(0o700)
+        if not (home / "id").exists():
+            files.replace(home / "id", name.encode("utf-8", "surrogatepass"), self._owner.temporary())
+
+
+def lock_path(layout: Layout, path: Path) -> Path:
+    """The lock file of one cache directory."""
+    return layout.lock(f"cache-{cache_name(path)}")
+
+
+def cache_name(path: Path) -> str:
+    """How leases, times of use and reports name a cache directory: HEX/N."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def all_directories(layout: Layout) -> list[Path]:
+    """Every cache directory there is."""
+    found: list[Path] = []
+    for home in files.names(layout.caches):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            numbers = [name for name in files.names(layout.caches / home) if name.isdigit()]
+            found.extend(layout.caches / home / number for number in numbers)
+    return found
+
+
+def cache_id(path: Path) -> str:
+    """The id that a cache directory was made for; empty where it can't be told."""
+    with suppress(OSError):
+        return files.read_regular(path.parent / "id", _ID_LIMIT).decode("utf-8", "replace")
+    return ""

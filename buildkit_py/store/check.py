@@ -1,0 +1,165 @@
+"""Is everything in the store what its name says? Names what is wrong; with repair removes exactly that.
+
+What was removed is made again by the next build or pull; nothing else is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildkit_py.digest import Digest
+from buildkit_py.errors import IntegrityError
+from buildkit_py.store import files
+from buildkit_py.store.faults import guard
+from buildkit_py.store.gc import sweep
+from buildkit_py.store.images import ImageRecord
+from buildkit_py.store.inventory import Held
+from buildkit_py.store.layout import OCI_LAYOUT
+from buildkit_py.store.reach import needed
+from buildkit_py.store.report import Finding, Kind
+from buildkit_py.store.rows import IMAGES, TABLES, Table, unsealed
+from buildkit_py.store.verify import file_digest, snapshot_problem
+
+if TYPE_CHECKING:
+    from buildkit_py.store.store import Store
+
+
+class Check:
+    """One check of a store."""
+
+    def __init__(self, store: Store, *, repair: bool) -> None:
+        self._store = store
+        self._layout = store.layout
+        self._repair = repair
+
+    def run(self) -> list[Finding]:
+        """Everything that is wrong, objects before what refers to them."""
+        with guard("checking the store", self._store.root):
+            broken_index = list(self._index())
+            if broken_index and not self._repair:
+                # Its rows can't be trusted: what refers to what is checked once it is made anew.
+                return [*broken_index, *self._marks(), *self._blobs(), *self._snapshots(), *self._caches()]
+            return [
+                *broken_index,
+                *self._marks(),
+                *self._blobs(),
+                *self._snapshots(),
+                *self._caches(),
+                *(finding for table in TABLES for finding in self._rows(table)),
+                *self._images(),
+                *self._index_json(),
+            ]
+
+    def _index(self) -> Iterator[Finding]:
+        problems = self._store.index.problems()
+        if problems:
+            if self._repair:
+                self._store.index.rebuild()
+            yield Finding(kind="index", id="index.db", problem=problems[0], repaired=self._repair)
+
+    def _marks(self) -> Iterator[Finding]:
+        mark = self._layout.root / "oci-layout"
+        data = b""
+        with suppress(OSError):
+            data = files.read_regular(mark, 4096)
+        if data != OCI_LAYOUT:
+            if self._repair:
+                files.replace(mark, OCI_LAYOUT, self._store.owner.temporary())
+            yield Finding(kind="layout", id="oci-layout", problem="it is damaged or missing", repaired=self._repair)
+
+    def _blobs(self) -> Iterator[Finding]:
+        for algorithm in files.names(self._layout.root / "blobs"):
+            directory = self._layout.root / "blobs" / algorithm
+            for name in files.names(directory):
+                problem = _blob_problem(directory / name, f"{algorithm}:{name}")
+                if problem is not None:
+                    yield self._removed("blob", f"{algorithm}:{name}", directory / name, problem)
+
+    def _snapshots(self) -> Iterator[Finding]:
+        for name in files.names(self._layout.snapshots):
+            path = self._layout.snapshots / name
+            problem = snapshot_problem(path)
+            if problem is not None and os.path.lexists(path):
+                yield self._removed("snapshot", f"sha256:{name}", path, problem)
+
+    def _caches(self) -> Iterator[Finding]:
+        for name in files.names(self._layout.caches):
+            path = self._layout.caches / name / "id"
+            with suppress(FileNotFoundError, NotADirectoryError):
+                if hashlib.sha256(files.read_regular(path, 1 << 20)).hexdigest() != name:
+                    if self._repair:
+                        path.unlink()
+                    problem = "the id noted beside it is damaged; its files are not checked"
+                    yield Finding(kind="cache", id=name, problem=problem, repaired=self._repair)
+
+    def _rows(self, table: Table) -> Iterator[Finding]:
+        for key in list(unsealed(self._store.index, table)):
+            if self._repair:
+                with self._store.index.transaction():
+                    table.delete(self._store.index, [key])
+                    if table is IMAGES:
+                        self._store.images.rewrite()
+            name = " ".join(str(part) for part in key)
+            yield Finding(kind=table.kind, id=name, problem="its row in the index is damaged", repaired=self._repair)
+
+    def _images(self) -> Iterator[Finding]:
+        for record in self._store.images.list():
+            problem = self._unreachable(record)
+            # Looked at again: between the two looks the name may have been taken away, and its bytes collected.
+            if problem is not None and self._store.images.get(record.name) == record.descriptor:
+                if self._repair:
+                    self._store.images.remove(record.name)
+                yield Finding(kind="image", id=record.name, problem=problem, repaired=self._repair)
+
+    def _unreachable(self, record: ImageRecord) -> str | None:
+        for descriptor in needed(self._layout, record.descriptor):
+            try:
+                size = self._layout.blob(str(descriptor["digest"])).lstat().st_size
+            except FileNotFoundError:
+                return f"{descriptor['digest']} is missing"
+            except IntegrityError as error:
+                return error.message
+            if descriptor.get("size", size) != size:
+                return f"{descriptor['digest']} has {size} bytes, not {descriptor['size']}"
+        return None
+
+    def _index_json(self) -> Iterator[Finding]:
+        with self._store.index.transaction(durable=False):
+            same = self._store.images.matches()
+        if not same:
+            if self._repair:
+                self._store.images.mend()
+            problem = "it is not the file that was written with the image names"
+            yield Finding(kind="layout", id="index.json", problem=problem, repaired=self._repair)
+
+    def _removed(self, kind: Kind, name: str, path: Path, problem: str) -> Finding:
+        finding = Finding(kind=kind, id=name, problem=problem)
+        if not self._repair:
+            return finding
+        doomed = Held(kind=kind, id=name, label=name, bytes=0, used=time.time(), path=path, reason=None, wanted=False)
+        stays = sweep(self._store, [doomed]).get((kind, name))
+        if stays is None:
+            return replace(finding, repaired=True)
+        return replace(finding, problem=f"{problem}; it is kept for now, because {stays}")
+
+
+def _blob_problem(path: Path, digest: str) -> str | None:
+    try:
+        Digest.parse(digest)
+        if not files.is_regular(path):
+            return "it is not a regular file" if os.path.lexists(path) else None
+        actual = file_digest(path, digest.partition(":")[0])
+    except IntegrityError:
+        return "its name is not a digest"
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"it can't be read: {error.strerror}"
+    return None if actual == digest else f"its bytes have the digest {actual}"

@@ -1,0 +1,201 @@
+"""Durable writes and safe removals: the few operations on files that the whole store is made of.
+
+Nothing here follows a link: files are opened with `O_NOFOLLOW`, trees are removed relative to open directories.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from buildkit_py.store.faults import of_os_error
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_MODE = 0o644
+
+
+@contextmanager
+def directory(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> Iterator[int]:
+    """The descriptor of a directory that is not a link."""
+    fd = os.open(path, DIRECTORY, dir_fd=dir_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the names inside a directory durable."""
+    with directory(path) as fd:
+        os.fsync(fd)
+
+
+def sync_file_system(fd: int) -> None:
+    """Write out the file system that `fd` lies on; raises `OSError` on any write-back error since `fd` was opened."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def write_new(path: Path, data: bytes, *, durable: bool) -> None:
+    """Make a file that must not exist yet, with mode 0644 whatever the umask is."""
+    fd = os.open(path, NEW_FILE, 0o600)
+    try:
+        write_all(fd, data)
+        os.fchmod(fd, FILE_MODE)
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace(path: Path, data: bytes, scratch: Path) -> None:
+    """Give `path` a new content, atomically and durably, by way of the temporary name `scratch`."""
+    try:
+        write_new(scratch, data, durable=True)
+        scratch.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            scratch.unlink()
+        raise
+    fsync_directory(path.parent)
+
+
+def publish(fd: int, source: Path, target: Path) -> None:
+    """Make the file `source`, open as `fd`, durable, and give it its final name."""
+    os.fchmod(fd, FILE_MODE)
+    os.fsync(fd)
+    if not target.parent.is_dir():
+        with suppress(FileExistsError):
+            target.parent.mkdir()
+            target.parent.chmod(0o755)
+        fsync_directory(target.parent.parent)
+    source.rename(target)
+    fsync_directory(target.parent)
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a regular file, not a link to one, has that name."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise of_os_error(error, "looking for a file", path) from error
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file, one more than `limit` at the most."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        return file.read(limit + 1)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole tree; what is not there is fine.
+
+    A directory that is not empty is first moved up to the top of the tree, then emptied: two descriptors are enough
+    for any depth. The move fails with EBUSY on a mount point, so nothing is ever removed through a mount.
+    """
+    with directory(path.parent) as parent, suppress(FileNotFoundError):
+        if _unlinked(path.name, parent):
+            return
+        with _writable(path.name, parent) as top:
+            _remove_below(top)
+        os.rmdir(path.name, dir_fd=parent)
+
+
+def _remove_below(top: int) -> None:
+    fresh = (f"removing-{number}" for number in count())
+    pending = [name for name in os.listdir(top) if not _unlinked(name, top)]
+    while pending:
+        # Moved, even at the top: only the move tells whether something is mounted here.
+        name = _move(pending.pop(), top, top, fresh)
+        with _writable(name, top) as inner:
+            for child in os.listdir(inner):  # noqa: PTH208 - a descriptor, no path
+                if not _unlinked(child, inner):
+                    pending.append(_move(child, inner, top, fresh))
+        os.rmdir(name, dir_fd=top)
+
+
+def _unlinked(name: str, parent: int) -> bool:
+    """Remove a file, or an empty directory; False for a directory with something in it."""
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        return True
+    except IsADirectoryError:
+        try:
+            os.rmdir(name, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return False
+    return True
+
+
+def _move(name: str, source: int, top: int, fresh: Iterator[str]) -> str:
+    for target in fresh:
+        try:
+            os.rename(name, target, src_dir_fd=source, dst_dir_fd=top)
+        except PermissionError:
+            # An ordinary user may move a directory only while it is writable.
+            os.chmod(name, 0o700, dir_fd=source)
+            os.rename(name, target, src_dir_fd=source, dst_dir_fd=top)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                continue
+            raise
+        return target
+    raise AssertionError("unreachable: the names never end")
+
+
+@contextmanager
+def _writable(name: str, parent: int) -> Iterator[int]:
+    try:
+        fd = os.open(name, DIRECTORY, dir_fd=parent)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=parent)
+        fd = os.open(name, DIRECTORY, dir_fd=parent)
+    try:
+        if not os.access(name, os.W_OK | os.X_OK, dir_fd=parent, effective_ids=True):
+            os.fchmod(fd, 0o700)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def names(path: Path) -> list[str]:
+    """The sorted names inside a directory that is not a link."""
+    with directory(path) as fd:
+        return sorted(os.listdir(fd))  # noqa: PTH208 - a descriptor, no path
+
+
+def tree_size(path: Path) -> int:
+    """The bytes of all files of a tree, each hard-linked file once; what vanishes meanwhile counts nothing."""
+    total, seen, pending = 0, set(), [os.fspath(path)]
+    while pending:
+        with suppress(FileNotFoundError, PermissionError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                state = entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif state.st_nlink == 1 or state.st_ino not in seen:
+                    seen.add(state.st_ino)
+                    total += state.st_size
+    return total

@@ -1,0 +1,186 @@
+"""Collection: removes only what no image, no live lease and no rule to keep holds, the least recently used first.
+
+Choosing is a pure function of the inventory and the rules. Sweeping asks the leases once more under the `gc` lock,
+moves what is still free into tmp/, and deletes it after letting go: a killed prune leaves whole objects or none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildkit_py.errors import StoreError
+from buildkit_py.store import files
+from buildkit_py.store.caches import lock_path
+from buildkit_py.store.faults import guard
+from buildkit_py.store.inventory import IN_USE, MOUNTED, Held, Inventory
+from buildkit_py.store.leases import GC_SECONDS, Leases
+from buildkit_py.store.locks import HeldLock, acquire, try_acquire
+from buildkit_py.store.mounts import Mounts
+from buildkit_py.store.report import PruneItem, PruneReport
+from buildkit_py.store.rows import expire_rows
+
+if TYPE_CHECKING:
+    from buildkit_py.store.layout import Layout
+    from buildkit_py.store.store import Store
+
+_BATCH = 64
+_HASHED = 64
+_LOCKED = ("cache", "partial")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What to keep: objects used in the last `older_than` seconds, and as much as makes `keep_bytes` in all.
+
+    Without either rule only what nothing refers to goes, or with `all` everything that is not held.
+    """
+
+    keep_bytes: int | None = None
+    older_than: float | None = None
+    all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One object, whether it is to go, and why."""
+
+    held: Held
+    remove: bool
+    why: str
+
+    def item(self) -> PruneItem:
+        """For a report."""
+        held = self.held
+        return PruneItem(kind=held.kind, id=held.id, label=held.label, bytes=held.bytes, used=held.used, why=self.why)
+
+
+def choose(objects: Iterable[Held], rules: Rules, now: float) -> list[Choice]:
+    """Decide about every object; `now` in seconds since 1970."""
+    ordered = sorted(objects, key=lambda held: (held.wanted, held.used, held.kind, held.id))
+    total = sum(held.bytes for held in ordered)
+    choices: list[Choice] = []
+    for held in ordered:
+        remove, why = _decide(held, rules, now, total)
+        total -= held.bytes if remove else 0
+        choices.append(Choice(held, remove, why))
+    return choices
+
+
+def _decide(held: Held, rules: Rules, now: float, total: int) -> tuple[bool, str]:
+    if held.reason is not None:
+        return False, held.reason
+    if not held.wanted:
+        return True, "nothing refers to it"
+    if rules.keep_bytes is None and rules.older_than is None:
+        return rules.all, "no image needs it" if rules.all else "a later build can use it"
+    if rules.older_than is not None and now - held.used < rules.older_than:
+        return False, f"it was used {max(0, round((now - held.used) / 3600))} hours ago"
+    if rules.keep_bytes is not None and total <= rules.keep_bytes:
+        return False, "the store is not larger than what is to be kept"
+    return True, f"it was not used for {max(0, round((now - held.used) / 3600))} hours"
+
+
+def prune(store: Store, rules: Rules, *, dry_run: bool) -> PruneReport:
+    """Collect; see `Rules`."""
+    now = time.time()
+    with guard("looking through the store", store.root):
+        choices = choose(Inventory(store).objects(), rules, now)
+        chosen = [choice for choice in choices if choice.remove]
+        stayed = {} if dry_run else sweep(store, [choice.held for choice in chosen])
+        if not dry_run:
+            with _no_new_uses(store.layout) as live:
+                expire_rows(store.index, live.uses, _cutoff(rules, now))
+            _remove_free_locks(store.layout)
+    done = [_outcome(choice, stayed) for choice in choices]
+    return PruneReport(
+        removed=tuple(choice.item() for choice in done if choice.remove),
+        kept=tuple(choice.item() for choice in done if not choice.remove),
+    )
+
+
+def sweep(store: Store, objects: Sequence[Held]) -> dict[tuple[str, str], str]:
+    """Remove objects for good; gives those that stay after all, with the reason."""
+    stayed: dict[tuple[str, str], str] = {}
+    for start in range(0, len(objects), _BATCH):
+        batch = objects[start : start + _BATCH]
+        moved: list[tuple[Held, Path]] = []
+        with _no_new_uses(store.layout) as live:
+            mounts = Mounts()
+            for held in batch:
+                reason = IN_USE if (held.kind, held.id) in live.uses else _move_away(store, held, mounts, moved)
+                if reason is not None:
+                    stayed[held.kind, held.id] = reason
+        for parent in {held.path.parent for held, _ in moved if held.path is not None}:
+            files.fsync_directory(parent)
+        for _, doomed in moved:
+            with guard("removing an object", doomed):
+                files.remove(doomed)
+        gone = [(held.kind, held.id) for held in batch if (held.kind, held.id) not in stayed]
+        store.index.execute_many("DELETE FROM uses WHERE kind = ? AND id = ?", gone)
+    return stayed
+
+
+@contextmanager
+def _no_new_uses(layout: Layout) -> Iterator[Leases]:
+    """All that live leases name, with the certainty that no name is added inside the block."""
+    lock = acquire(layout.locks / "gc", "gc", timeout=GC_SECONDS, temporary=False)
+    try:
+        yield Leases.read(layout)
+    finally:
+        lock.release()
+
+
+def _move_away(store: Store, held: Held, mounts: Mounts, moved: list[tuple[Held, Path]]) -> str | None:
+    if held.path is None:
+        store.index.execute("DELETE FROM builds WHERE id = ?", (held.id,))
+        return None
+    if mounts.uses(held.path):
+        return MOUNTED
+    doomed = store.owner.temporary()
+    lock = _own_lock(store.layout, held)
+    if lock is None and held.kind in _LOCKED:
+        return IN_USE
+    try:
+        held.path.rename(doomed)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"can't remove {held.path}: {error.strerror}") from error
+    finally:
+        if lock is not None:
+            lock.release()
+    moved.append((held, doomed))
+    return None
+
+
+def _own_lock(layout: Layout, held: Held) -> HeldLock | None:
+    """The lock of an object that is worked with under a lock; None where it is not free, or there is none."""
+    if held.kind == "cache" and held.path is not None:
+        return try_acquire(lock_path(layout, held.path))
+    if held.kind == "partial":
+        return try_acquire(layout.lock(f"partial-{held.id}"), temporary=True)
+    return None
+
+
+def _remove_free_locks(layout: Layout) -> None:
+    """Remove the lock files that killed processes left; the fixed ones have short names."""
+    for name in files.names(layout.locks):
+        if len(name) == _HASHED and (lock := try_acquire(layout.locks / name, create=False, temporary=True)):
+            lock.release()
+
+
+def _cutoff(rules: Rules, now: float) -> float | None:
+    """Rows not used since then go; None keeps all."""
+    if rules.older_than is not None:
+        return now - rules.older_than
+    return float("inf") if rules.all and rules.keep_bytes is None else None
+
+
+def _outcome(choice: Choice, stayed: dict[tuple[str, str], str]) -> Choice:
+    why = stayed.get((choice.held.kind, choice.held.id))
+    return choice if why is None else Choice(choice.held, False, why)

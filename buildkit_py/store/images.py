@@ -1,0 +1,148 @@
+"""Images by name. The rows decide; `index.json` repeats them for other OCI tools and is replaced atomically.
+
+Both are written under SQLite's write lock, index.json first. The row `index_json` holds the stamp (inode, time, size)
+of the file that matches the rows, so a process that was killed between the two is noticed by one `stat`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from buildkit_py import canonical
+from buildkit_py.errors import NotFoundError, StoreError
+from buildkit_py.store import files
+from buildkit_py.store.blobs import Blobs
+from buildkit_py.store.faults import guard
+from buildkit_py.store.index import Index
+from buildkit_py.store.layout import Layout
+from buildkit_py.store.leases import Owner
+from buildkit_py.store.schema import seal
+
+REF_NAME = "org.opencontainers.image.ref.name"
+INDEX_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_INDEX_JSON_LIMIT = 1 << 28
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRecord:
+    """A named image: its descriptor, when it got the name (seconds since 1970), and `kind`: `image` or `index`."""
+
+    name: str
+    descriptor: dict[str, Any]
+    created: float
+
+    @property
+    def kind(self) -> str:
+        """`index` where several platforms may be in it."""
+        return "index" if self.descriptor.get("mediaType") in INDEX_TYPES else "image"
+
+
+class Images:
+    """The names of images in one store."""
+
+    def __init__(self, layout: Layout, index: Index, owner: Owner, blobs: Blobs) -> None:
+        self._layout = layout
+        self._index = index
+        self._owner = owner
+        self._blobs = blobs
+
+    def list(self) -> list[ImageRecord]:
+        """All images, by name."""
+        rows = self._index.rows("SELECT name, descriptor, created, seal FROM images ORDER BY name")
+        return [
+            ImageRecord(name=name, descriptor=json.loads(text), created=created)
+            for name, text, created, sealed in rows
+            if seal(name, text) == sealed
+        ]
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """The descriptor of the image of that name, or None."""
+        row = self._index.row("SELECT descriptor, seal FROM images WHERE name = ?", (name,))
+        if row is None or seal(name, row[0]) != row[1]:
+            return None
+        descriptor: dict[str, Any] = json.loads(row[0])
+        return descriptor
+
+    def put(self, name: str, descriptor: Mapping[str, Any]) -> None:
+        """Give an image a name, taking it from another that had it. Its manifest must be in the store."""
+        if not self._blobs.has(str(descriptor.get("digest"))):
+            raise StoreError(f"can't name an image {name!r}: its manifest {descriptor.get('digest')} is not stored")
+        text = canonical.dumps(descriptor).decode()
+        with self._index.transaction():
+            self._index.execute(
+                "INSERT OR REPLACE INTO images (name, descriptor, created, seal) VALUES (?, ?, ?, ?)",
+                (name, text, time.time(), seal(name, text)),
+            )
+            self.rewrite()
+
+    def remove(self, name: str) -> None:
+        """Take the name away; bytes go with the next prune. Raises `NotFoundError`."""
+        with self._index.transaction():
+            if not self._index.execute("DELETE FROM images WHERE name = ?", (name,)):
+                raise NotFoundError(f"no image {name!r} in the store", hint="`pybuild ls` lists the images")
+            self.rewrite()
+
+    def mend(self) -> None:
+        """Write index.json again if it is not the file that matches the rows."""
+        if not self.matches():
+            with self._index.transaction():
+                self.rewrite()
+
+    def rewrite(self) -> None:
+        """Inside a transaction: write index.json again just before it commits."""
+        self._index.before_commit("index.json", self._publish)
+
+    def matches(self) -> bool:
+        """Whether index.json is the file that was written with the rows."""
+        row = self._index.row("SELECT value FROM facts WHERE name = 'index_json'")
+        return row is not None and row[0] == self._stamp()
+
+    def _publish(self) -> None:
+        manifests = [_named(record.descriptor, record.name) for record in self.list()]
+        document = {"manifests": manifests, "mediaType": INDEX_TYPES[0], "schemaVersion": 2}
+        with guard("writing index.json", self._layout.root):
+            files.replace(self._layout.index_json, canonical.dumps(document), self._owner.temporary())
+        self._index.execute("INSERT OR REPLACE INTO facts (name, value) VALUES ('index_json', ?)", (self._stamp(),))
+
+    def _stamp(self) -> str:
+        with suppress(OSError):
+            state = self._layout.index_json.lstat()
+            return f"{state.st_ino}-{state.st_mtime_ns}-{state.st_size}"
+        return ""
+
+
+def fill_from_index_json(layout: Layout, connection: sqlite3.Connection) -> None:
+    """Take the image names of index.json over into a new index; what has no name or no manifest is left out."""
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        data = files.read_regular(layout.index_json, _INDEX_JSON_LIMIT)
+        for descriptor in json.loads(data).get("manifests", []):
+            _fill_one(layout, connection, descriptor)
+
+
+def _fill_one(layout: Layout, connection: sqlite3.Connection, named: dict[str, Any]) -> None:
+    annotations = dict(named.get("annotations") or {})
+    name = annotations.pop(REF_NAME, None)
+    if not isinstance(name, str) or not layout.blob(str(named.get("digest"))).is_file():
+        return
+    descriptor = {key: value for key, value in named.items() if key != "annotations"}
+    if annotations:
+        descriptor["annotations"] = annotations
+    text = canonical.dumps(descriptor).decode()
+    created = layout.blob(str(named["digest"])).lstat().st_mtime
+    connection.execute(
+        "INSERT OR REPLACE INTO images (name, descriptor, created, seal) VALUES (?, ?, ?, ?)",
+        (name, text, created, seal(name, text)),
+    )
+
+
+def _named(descriptor: dict[str, Any], name: str) -> dict[str, Any]:
+    return {**descriptor, "annotations": {**descriptor.get("annotations", {}), REF_NAME: name}}

@@ -1,0 +1,149 @@
+"""Everything in a store that takes space, with who holds it; `df` and `prune` both start from here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildkit_py.store import files
+from buildkit_py.store.caches import all_directories, cache_id, cache_name, lock_path
+from buildkit_py.store.leases import Leases
+from buildkit_py.store.locks import is_held
+from buildkit_py.store.mounts import Mounts
+from buildkit_py.store.reach import closure, mentioned, needed
+from buildkit_py.store.report import Kind, KindUsage, Usage
+from buildkit_py.store.snapshots import snapshot_size
+
+if TYPE_CHECKING:
+    from buildkit_py.store.store import Store
+
+_KINDS: tuple[Kind, ...] = ("blob", "snapshot", "cache", "build", "partial")
+IN_USE = "a running process uses it"
+MOUNTED = "a file system is mounted on it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One object: where it is (None for a row), why it must stay (None: it may go), and whether a build may want it."""
+
+    kind: Kind
+    id: str
+    label: str
+    bytes: int
+    used: float
+    path: Path | None
+    reason: str | None
+    wanted: bool
+
+
+class Inventory:
+    """One look at a store. What appears or vanishes meanwhile may be seen or not."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._layout = store.layout
+        self._mounts = Mounts()
+        self._live = Leases.read(store.layout).uses
+        self._used = {(kind, name): at for kind, name, at in store.index.rows("SELECT kind, id, at FROM uses")}
+
+    def objects(self) -> list[Held]:
+        """Every object, by kind."""
+        return [*self._blobs(), *self._snapshots(), *self._caches(), *self._builds(), *self._partials()]
+
+    def usage(self) -> Usage:
+        """The sums by kind."""
+        objects = self.objects()
+        return Usage(kinds=tuple(_sum(kind, [held for held in objects if held.kind == kind]) for kind in _KINDS))
+
+    def _blobs(self) -> Iterator[Held]:
+        holders = {
+            str(descriptor["digest"]): record.name
+            for record in self._store.images.list()
+            for descriptor in needed(self._layout, record.descriptor)
+        }
+        wanted = closure(self._layout, self._mentioned())
+        for algorithm in files.names(self._layout.root / "blobs"):
+            for path in _entries(self._layout.root / "blobs" / algorithm):
+                digest = f"{algorithm}:{path.name}"
+                holder = holders.get(digest)
+                reason = f"image {holder} needs it" if holder is not None else self._in_use("blob", digest)
+                yield from self._held("blob", digest, path, reason=reason, wanted=digest in wanted)
+
+    def _snapshots(self) -> Iterator[Held]:
+        wanted = {diff for (diff,) in self._store.index.rows("SELECT DISTINCT diff FROM trees")}
+        for path in _entries(self._layout.snapshots):
+            digest = f"sha256:{path.name}"
+            reason = MOUNTED if self._mounts.uses(path) else self._in_use("snapshot", digest)
+            yield from self._held("snapshot", digest, path, reason=reason, wanted=digest in wanted)
+
+    def _caches(self) -> Iterator[Held]:
+        for path in all_directories(self._layout):
+            name = cache_name(path)
+            reason = MOUNTED if self._mounts.uses(path) else self._in_use("cache", name)
+            if is_held(lock_path(self._layout, path)):
+                reason = IN_USE
+            yield from self._held("cache", name, path, reason=reason, wanted=True, label=cache_id(path) or name)
+
+    def _builds(self) -> Iterator[Held]:
+        for name, created, size in self._store.index.rows("SELECT id, created, length(record) FROM builds"):
+            yield Held(kind="build", id=name, label=name, bytes=size, used=created, path=None, reason=None, wanted=True)
+
+    def _partials(self) -> Iterator[Held]:
+        for path in _entries(self._layout.partial):
+            digest = path.name.partition(".")[0].replace("-", ":")
+            reason = IN_USE if is_held(self._layout.lock(f"partial-{digest}")) else None
+            yield from self._held("partial", digest, path, reason=reason, wanted=False)
+
+    def _held(
+        self,
+        kind: Kind,
+        id: str,  # noqa: A002 - the field's word
+        path: Path,
+        *,
+        reason: str | None,
+        wanted: bool,
+        label: str = "",
+    ) -> Iterator[Held]:
+        with suppress(FileNotFoundError):
+            made = path.lstat()
+            if kind == "snapshot":
+                size, made = self._snapshot(path)
+            else:
+                size = files.tree_size(path) if kind == "cache" else made.st_size
+            used = max(self._used.get((kind, id), 0.0), made.st_mtime)
+            yield Held(
+                kind=kind, id=id, label=label or id, bytes=size, used=used, path=path, reason=reason, wanted=wanted
+            )
+
+    def _snapshot(self, path: Path) -> tuple[int, os.stat_result]:
+        size = snapshot_size(path)
+        # The time of `meta` is when the snapshot was made; its directory has the time of a later removal, if any.
+        with suppress(FileNotFoundError):
+            return (files.tree_size(path / "fs") if size is None else size), (path / "meta").lstat()
+        return (files.tree_size(path) if size is None else size), path.lstat()
+
+    def _in_use(self, kind: Kind, id: str) -> str | None:  # noqa: A002
+        return IN_USE if (kind, id) in self._live else None
+
+    def _mentioned(self) -> set[str]:
+        texts = self._store.index.rows("SELECT value FROM memo UNION ALL SELECT value FROM results")
+        return {digest for (text,) in texts for digest in mentioned(text)}
+
+
+def _entries(directory: Path) -> list[Path]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return [directory / name for name in files.names(directory)]
+    return []
+
+
+def _sum(kind: Kind, objects: list[Held]) -> KindUsage:
+    return KindUsage(
+        kind=kind,
+        count=len(objects),
+        bytes=sum(held.bytes for held in objects),
+        reclaimable=sum(held.bytes for held in objects if held.reason is None),
+    )

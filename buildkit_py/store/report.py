@@ -1,0 +1,73 @@
+"""What the care of a store tells: use of space, what a prune removed and kept and why, and what a check found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["blob", "snapshot", "cache", "build", "partial"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindUsage:
+    """The objects of one kind: how many, their bytes, and the bytes that neither an image nor a process holds."""
+
+    kind: Kind
+    count: int
+    bytes: int
+    reclaimable: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The use of space, by kind."""
+
+    kinds: tuple[KindUsage, ...]
+
+    @property
+    def bytes(self) -> int:
+        """All bytes."""
+        return sum(kind.bytes for kind in self.kinds)
+
+    @property
+    def reclaimable(self) -> int:
+        """The bytes that `prune(all=True)` would free."""
+        return sum(kind.reclaimable for kind in self.kinds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneItem:
+    """One object that a prune looked at. `used` is its last use in seconds since 1970, `label` its name for people."""
+
+    kind: Kind
+    id: str
+    label: str
+    bytes: int
+    used: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneReport:
+    """What was removed (or would be, in a dry run) and what was kept, each with the reason."""
+
+    removed: tuple[PruneItem, ...]
+    kept: tuple[PruneItem, ...]
+
+    @property
+    def bytes(self) -> int:
+        """The bytes freed."""
+        return sum(item.bytes for item in self.removed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something wrong in the store. `kind` and `id` name the object, `repaired` says that it was put right.
+
+    A damaged object is put right by its removal: the next build or pull makes it again.
+    """
+
+    kind: str
+    id: str
+    problem: str
+    repaired: bool = False

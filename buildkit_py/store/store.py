@@ -1,0 +1,166 @@
+"""The store as a whole: opens it, holds its parts together, and cares for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from buildkit_py.errors import StoreError
+from buildkit_py.store import files
+from buildkit_py.store.blobs import Blobs
+from buildkit_py.store.builds import Builds
+from buildkit_py.store.caches import Caches
+from buildkit_py.store.faults import guard
+from buildkit_py.store.images import Images, fill_from_index_json
+from buildkit_py.store.index import Index
+from buildkit_py.store.layout import Layout
+from buildkit_py.store.leases import Leases, Owner, Use
+from buildkit_py.store.locks import Waiting, acquire
+from buildkit_py.store.partial import stale_partials
+from buildkit_py.store.records import Memo, Results, Trees
+from buildkit_py.store.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from buildkit_py.store.report import Finding, PruneReport, Usage
+
+
+class Store:
+    """One open store. Thread-safe; processes share a store, each opens its own; not for use after a fork.
+
+    A build works under `lease()`: without one, nothing that is made or found is protected from a prune beside it.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.root = layout.root
+        self.owner = Owner(layout, self._record_uses)
+        self.index = Index(
+            layout.index, layout.locks / "index", lambda connection: fill_from_index_json(layout, connection)
+        )
+        self.blobs = Blobs(layout, self.owner)
+        self.snapshots = Snapshots(layout, self.owner)
+        self.trees = Trees(self.index, self.owner, self.snapshots)
+        self.results = Results(self.index, self.owner)
+        self.memo = Memo(self.index, self.owner)
+        self.images = Images(layout, self.index, self.owner, self.blobs)
+        self.builds = Builds(self.index)
+        self.caches = Caches(layout, self.owner)
+
+    @classmethod
+    def open(cls, root: Path, *, create: bool = True) -> Store:
+        """Open the store at `root`, making it first if `create`; cleans up after processes that were killed.
+
+        Raises `NotFoundError` where there is none, `StoreError` for a foreign, newer or tampered one, `StoreBusyError`.
+        """
+        store = cls(Layout.open(root, create=create))
+        try:
+            store.recover()
+            store.images.mend()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Let go of everything. Needed only by programs that go on without the store."""
+        self.owner.close()
+        self.index.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def lock(
+        self,
+        name: str,
+        *,
+        exclusive: bool = True,
+        timeout: float | None = None,
+        waiting: Waiting | None = None,
+    ) -> Iterator[None]:
+        """Hold a named lock, between processes and between threads. `timeout` in seconds, None waits for ever.
+
+        `waiting` is told the holder's pid once, if it has to wait. Raises `StoreBusyError` when the time is up.
+        """
+        held = acquire(self.layout.lock(name), name, exclusive=exclusive, timeout=timeout, waiting=waiting)
+        try:
+            yield
+        finally:
+            held.release()
+
+    def lease(self) -> AbstractContextManager[None]:
+        """Protect what is made or looked up inside the block from collection, until the block is left."""
+        return self.owner.lease()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make several changes of rows as one, durable when the block is left; nothing of it if that fails."""
+        return self.index.transaction()
+
+    def recover(self) -> None:
+        """Remove what killed processes and earlier boots left: work areas, their mounts, leases, downloads."""
+        with guard("cleaning up after a killed process", self.root):
+            # Before the leases: whoever made one of these names had a lease file by then.
+            names = files.names(self.layout.tmp)
+            leases = Leases.read(self.layout, names_only=True)
+            if leases.left:
+                self._record_uses(set(leases.left))
+            for name in names:
+                if name.rpartition("-")[0] not in leases.names:
+                    _reclaim(self.layout.tmp / name)
+            for path in stale_partials(self.layout):
+                path.unlink(missing_ok=True)
+
+    def df(self) -> Usage:
+        """The use of space, by kind of object."""
+        from buildkit_py.store.inventory import Inventory
+
+        with guard("looking through the store", self.root):
+            return Inventory(self).usage()
+
+    def prune(
+        self,
+        keep_bytes: int | None = None,
+        older_than: float | None = None,
+        all: bool = False,  # noqa: A002 - the word of the command line
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Remove what no image, no live lease and no rule holds, the least recently used first.
+
+        `older_than` keeps what was used in the last so many seconds; `keep_bytes` keeps that much in all. Without
+        either, only what nothing refers to goes, or with `all` everything that is not held.
+        """
+        from buildkit_py.store.gc import Rules, prune
+
+        return prune(self, Rules(keep_bytes=keep_bytes, older_than=older_than, all=all), dry_run=dry_run)
+
+    def check(self, repair: bool = False) -> list[Finding]:
+        """Verify every object against its name; `repair` removes what is damaged, so that it is made again."""
+        from buildkit_py.store.check import Check
+
+        return Check(self, repair=repair).run()
+
+    def _record_uses(self, uses: set[Use]) -> None:
+        now = time.time()
+        # Times of use only order the next prune: a full disk or a crash may cost them, never a build.
+        with suppress(StoreError), self.index.transaction(durable=False):
+            self.index.execute_many(
+                "INSERT OR REPLACE INTO uses (kind, id, at) VALUES (?, ?, ?)", [(*use, now) for use in sorted(uses)]
+            )
+
+
+def _reclaim(path: Path) -> None:
+    """Remove what a dead process left; what can't be removed now is tried again at the next start."""
+    from buildkit_py.store.mounts import detach
+
+    detach(path)
+    with suppress(OSError):
+        files.remove(path)

@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "api listens on ${PORT:-8080}"

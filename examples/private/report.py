@@ -1,0 +1,3 @@
+import acme_private
+
+print(f"private: {acme_private.ANSWER}")

@@ -1,0 +1,1 @@
+"""The Lark grammars of pybuild's frontends."""

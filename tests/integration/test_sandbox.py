@@ -1,0 +1,884 @@
+"""One suite for all runtimes: what a step sees, what it can't reach, and that nothing of it stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buildkit_py.errors import Cancelled, InfrastructureError, MissingToolError, SandboxError
+from buildkit_py.executor.sandbox import (
+    DEFAULT_CAPABILITIES,
+    HOST_CAPABILITIES,
+    BindMount,
+    DirectoryRoot,
+    FileMount,
+    OverlayMount,
+    OverlayRoot,
+    Runner,
+    RunResult,
+    SandboxSpec,
+    TmpfsMount,
+    host_view,
+    network_mounts,
+    pick_runtime,
+)
+
+BUSYBOX = shutil.which("busybox")
+RUNTIMES = ("runc", "crun", "bwrap")
+PATH = (("PATH", "/bin"),)
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(BUSYBOX is None, reason="needs busybox (package busybox-static)"),
+]
+
+
+def make_tree(path: Path) -> Path:
+    for name in ("bin", "etc", "dev", "proc", "sys", "tmp"):
+        (path / name).mkdir(parents=True)
+    assert BUSYBOX is not None
+    shutil.copy(BUSYBOX, path / "bin/busybox")
+    for name in subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True).stdout.split():
+        if name != "busybox":
+            (path / "bin" / name).symlink_to("busybox")
+    return path
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tree(tmp_path_factory.mktemp("tree"))
+
+
+@dataclass
+class Ran:
+    result: RunResult
+    out: str
+    err: str
+
+
+@dataclass
+class Box:
+    """A runner, a tree, and a fresh upper directory for each run."""
+
+    runner: Runner
+    tree: Path
+    area: Path
+    runs: int = 0
+    upper: Path = field(default_factory=Path)
+
+    def root(self, *lowers: Path) -> OverlayRoot:
+        self.runs += 1
+        place = self.area / str(self.runs)
+        self.upper = place / "upper"
+        for name in ("upper", "work"):
+            (place / name).mkdir(parents=True)
+        stack = tuple(str(path) for path in (self.tree, *lowers))
+        return OverlayRoot(lowers=stack, upper=str(self.upper), work=str(place / "work"))
+
+    def spec(self, script: str, **more: Any) -> SandboxSpec:
+        values: dict[str, Any] = {"args": ("sh", "-c", script), "env": PATH, **more}
+        return SandboxSpec(**({"root": self.root()} | values))
+
+    def run(self, script: str, **more: Any) -> Ran:
+        return self.run_spec(self.spec(script, **more))
+
+    def run_spec(self, spec: SandboxSpec) -> Ran:
+        heard: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+        result = self.runner.run(spec, lambda stream, data: heard[stream].append(data))
+        return Ran(result, *(b"".join(heard[name]).decode() for name in ("stdout", "stderr")))
+
+    def lines(self, script: str, **more: Any) -> list[str]:
+        ran = self.run(script, **more)
+        assert ran.result.exit == 0, ran.err
+        return ran.out.splitlines()
+
+
+@pytest.fixture(params=RUNTIMES)
+def box(request: pytest.FixtureRequest, tree: Path, tmp_path: Path) -> Iterator[Box]:
+    try:
+        runtime = pick_runtime(request.param)
+    except MissingToolError:
+        pytest.skip(f"{request.param} is not installed")
+    with Runner(runtime, tmp_path / "state") as runner:
+        yield Box(runner, tree, tmp_path)
+
+
+def status(box: Box, **more: Any) -> dict[str, str]:
+    lines = box.lines("cat /proc/self/status", **more)
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+# --- identity and privileges
+
+
+def test_root_has_exactly_the_default_capabilities(box: Box) -> None:
+    found = status(box)
+    assert found["CapInh"] == found["CapAmb"] == "0" * 16
+    assert found["CapPrm"] == found["CapEff"] == found["CapBnd"] == "00000000800405fb"
+    assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
+
+
+def test_a_named_capability_is_added_and_nothing_else(box: Box) -> None:
+    found = status(box, capabilities=(*DEFAULT_CAPABILITIES, "NET_RAW"))
+    assert found["CapEff"] == found["CapBnd"] == "00000000800425fb"
+
+
+def test_a_user_has_no_capability(box: Box) -> None:
+    found = status(box, uid=1234, gid=77, groups=(5, 2000000000))
+    assert found["CapInh"] == found["CapPrm"] == found["CapEff"] == found["CapAmb"] == "0" * 16
+    assert found["Uid"].split() == ["1234"] * 4
+    assert found["Gid"].split() == ["77"] * 4
+    assert found["Groups"].split() == ["5", "2000000000"]
+
+
+def test_the_highest_user_number(box: Box) -> None:
+    if box.runner.runtime.name == "runc":
+        with pytest.raises(SandboxError, match="runc can't take numbers above 2147483647"):
+            box.run("true", uid=2**32 - 2)
+    else:
+        assert box.lines("id -u", uid=2**32 - 2) == ["4294967294"]
+
+
+def test_root_without_groups_has_none(box: Box) -> None:
+    assert status(box)["Groups"] == ""
+
+
+def test_an_unknown_capability_is_refused(box: Box) -> None:
+    with pytest.raises(SandboxError, match="not a capability: EVERYTHING"):
+        box.run("true", capabilities=("EVERYTHING",))
+
+
+def test_privileges_can_be_gained_only_where_the_step_says_so(box: Box) -> None:
+    if box.runner.runtime.name == "bwrap":
+        with pytest.raises(SandboxError) as caught:
+            box.run("true", no_new_privs=False)
+        assert caught.value.hint == "use --runtime runc"
+    else:
+        assert status(box, no_new_privs=False)["NoNewPrivs"] == "0"
+
+
+@pytest.mark.parametrize("script", ["unshare -U true", "unshare -m true", "mount -t tmpfs none /tmp", "umount /sys"])
+def test_the_filter_refuses_namespaces_and_mounts(box: Box, script: str) -> None:
+    ran = box.run(script)
+    assert ran.result.exit != 0
+    assert "not permitted" in ran.err
+
+
+def test_a_node_in_the_root_opens_nothing_even_with_mknod(box: Box) -> None:
+    ran = box.run("mknod /n c 1 3 && cat /n", capabilities=(*DEFAULT_CAPABILITIES, "MKNOD"))
+    assert ran.result.exit != 0
+    assert "ermission denied" in ran.err
+    for place in ("/dev/n", "/dev/shm/n", "/tmp/n"):
+        ran = box.run(f"mknod {place} c 1 3 && cat {place}", capabilities=(*DEFAULT_CAPABILITIES, "MKNOD"))
+        assert ran.result.exit != 0, place
+
+
+def test_no_capability_means_no_node(box: Box) -> None:
+    assert box.run("mknod /n c 1 3").result.exit != 0
+
+
+# --- what it sees
+
+
+def test_the_process_is_alone(box: Box) -> None:
+    assert box.lines("ls /proc | grep -c '^[0-9]*$'")[0] in ("3", "4")
+    assert box.lines("readlink /proc/1/exe") == ["/bin/busybox"]
+
+
+def test_only_three_descriptors_and_no_terminal(box: Box) -> None:
+    assert box.lines("for f in 3 4 5 6 7 8 9 10 11 12; do test ! -e /proc/$$/fd/$f || echo $f; done") == []
+    assert box.lines("readlink /proc/$$/fd/0") == ["/dev/null"]
+    assert box.run(": < /dev/tty").result.exit != 0
+
+
+def test_a_descriptor_leaked_by_the_parent_stays_out(tree: Path, tmp_path: Path) -> None:
+    leak = os.open("/", os.O_RDONLY)
+    os.set_inheritable(leak, True)
+    try:
+        with Runner(pick_runtime("bwrap"), tmp_path / "state") as runner:
+            assert Box(runner, tree, tmp_path).lines("ls /proc/$$/fd; true") == ["0", "1", "2"]
+    finally:
+        os.close(leak)
+
+
+def test_dev_has_the_usual_nodes_and_no_other(box: Box) -> None:
+    names = "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
+    assert sorted(box.lines("ls /dev")) == names.split()
+    assert box.lines("echo lost > /dev/null; head -c 3 /dev/zero | wc -c; echo ok > /dev/shm/x; cat /dev/shm/x") == [
+        "3",
+        "ok",
+    ]
+
+
+def test_a_step_cannot_change_the_machines_device_nodes(box: Box) -> None:
+    before = os.stat("/dev/null")
+    ran = box.run("chmod 600 /dev/null; chown 1:1 /dev/null; rm -f /dev/null")
+    assert ran.result.exit != 0
+    after = os.stat("/dev/null")
+    assert (before.st_mode, before.st_uid, before.st_gid) == (after.st_mode, after.st_uid, after.st_gid)
+
+
+@pytest.mark.parametrize(
+    "path", ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/swappiness", "/sys/kernel/uevent_helper"]
+)
+def test_kernel_settings_are_read_only(box: Box, path: str) -> None:
+    if not Path(path).exists():
+        pytest.skip(f"this kernel has no {path}")
+    before = Path(path).read_text()
+    assert box.run(f"printf %s '{before.strip()}' > {path}").result.exit != 0
+
+
+def test_masked_files_are_empty(box: Box) -> None:
+    for path in ("/proc/kcore", "/proc/keys", "/proc/timer_list"):
+        if Path(path).exists():
+            assert box.lines(f"head -c 1 {path} | wc -c") == ["0"], path
+    assert box.lines("ls /sys/firmware /proc/acpi 2>/dev/null | grep -v : | wc -w") == ["0"]
+
+
+def test_mounts_name_no_path_of_the_machine(box: Box) -> None:
+    text = "\n".join(box.lines("cat /proc/mounts"))
+    assert str(box.area) not in text
+    root = next(line.split()[3] for line in text.splitlines() if line.split()[1] == "/")
+    assert "nodev" in root.split(",")
+
+
+def test_namespaces_are_its_own(box: Box) -> None:
+    for name in ("pid", "ipc", "uts", "mnt", "net", "cgroup"):
+        assert box.lines(f"readlink /proc/self/ns/{name}") != [os.readlink(f"/proc/self/ns/{name}")], name
+    assert box.lines("hostname") == ["pybuild"]
+
+
+def test_the_environment_is_exactly_what_was_given(box: Box) -> None:
+    found = box.lines("env", env=(("PATH", "/bin"), ("A", "b c"), ("HOME", "/h")))
+    assert {line for line in found if not line.startswith(("PWD=", "SHLVL=", "OLDPWD="))} == {
+        "PATH=/bin",
+        "A=b c",
+        "HOME=/h",
+    }
+
+
+def test_the_umask_is_022(box: Box) -> None:
+    assert box.lines("umask") == ["0022"]
+
+
+# --- network
+
+
+def test_no_network_but_a_loopback_that_works(box: Box) -> None:
+    assert box.lines("ls /sys/class/net") == ["lo"]
+    assert "127.0.0.1" in "\n".join(box.lines("ifconfig lo"))
+    script = "(sleep 0.2; echo hello | nc 127.0.0.1 5555) & nc -l -p 5555"
+    assert box.lines(script) == ["hello"]
+
+
+def answer_one(server: socket.socket) -> None:
+    threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+
+
+def test_network_host_reaches_a_listener_of_the_machine(box: Box) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        answer_one(server)
+        assert box.run(f"nc -w 1 127.0.0.1 {port} </dev/null").result.exit != 0
+        assert box.run(f"nc -w 1 127.0.0.1 {port} </dev/null", network="host").result.exit == 0
+
+
+def test_resolv_conf_and_hosts_are_mounted_and_leave_only_stubs(box: Box) -> None:
+    ran = box.run("cat /etc/hosts; echo x > /etc/hosts", mounts=network_mounts("none"))
+    assert ran.result.exit != 0
+    assert "127.0.0.1\tpybuild" in ran.out
+    assert set(ran.result.stubs) == {"etc/resolv.conf", "etc/hosts"}
+    assert (box.upper / "etc/hosts").read_bytes() == b""
+
+
+# --- files
+
+
+def test_changes_go_to_the_upper_directory(box: Box) -> None:
+    box.lines("echo new > /etc/new; rm /bin/vi; mkdir /d; chown 7:8 /d")
+    assert (box.upper / "etc/new").read_text() == "new\n"
+    assert (box.upper / "bin/vi").is_char_device()
+    assert ((box.upper / "d").stat().st_uid, (box.upper / "d").stat().st_gid) == (7, 8)
+
+
+def test_a_plain_directory_is_changed_in_place(box: Box, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "plain")
+    assert box.lines("echo x > /y; cat /y", root=DirectoryRoot(path=str(tree))) == ["x"]
+    assert (tree / "y").read_text() == "x\n"
+
+
+def test_an_overlay_without_upper_is_thrown_away(box: Box) -> None:
+    before = sorted(os.listdir(box.tree))
+    assert box.lines("echo x > /y; rm -r /etc; cat /y", root=OverlayRoot(lowers=(str(box.tree),))) == ["x"]
+    assert sorted(os.listdir(box.tree)) == before
+
+
+def test_many_lowers(box: Box, tmp_path: Path) -> None:
+    lowers = []
+    for number in range(150):
+        lower = tmp_path / f"a long name, with a comma: and a colon {number}"
+        lower.mkdir()
+        (lower / f"f{number}").touch()
+        (lower / "last").write_text(str(number))
+        lowers.append(lower)
+    assert box.lines("ls -d /f* | wc -l; cat /last", root=box.root(*lowers)) == ["150", "149"]
+
+
+def test_too_many_lowers_are_an_error(box: Box) -> None:
+    with pytest.raises(SandboxError, match="a tree of 501 snapshots"):
+        box.run("true", root=OverlayRoot(lowers=(str(box.tree),) * 501))
+
+
+def test_bind_mounts(box: Box, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub/file").write_text("seen\n")
+    read_only = BindMount(source=str(source), path="/sub", target="/in/a")
+    writable = BindMount(source=str(source), target="/in/b", read_only=False)
+    ran = box.run("cat /in/a/file; echo x > /in/b/new; echo x > /in/a/no", mounts=(read_only, writable))
+    assert ran.out == "seen\n"
+    assert "ead-only" in ran.err
+    assert (source / "new").exists()
+    assert not (source / "sub/no").exists()
+    assert ran.result.stubs == ("in", "in/a", "in/b")
+
+
+def test_a_bind_source_is_resolved_inside_its_own_root(box: Box, tmp_path: Path) -> None:
+    source, canary = tmp_path / "source", tmp_path / "canary"
+    (source / "inside").mkdir(parents=True)
+    canary.mkdir()
+    (canary / "secret").touch()
+    (source / "link").symlink_to(canary)
+    (source / "up").symlink_to("../../../../../..")
+    with pytest.raises(SandboxError, match="can't prepare what belongs at /m"):
+        box.run("ls /m", mounts=(BindMount(source=str(source), path="/link", target="/m"),))
+    found = box.lines("ls /m", mounts=(BindMount(source=str(source), path="/up", target="/m"),))
+    assert found == ["inside", "link", "up"]
+
+
+def test_a_bind_source_that_is_swapped_meanwhile_never_leaves_its_root(box: Box, tmp_path: Path) -> None:
+    source, canary = tmp_path / "source", tmp_path / "canary"
+    (source / "d").mkdir(parents=True)
+    canary.mkdir()
+    (canary / "secret").touch()
+    (source / "link").symlink_to(canary)
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            os.rename(source / "d", source / "t")
+            os.rename(source / "link", source / "d")
+            os.rename(source / "d", source / "link")
+            os.rename(source / "t", source / "d")
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        for _ in range(15):
+            try:
+                ran = box.run("ls /m", mounts=(BindMount(source=str(source), path="/d", target="/m"),))
+                assert "secret" not in ran.out
+            except SandboxError:
+                continue
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_overlay_mounts_are_writable_and_thrown_away(box: Box, tmp_path: Path) -> None:
+    low, high = tmp_path / "low", tmp_path / "high"
+    for path, name in ((low, "a"), (high, "b")):
+        (path / "sub").mkdir(parents=True)
+        (path / "sub" / name).write_text(name)
+    mount = OverlayMount(lowers=(str(low), str(high)), path="/sub", target="/m")
+    assert box.lines("cat /m/a /m/b; echo x > /m/a; rm /m/b; ls /m", mounts=(mount,)) == ["aba"]
+    assert (low / "sub/a").read_text() == "a"
+    assert (high / "sub/b").exists()
+    assert box.run("touch /m/x", mounts=(replace(mount, read_only=True),)).result.exit != 0
+
+
+def test_secret_files_live_in_memory_with_owner_and_mode(box: Box) -> None:
+    mount = FileMount(data=b"s3cret\0bytes", target="/run/secrets/key", mode=0o400, uid=5, gid=6)
+    ran = box.run(
+        "cat /run/secrets/key; stat -c '%a %u %g %s' /run/secrets/key; stat -f -c %T /run/secrets/key", mounts=(mount,)
+    )
+    assert ran.out == "s3cret\0bytes400 5 6 12\ntmpfs\n"
+    assert ran.result.stubs == ("run", "run/secrets", "run/secrets/key")
+    assert (box.upper / "run/secrets/key").read_bytes() == b""
+    assert box.run("cat /run/secrets/key", mounts=(mount,), uid=9).result.exit != 0
+
+
+def test_tmpfs_has_size_and_mode_and_keeps_nothing(box: Box) -> None:
+    mount = TmpfsMount(target="/scratch", size=1 << 20, mode=0o700)
+    ran = box.run("stat -c %a /scratch; head -c 2000000 /dev/zero > /scratch/f", mounts=(mount,))
+    assert ran.out == "700\n"
+    assert "No space" in ran.err
+    assert list((box.upper / "scratch").iterdir()) == []
+
+
+def test_a_socket_can_be_handed_in(box: Box, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        answer_one(server)
+        mount = BindMount(source=str(tmp_path / "s"), target="/run/agent.sock")
+        assert box.run("nc local:/run/agent.sock </dev/null", mounts=(mount,)).result.exit == 0
+
+
+@pytest.mark.parametrize("target", ["/", "/dev", "/proc", "/sys/kernel", "/link/x"])
+def test_the_sandboxs_own_places_take_no_mount(box: Box, target: str, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/link").symlink_to("proc")
+    with pytest.raises(SandboxError, match=r"nothing can be mounted|can't make the mount point"):
+        box.run("true", root=box.root(tmp_path / "more"), mounts=(TmpfsMount(target=target),))
+
+
+# --- hostile trees
+
+
+@pytest.mark.parametrize("name", ["dev", "proc", "sys"])
+def test_a_system_directory_that_is_a_link_out_is_replaced(box: Box, name: str, tmp_path: Path) -> None:
+    tree, canary = make_tree(tmp_path / "odd"), tmp_path / "canary"
+    canary.mkdir()
+    (tree / name).rmdir()
+    (tree / name).symlink_to(canary)
+    assert box.lines(f"test ! -L /{name} && ls / | wc -l", root=DirectoryRoot(path=str(tree))) == ["6"]
+    assert list(canary.iterdir()) == []
+
+
+def test_missing_system_directories_are_made_as_stubs(box: Box, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "odd")
+    for name in ("dev", "proc", "sys"):
+        (tree / name).rmdir()
+    ran = box.run("cat /proc/self/comm; echo x > /dev/null", root=DirectoryRoot(path=str(tree)))
+    assert ran.result.exit == 0
+    assert ran.result.stubs == ("dev", "proc", "sys")
+
+
+def test_a_mount_point_through_links_stays_inside(box: Box, tmp_path: Path) -> None:
+    tree, canary = make_tree(tmp_path / "odd"), tmp_path / "canary"
+    canary.mkdir()
+    (tree / "abs").symlink_to(canary)
+    (tree / "rel").symlink_to("../../../" + str(canary).lstrip("/"))
+    mounts = tuple(FileMount(data=b"x", target=f"/{name}/file") for name in ("abs", "rel"))
+    ran = box.run(f"cat {canary}/file", root=DirectoryRoot(path=str(tree)), mounts=mounts)
+    assert ran.out == "x"
+    assert list(canary.iterdir()) == []
+    inside = str(canary).lstrip("/")
+    assert f"{inside}/file" in ran.result.stubs
+
+
+def test_a_step_that_swaps_a_stubs_parent_harms_nothing(box: Box, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    canary.mkdir()
+    (canary / "x").write_text("whole")
+    mount = TmpfsMount(target="/a/x")
+    ran = box.run(f"mv /a /b; ln -s {canary} /a", mounts=(mount,))
+    assert ran.result.stubs == ("a", "a/x")
+    assert (canary / "x").read_text() == "whole"
+
+
+@pytest.mark.parametrize("cwd", ["/missing", "/proc/self/fd/7", "/etc/passwd", "/loop"])
+def test_a_working_directory_that_is_none_is_refused(box: Box, cwd: str, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    (more / "etc").mkdir(parents=True)
+    (more / "etc/passwd").touch()
+    (more / "loop").symlink_to("loop")
+    with pytest.raises(SandboxError, match="the working directory"):
+        box.run("pwd", root=box.root(more), cwd=cwd)
+
+
+def test_a_working_directory_that_links_out_stays_inside(box: Box, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "out").symlink_to("/etc")
+    assert box.lines("pwd -P; test ! -e shadow && echo none", root=box.root(more), cwd="/out") == ["/etc", "none"]
+
+
+# --- how it ends
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 7", 7), ("sh -c 'kill -9 $$'", 137), ("sh -c 'kill -TERM $$'", 143), ("true", 0)]
+)
+def test_exit_statuses(box: Box, script: str, code: int) -> None:
+    assert box.run(script).result.exit == code
+
+
+def test_a_program_that_cannot_be_started(box: Box, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "text").write_text("not a program")
+    (more / "bad").write_bytes(b"\x7fELFnonsense")
+    (more / "script").write_text("#!/no/such/interpreter\n")
+    for name in ("bad", "script"):
+        (more / name).chmod(0o755)
+    for args, code in (
+        (("nothing",), 127),
+        (("/nothing",), 127),
+        (("/text",), 126),
+        (("/script",), 127),
+        (("/bad",), 126),
+    ):
+        ran = box.run_spec(SandboxSpec(root=box.root(more), args=args, env=PATH))
+        assert ran.result.exit == code, (args, ran.err)
+        assert ran.err
+
+
+def test_arguments_and_output_are_bytes(box: Box) -> None:
+    ran = box.run_spec(
+        SandboxSpec(root=box.root(), args=("printf", "%s|", "a b", "", os.fsdecode(b"\xc3\xa9"), "*"), env=PATH)
+    )
+    assert ran.out == "a b||é|*|"
+
+
+def test_all_output_arrives_in_order(box: Box) -> None:
+    ran = box.run("seq 1 200000; seq 1 1000 >&2")
+    assert ran.out.split() == [str(number) for number in range(1, 200001)]
+    assert ran.err.split() == [str(number) for number in range(1, 1001)]
+
+
+def test_output_of_what_outlives_the_step_is_not_waited_for(box: Box) -> None:
+    began = time.monotonic()
+    assert box.run("(sleep 60; echo late) & echo early").out == "early\n"
+    assert time.monotonic() - began < 30
+
+
+def test_an_ordinary_user_can_write_dev_stdout(box: Box) -> None:
+    assert box.lines("echo x > /dev/stdout", uid=1000) == ["x"]
+
+
+def descendants_of(pid: int) -> set[int]:
+    found: set[int] = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue
+        if parent == pid:
+            child = int(path.parent.name)
+            found |= {child} | descendants_of(child)
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen")
+
+
+def test_cancel_kills_the_whole_tree(box: Box) -> None:
+    cancel, heard = threading.Event(), []
+
+    def output(_: str, data: bytes) -> None:
+        heard.append(data)
+        steps.update(descendants_of(os.getpid()))
+        cancel.set()
+
+    steps: set[int] = set()
+    keepers = descendants_of(os.getpid())
+    script = "trap '' TERM INT; sleep 1000 & (setsid sleep 1000 &) ; echo up; while :; do sleep 1000; done"
+    with pytest.raises(Cancelled):
+        box.runner.run(box.spec(script), output, cancel)
+    assert len(steps - keepers) >= 3
+    wait_until(lambda: not alive(steps - keepers))
+    assert box.lines("echo still works") == ["still works"]
+
+
+def test_an_error_of_the_listener_ends_the_step(box: Box) -> None:
+    def output(_: str, __: bytes) -> None:
+        raise ZeroDivisionError
+
+    keepers = descendants_of(os.getpid())
+    with pytest.raises(ZeroDivisionError):
+        box.runner.run(box.spec("echo x; sleep 1000"), output)
+    assert descendants_of(os.getpid()) == keepers
+
+
+def test_steps_run_at_the_same_time(box: Box) -> None:
+    outs: list[str] = []
+    specs = [box.spec(f"sleep 0.2; echo {number}") for number in range(8)]
+    threads = [threading.Thread(target=lambda spec=spec: outs.append(box.run_spec(spec).out)) for spec in specs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outs) == [f"{number}\n" for number in range(8)]
+
+
+def test_after_close_nothing_runs(tree: Path, tmp_path: Path) -> None:
+    runner = Runner(pick_runtime(), tmp_path / "state")
+    runner.close()
+    runner.close()
+    with pytest.raises(InfrastructureError, match="gone"):
+        Box(runner, tree, tmp_path).run("true")
+
+
+def cgroup_directories() -> set[str]:
+    return {entry for entry, _, _ in os.walk("/sys/fs/cgroup")}
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from buildkit_py.executor.sandbox import Runner, SandboxSpec, pick_runtime
+plain = __import__("json").loads(sys.argv[3])
+with Runner(pick_runtime(sys.argv[1]), Path(sys.argv[2])) as runner:
+    runner.run(SandboxSpec.from_plain(plain), lambda stream, data: print(data.decode(), flush=True))
+"""
+
+
+def test_kill_9_of_the_parent_leaves_no_process_mount_or_cgroup(box: Box) -> None:
+    cgroups, mounts = cgroup_directories(), Path("/proc/self/mountinfo").read_text()
+    spec = box.spec("sleep 1000 & (setsid sleep 1000 &); echo up; sleep 1000")
+    command = [sys.executable, "-c", PARENT, box.runner.runtime.name, str(box.area / "s2"), json.dumps(spec.to_plain())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"up\n"
+        processes = descendants_of(parent.pid)
+        assert len(processes) >= 6
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not alive(processes))
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert cgroup_directories() == cgroups
+    shutil.rmtree(box.area / "s2")
+
+
+def test_the_helpers_of_a_step_hold_no_secret(box: Box) -> None:
+    secret, found = "planted-5ecret", []
+
+    def output(_: str, __: bytes) -> None:
+        for pid in descendants_of(os.getpid()):
+            for name in ("environ", "cmdline"):
+                raw = Path(f"/proc/{pid}/{name}").read_bytes()
+                if secret.encode() in raw and Path(f"/proc/{pid}/root/bin/busybox").exists() is False:
+                    found.append((pid, name))
+
+    box.runner.run(box.spec("echo up; sleep 0.1", env=(*PATH, ("TOKEN", secret))), output)
+    assert found == []
+
+
+def test_the_runtimes_program_cannot_be_written(box: Box) -> None:
+    """Nothing in the sandbox runs from the machine's files, and the supervisor's copy is on a read-only mount."""
+    assert box.lines("for p in /proc/[0-9]*; do readlink $p/exe; done | sort -u") == ["/bin/busybox"]
+    keeper = descendants_of(os.getpid())
+    supervisor = max(keeper)
+    ran = subprocess.run(
+        ["nsenter", "-m", "-t", str(supervisor), "sh", "-c", f": >> {box.runner.runtime.path}"],
+        capture_output=True,
+        text=True,
+    )
+    assert "Read-only" in ran.stderr
+
+
+def test_overlays_can_be_probed(box: Box, tmp_path: Path) -> None:
+    assert box.runner.overlay_refusal(tmp_path) is None
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("overlay")] == []
+
+
+# --- host steps
+
+
+def host_spec(box: Box, script: str) -> SandboxSpec:
+    view = host_view(box.root())
+    env = (("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("ROOTFS", "/rootfs"))
+    return SandboxSpec(
+        root=view.root, mounts=view.mounts, args=("sh", "-c", script), env=env, capabilities=HOST_CAPABILITIES
+    )
+
+
+def test_a_host_step_sees_programs_and_no_private_place(box: Box) -> None:
+    ran = box.run_spec(
+        host_spec(box, "ls -A /root /home /run /srv /mnt; ls -A /var; ls /etc/shadow /opt; ls /rootfs/bin/sh")
+    )
+    assert "/rootfs/bin/sh" in ran.out
+    assert [line for line in ran.out.splitlines() if line and not line.startswith("/")] == ["tmp"]
+    assert ran.err.count("No such file") == 2
+
+
+def test_canaries_of_the_machine_are_unseen(box: Box, tmp_path: Path) -> None:
+    ran = box.run_spec(host_spec(box, f"ls -d {tmp_path} /work /etc/ssh /etc/gshadow /var/lib /run/dbus"))
+    assert ran.out == ""
+
+
+def test_a_host_step_writes_its_tree_and_nothing_else(box: Box) -> None:
+    script = "for p in /usr /usr/bin /etc / /lib /bin /usr/local; do touch $p/canary 2>/dev/null && echo $p; done; echo x > $ROOTFS/made; chown 3:4 $ROOTFS/made"
+    ran = box.run_spec(host_spec(box, script))
+    assert ran.out == ""
+    assert (box.upper / "made").stat().st_uid == 3
+    assert ran.result.stubs == ()
+
+
+def test_rm_rf_of_everything_leaves_the_machine_whole(box: Box) -> None:
+    """First proves that nothing outside the tree can be touched; only then lets rm loose."""
+    places = "/usr /etc / /lib /bin /usr/bin /etc/ssl/certs /etc/alternatives"
+    probe = host_spec(box, f"for p in {places}; do if touch $p/canary 2>/dev/null; then exit 9; fi; done")
+    assert box.run_spec(probe).result.exit == 0
+    before = {name: len(os.listdir(f"/{name}")) for name in ("usr/bin", "etc", "usr/lib", "etc/alternatives")}
+    ran = box.run_spec(
+        host_spec(box, "chmod -R 777 /etc/alternatives; rm -rf /rootfs/* /etc /usr/share/doc /usr/bin /tmp")
+    )
+    assert ran.result.exit != 0
+    assert {name: len(os.listdir(f"/{name}")) for name in before} == before
+    assert not Path("/canary").exists()
+
+
+def test_a_mount_inside_the_tree_of_a_host_step_is_a_stub_of_that_tree(box: Box) -> None:
+    spec = host_spec(box, "true")
+    spec = replace(spec, mounts=(*spec.mounts, TmpfsMount(target="/rootfs/var/cache"), TmpfsMount(target="/other")))
+    assert box.run_spec(spec).result.stubs == ("var", "var/cache")
+
+
+# --- an ordinary user
+
+ROOTLESS = """
+import json, sys
+from pathlib import Path
+from buildkit_py.executor.sandbox import *
+base = Path(sys.argv[2])
+enter_user_namespace()
+assert in_user_namespace()
+for name in ("upper", "work"):
+    (base / name).mkdir()
+root = OverlayRoot(lowers=(str(base / "tree"),), upper=str(base / "upper"), work=str(base / "work"), userxattr=True)
+script = '''
+id -u; id -G; grep CapEff /proc/self/status; touch /f; chown 5:6 /f; rm -r /etc; mkdir /etc; ls /sys/class/net
+cat /secret; echo x > /proc/sys/kernel/core_pattern; unshare -U true; chmod 600 /dev/null
+'''
+spec = SandboxSpec(root=root, args=("sh", "-c", script), env=(("PATH", "/bin"),), uid=0, groups=(7,),
+                   mounts=(FileMount(data=b"s\\n", target="/secret", uid=9), TmpfsMount(target="/t")))
+with Runner(pick_runtime(sys.argv[1]), base / "state") as runner:
+    out = {"stdout": "", "stderr": ""}
+    def add(stream, data):
+        out[stream] += data.decode()
+    result = runner.run(spec, add)
+    other = runner.run(SandboxSpec(root=OverlayRoot(lowers=(str(base / "tree"),), userxattr=True),
+        args=("true",), env=(("PATH", "/bin"),), uid=77, network="host"), add)
+    refusal = runner.overlay_refusal(base, userxattr=True)
+print(json.dumps([result.exit, out, result.stubs, other.exit, refusal]))
+"""
+
+
+@pytest.fixture
+def user_area() -> Iterator[Path]:
+    """A directory of uid 54321 outside pytest's private one."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        make_tree(Path(name, "tree"))
+        subprocess.run(["chown", "-R", "54321:54321", name], check=True)
+        yield Path(name)
+
+
+def interpreter() -> str:
+    """A Python that any user can execute; the one of the tests may be in a private home."""
+    for path in (sys.executable, "/usr/bin/python3"):
+        command = [
+            "setpriv",
+            "--reuid",
+            "54321",
+            "--clear-groups",
+            path,
+            "-c",
+            "import sys; assert sys.version_info >= (3, 11)",
+        ]
+        if subprocess.run(command, capture_output=True).returncode == 0:
+            return path
+    pytest.skip("no Python 3.11 that another user can execute")
+
+
+def as_user(
+    area: Path, script: str, *args: str, ranges: str = "tester:700000:65536\n"
+) -> subprocess.CompletedProcess[str]:
+    """Run Python as a user who exists only in a private mount namespace."""
+    for name, text in (
+        ("passwd", Path("/etc/passwd").read_text() + "tester:x:54321:54321::/:/bin/sh\n"),
+        ("subuid", ranges),
+        ("subgid", ranges),
+    ):
+        (area / name).write_text(text)
+    shell = textwrap.dedent(
+        """
+        for name in passwd subuid subgid; do mount --bind "$1/$name" "/etc/$name"; done; shift
+        exec setpriv --reuid 54321 --regid 54321 --clear-groups "$@"
+        """
+    )
+    command = ["unshare", "-m", "sh", "-ec", shell, "sh", str(area), interpreter(), "-c", script, *args]
+    packages = Path(pytest.__file__).parents[1]
+    env = {**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}:{packages}", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=env)
+
+
+@pytest.mark.skipif(shutil.which("newuidmap") is None, reason="needs newuidmap (package uidmap)")
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_an_ordinary_user_builds_in_a_user_namespace(name: str, user_area: Path) -> None:
+    ran = as_user(user_area, ROOTLESS, name, str(user_area))
+    assert ran.returncode == 0, ran.stderr
+    code, out, stubs, other, refusal = json.loads(ran.stdout)
+    assert out["stdout"].splitlines() == ["0", "0 7", "CapEff:\t00000000800405fb", "lo", "s"]
+    assert out["stderr"].count("\n") == 3, out["stderr"]
+    assert code != 0
+    assert other == 0
+    assert refusal is None
+    assert stubs == ["secret", "t"]
+    made = (user_area / "upper/f").stat()
+    assert (made.st_uid, made.st_gid) == (700004, 700005)
+
+
+@pytest.mark.skipif(shutil.which("newuidmap") is None, reason="needs newuidmap (package uidmap)")
+def test_a_user_without_ranges_is_told_what_to_do(user_area: Path) -> None:
+    script = """
+from buildkit_py.errors import SandboxError
+from buildkit_py.executor.sandbox import enter_user_namespace
+try:
+    enter_user_namespace()
+except SandboxError as error:
+    print(error.message, error.hint, sep="|")
+"""
+    ran = as_user(user_area, script, ranges="")
+    assert ran.stdout == (
+        "user tester has no range of 65536 numbers in /etc/subuid"
+        "|as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 tester\n"
+    )
+
+
+def test_an_ordinary_user_without_a_namespace_is_refused(user_area: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from buildkit_py.errors import SandboxError
+from buildkit_py.executor.sandbox import Runner, pick_runtime
+try:
+    Runner(pick_runtime("bwrap"), Path(sys.argv[1]) / "state")
+except SandboxError as error:
+    print(error.message)
+"""
+    ran = as_user(user_area, script, str(user_area))
+    assert ran.stdout == "can't make namespaces for steps: Operation not permitted\n"
+
+
+def test_sigint_of_the_terminals_group_does_not_reach_the_step(box: Box) -> None:
+    assert os.getpgid(max(descendants_of(os.getpid()))) != os.getpgid(0)
+    assert signal.getsignal(signal.SIGINT) is not None

@@ -1,0 +1,90 @@
+"""A real registry for tests: Debian's `docker-registry` on loopback, on a port of its own, ended by its own pid."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROGRAM = "docker-registry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryServer:
+    """A registry that is running; `name` is `host:port`, as in a reference."""
+
+    host: str
+    port: int
+    pid: int
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """`host:port`."""
+        return f"{self.host}:{self.port}"
+
+
+def available() -> bool:
+    """Whether the program is installed."""
+    return shutil.which(PROGRAM) is not None
+
+
+@contextmanager
+def serve_registry(
+    directory: Path, *, auth: Mapping[str, Any] | None = None, tls: Mapping[str, str] | None = None
+) -> Iterator[RegistryServer]:
+    """Serve an empty registry that keeps its data in `directory`. `auth` and `tls` are its configuration's sections."""
+    directory.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    config: dict[str, Any] = {
+        "version": "0.1",
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}},
+        "http": {"addr": f"127.0.0.1:{port}", "secret": "for tests", **({"tls": dict(tls)} if tls else {})},
+    }
+    if auth is not None:
+        config["auth"] = dict(auth)
+    file = directory / "config.yml"
+    file.write_text(json.dumps(config))  # JSON is YAML
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen([PROGRAM, "serve", str(file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        _wait(process, port, directory / "log")
+        yield RegistryServer(host="127.0.0.1", port=port, pid=process.pid, root=directory)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def write_config(path: Path, *plain_http: str, mirrors: Mapping[str, list[str]] | None = None) -> Path:
+    """A `registries.toml` for registries that speak plain HTTP, and for mirrors."""
+    lines = [f'[registry."{name}"]\nplain_http = true\n' for name in plain_http]
+    lines += [f'[registry."{name}"]\nmirrors = {json.dumps(values)}\n' for name, values in (mirrors or {}).items()]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    for _ in range(600):
+        if process.poll() is not None:
+            raise RuntimeError(f"the registry ended at once: {log.read_text()}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError("the registry does not listen")

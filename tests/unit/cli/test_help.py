@@ -1,0 +1,92 @@
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buildkit_py.cli.commands import COMMANDS, load
+from buildkit_py.cli.help import OVERVIEW, TOPICS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_overview_and_explains_itself(cli: Any, name: str) -> None:
+    assert f"  {name} " in OVERVIEW
+    assert COMMANDS[name][1] in OVERVIEW
+    assert cli(name, "--help") == 0
+    by_option = cli.out
+    assert cli("help", name) == 0
+    assert cli.out == by_option
+    assert by_option.startswith(f"usage: pybuild {name} ")
+    assert "examples:\n  " in by_option
+    assert "-h, --help" in by_option
+    assert cli.err == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_of_a_command_parse(name: str) -> None:
+    import shlex
+
+    command = load(name)
+    for line in command.parser().epilog.splitlines()[1:]:  # type: ignore[union-attr]
+        words = shlex.split(line.strip().split("  ")[0].replace("<(", "").replace(")", ""))
+        start = words.index("pybuild")
+        rest = words[start + 2 :]
+        for stop in ("|", ">", "<"):
+            if stop in rest:
+                rest = rest[: rest.index(stop)]
+        assert words[start + 1] == name
+        command.parser().parse(rest)
+
+
+@pytest.mark.parametrize("words", [("help",), ("--help",), ("-h",)])
+def test_help_is_the_overview(cli: Any, words: tuple[str, ...]) -> None:
+    assert cli(*words) == 0
+    assert cli.out == OVERVIEW
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_topics(cli: Any, topic: str) -> None:
+    assert cli("help", topic) == 0
+    assert cli.out == TOPICS[topic]
+
+
+def test_help_for_what_is_not_there(cli: Any) -> None:
+    assert cli("help", "inspct") == 2
+    assert "did you mean 'inspect'?" in cli.err
+
+
+def test_lines_of_help_fit_a_terminal() -> None:
+    for text in (OVERVIEW, *TOPICS.values()):
+        assert all(len(line) <= 100 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_knows_commands_and_options(cli: Any, shell: str) -> None:
+    assert cli("completion", shell) == 0
+    assert "prune" in cli.out
+    assert "older-than" in cli.out
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=cli.out, text=True, check=True)
+
+
+def test_bash_completes(cli: Any) -> None:
+    cli("completion", "bash")
+    ask = cli.out + 'COMP_WORDS=(pybuild build --no); COMP_CWORD=2; _pybuild; echo "${COMPREPLY[@]}"'
+    assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout == "--no-cache\n"
+    ask = cli.out + 'COMP_WORDS=(pybuild in); COMP_CWORD=1; _pybuild; echo "${COMPREPLY[@]}"'
+    assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout == "inspect\n"
+
+
+def test_the_manual_names_every_command_and_option() -> None:
+    manual = (Path(__file__).parents[3] / "docs/cli.md").read_text()
+    for name in COMMANDS:
+        assert f"## `pybuild {name}" in manual
+        for option in load(name).parser().options():
+            assert f"`{option}" in manual, f"{name} {option}"
+
+
+def test_the_manual_holds_the_exit_codes_as_help_shows_them() -> None:
+    manual = (Path(__file__).parents[3] / "docs/cli.md").read_text()
+    for text in TOPICS.values():
+        assert text.partition("\n\n")[2] in manual

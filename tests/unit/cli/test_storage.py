@@ -1,0 +1,140 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buildkit_py.store import Store
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    """A store with one image of one layer."""
+    root = tmp_path / "store"
+    with Store.open(root) as store:
+        manifest = image(store)
+        store.images.put("web:dev", manifest)
+    return str(root)
+
+
+def blob(store: Store, value: object, kind: str) -> dict[str, Any]:
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    media = f"application/vnd.oci.image.{kind}"
+    return {"mediaType": media, "digest": store.blobs.put(data), "size": len(data)}
+
+
+def image(store: Store) -> dict[str, Any]:
+    layer = blob(store, b"\0" * 1024, "layer.v1.tar")
+    config = blob(
+        store,
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "created": "1970-01-01T00:00:00Z",
+            "config": {
+                "Env": ["PATH=/bin", "A=\u001b[31m"],
+                "Entrypoint": ["/app", "serve"],
+                "Labels": {"a": "b"},
+                "User": "app",
+            },
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+            "history": [{"created_by": "pybuild: layer files"}],
+        },
+        "config.v1+json",
+    )
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": config,
+        "layers": [layer],
+    }
+    return blob(store, manifest, "manifest.v1+json")
+
+
+def test_ls(cli: Any, root: str) -> None:
+    assert cli("ls", "--store", root) == 0
+    head, row = cli.out.splitlines()
+    assert head.split() == ["NAME", "PLATFORMS", "DIGEST", "SIZE", "MADE"]
+    assert row.split()[:2] == ["web:dev", "linux/amd64"]
+    assert cli("ls", "--store", root, "x*") == 0
+    assert cli.out == "no images\n"
+    assert cli("ls", "--store", root, "--json", "web*") == 0
+    (found,) = json.loads(cli.out)
+    assert (found["name"], found["platforms"]) == ("web:dev", ["linux/amd64"])
+    assert cli("ls", "--store", root, "-q") == 0
+    assert cli.out == f"{found['digest']}\n"
+
+
+def test_ls_shows_a_damaged_image_and_the_others(cli: Any, root: str) -> None:
+    with Store.open(Path(root)) as store:
+        damaged = blob(store, b"gone", "manifest.v1+json")
+        store.images.put("bad", damaged)
+        store.blobs.path(damaged["digest"]).unlink()
+    assert cli("ls", "--store", root) == 0
+    assert "bad" in cli.out
+    assert "damaged" in cli.out
+    assert "web:dev  linux/amd64" in cli.out
+
+
+def test_inspect(cli: Any, root: str) -> None:
+    assert cli("inspect", "web:dev", "--store", root) == 0
+    lines = cli.out.splitlines()
+    assert "linux/amd64" in lines
+    assert "  layers (1, " in cli.out
+    assert any(line.split()[0] == "files" for line in lines if line.startswith("    "))
+    assert '["/app", "serve"]' in cli.out
+    assert "\x1b" not in cli.out
+    assert cli("inspect", "web:dev", "--store", root, "--json", "--platform", "amd64") == 0
+    document = json.loads(cli.out)
+    assert document["images"][0]["config"]["User"] == "app"
+
+
+def test_inspect_what_is_not_there(cli: Any, root: str) -> None:
+    assert cli("inspect", "wbe", "--store", root) == 16
+    assert cli("inspect", "web:dev", "--store", root, "--platform", "arm64") == 16
+    assert "it has linux/amd64" in cli.err
+
+
+def test_df_and_prune(cli: Any, root: str) -> None:
+    with Store.open(Path(root)) as store:
+        store.blobs.put(b"x" * 5000)
+    assert cli("df", "--store", root) == 0
+    assert cli.out.splitlines()[0].startswith("WHAT")
+    assert cli("df", "--store", root, "--json") == 0
+    before = json.loads(cli.out)
+    assert before["reclaimable"] >= 5000
+    assert cli("prune", "--all", "--dry-run", "-v", "--store", root) == 0
+    assert "would remove" in cli.out
+    assert "kept" in cli.out
+    assert cli("df", "--store", root, "--json") == 0
+    assert json.loads(cli.out) == before
+    assert cli("prune", "--all", "--json", "--store", root) == 0
+    assert json.loads(cli.out)["bytes"] >= 5000
+    assert cli("prune", "--all", "--store", root) == 0
+    assert cli.out.startswith("removed 0 objects, 0 B; kept ")
+    assert cli("ls", "--store", root) == 0
+    assert "web:dev  linux/amd64" in cli.out
+
+
+def test_store_check_and_path(cli: Any, root: str) -> None:
+    assert cli("store", "path", "--store", root) == 0
+    assert cli.out == f"{root}\n"
+    assert cli("store", "check", "--store", root) == 0
+    assert cli.out == "the store is whole\n"
+    with Store.open(Path(root)) as store:
+        path = store.blobs.path(store.blobs.put(b"flip"))
+    path.chmod(0o644)
+    path.write_bytes(b"flop")
+    assert cli("store", "check", "--store", root) == 1
+    assert "1 object damaged; `pybuild store check --repair`" in cli.err
+    assert cli("store", "check", "--json", "--store", root) == 1
+    assert json.loads(cli.out)[0]["kind"] == "blob"
+    assert cli("store", "check", "--repair", "--store", root) == 0
+    assert "repaired" in cli.out
+    assert cli("store", "check", "--store", root) == 0
+
+
+def test_the_store_of_the_environment(cli: Any, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYBUILD_STORE", root)
+    assert cli("store", "path") == 0
+    assert cli.out == f"{root}\n"

@@ -1,0 +1,201 @@
+"""The encoding of a definition: canonical, versioned, checked on the way in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buildkit_py.errors import GraphError
+from buildkit_py.graph import (
+    BindMount,
+    CacheMount,
+    Copy,
+    Definition,
+    GraphBuilder,
+    Host,
+    ImageSource,
+    LocalSource,
+    Output,
+    Run,
+    Scratch,
+    SecretMount,
+    Test,
+    TestItem,
+    Tool,
+    Write,
+)
+from buildkit_py.graph.wire import schema
+from buildkit_py.source import Span
+
+SPEC = Path(__file__).parents[3] / "spec"
+
+
+def sample() -> Definition:
+    graph = GraphBuilder()
+    span = Span("Buildfile", 3, 1, 3, 9)
+    base = graph.add(Scratch())
+    context = graph.add(LocalSource(hidden=("Buildfile",)))
+    python = graph.add(ImageSource(ref="docker.io/library/python:3.12", platform="linux/amd64"))
+    files = graph.add(
+        Copy(sources=("/src/",), dest="/app/", mode="auto", owner="0:0"),
+        span=span,
+        inputs={"base": base, "from": context},
+    )
+    run = graph.add(
+        Run(
+            args=("/bin/sh", "-c", "true"),
+            env=(("PATH", "/bin"),),
+            network="host",
+            mounts=(
+                BindMount(target="/py", input="m0"),
+                CacheMount(target="/c", id="pip"),
+                SecretMount(id="token", env="TOKEN"),
+            ),
+        ),
+        inputs={"base": files, "m0": python},
+    )
+    host = graph.add(Host(args=("tool",), tools=(Tool(name="tool", package="pkg"),)), base=run)
+    check = graph.add(Run(args=("true",)), base=host)
+    graph.secret("token", "a token")
+    graph.target(
+        "web",
+        base=base,
+        layers=[("files", files), ("rest", host)],
+        tests=[
+            Test(
+                name="t",
+                items=(
+                    TestItem(kind="run", vertex=check),
+                    TestItem(kind="mode", path="/x", expected="0644", span=span),
+                ),
+            )
+        ],
+        outputs=[Output(kind="archive", value="out.tar", span=span)],
+        span=span,
+    )
+    return graph.build()
+
+
+def test_a_definition_survives_the_round_trip_with_its_spans() -> None:
+    definition = sample()
+    again = Definition.from_json(definition.to_json())
+    assert again == definition
+    assert again.to_json() == definition.to_json()
+    assert again.targets[0].outputs[0].span == Span("Buildfile", 3, 1, 3, 9)
+
+
+def test_spans_are_outside_every_digest() -> None:
+    graph = GraphBuilder()
+    base = graph.add(Scratch())
+    top = graph.add(Write(path="/a", text="x"), base=base, span=Span("other", 9, 9, 9, 10))
+    bare = GraphBuilder()
+    same = bare.add(Write(path="/a", text="x"), base=bare.add(Scratch()))
+    assert top == same
+    graph.target("i", base=base, layers=[("l", top)])
+    bare.target("i", base=base, layers=[("l", top)])
+    assert graph.build().digest == bare.build().digest
+
+
+def test_a_field_at_its_default_is_not_encoded() -> None:
+    assert b'"missing_ok"' not in sample().to_json()
+
+
+def test_the_schema_in_the_specification_is_the_one_of_the_code_and_takes_the_sample() -> None:
+    written = json.loads((SPEC / "graph.schema.json").read_text())
+    assert written == schema()
+    jsonschema.validate(json.loads(sample().to_json()), written)
+
+
+def test_vertices_that_nothing_needs_are_left_out() -> None:
+    graph = GraphBuilder()
+    base = graph.add(Scratch())
+    graph.add(Write(path="/unused", text=""), base=base)
+    graph.target("i", base=base)
+    assert list(graph.build().vertices) == [base]
+
+
+def test_an_input_must_be_there_before_what_uses_it() -> None:
+    with pytest.raises(GraphError, match="not in the graph"):
+        GraphBuilder().add(Write(path="/a", text=""), base="sha256:" + "0" * 64)
+
+
+def broken(change: Any) -> bytes:
+    plain = json.loads(sample().to_json())
+    change(plain)
+    return json.dumps(plain).encode()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(version=2), "version"),
+        (lambda d: d.update(extra=1), "extra"),
+        (lambda d: d["vertices"][0]["op"].update(type="format-disk"), "malformed"),
+        (lambda d: d["vertices"][0].update(digest="sha256:" + "0" * 64), "calls itself|names"),
+        (lambda d: d["vertices"].reverse(), "does not stand before"),
+        (lambda d: d["vertices"].append(d["vertices"][0]), "twice"),
+        (lambda d: d["targets"][0].update(base="sha256:" + "0" * 64), "not there"),
+        (lambda d: d["targets"][0]["layers"].reverse(), "do not stand on each other"),
+        (lambda d: d["targets"][0].update(platform="../x"), "platform"),
+        (lambda d: d["vertices"][0]["inputs"].update(base="x"), "malformed"),
+        (lambda d: d.update(vertices=[]), "not there"),
+    ],
+)
+def test_a_malformed_graph_is_refused_with_a_typed_error(change: Any, message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        Definition.from_json(broken(change))
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        Write(path="relative", text=""),
+        Write(path="/a", text="", mode="9999"),
+        Write(path="/a", text="", owner="root;rm"),
+        Write(path="/a", text="", owner="4294967295"),
+        Run(args=()),
+        Run(args=("a\0b",)),
+        Run(args=("x",), capabilities=("EVERYTHING",)),
+        Run(args=("x",), env=(("A=B", "c"),)),
+        Run(args=("x",), mounts=(CacheMount(target="/c", id=""),)),
+        Run(args=("x",), mounts=(BindMount(target="/c", input="nowhere"),)),
+    ],
+)
+def test_an_op_that_makes_no_sense_is_refused(op: Any) -> None:
+    graph = GraphBuilder()
+    base = graph.add(Scratch())
+    graph.target("i", base=base, layers=[("l", graph.add(op, base=base))])
+    with pytest.raises(GraphError):
+        graph.build()
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)
+    )
+)
+def test_any_json_is_a_definition_or_a_graph_error(value: Any) -> None:
+    with pytest.raises(GraphError):
+        Definition.from_json(json.dumps(value).encode())
+
+
+@given(st.data())
+def test_any_mutation_is_a_definition_or_a_graph_error(data: st.DataObject) -> None:
+    plain = json.loads(sample().to_json())
+    place: Any = plain
+    while isinstance(place, dict | list) and place:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        if data.draw(st.booleans()) or not isinstance(place[key], dict | list) or not place[key]:
+            place[key] = data.draw(st.none() | st.integers() | st.text() | st.lists(st.text()))
+            break
+        place = place[key]
+    try:
+        Definition.from_json(json.dumps(plain).encode())
+    except GraphError:
+        pass

@@ -1,0 +1,171 @@
+"""The plan, from graphs of a few lines: no disk, no threads."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buildkit_py.solver.plan import Plan, State, Work
+
+
+def graph(text: str) -> dict[str, tuple[str, ...]]:
+    """`c: a b` lines: c is made from a and b."""
+    rows = (line.split(":") for line in text.strip().splitlines())
+    return {name.strip(): tuple(inputs.split()) for name, inputs in rows}
+
+
+def drain(plan: Plan) -> list[Work]:
+    works = []
+    while (work := plan.find_work()) is not None:
+        works.append(work)
+    return works
+
+
+class World:
+    """Answers a plan: `hits` are known, `here` are hits whose bytes are there."""
+
+    def __init__(self, plan: Plan, hits: str = "", here: str = "") -> None:
+        self.plan, self.hits, self.here = plan, set(hits.split()), set(here.split())
+        self.produced: list[str] = []
+
+    def run(self) -> list[str]:
+        while works := drain(self.plan):
+            for work in works:
+                if work.kind == "produce":
+                    self.produced.append(work.node)
+                    self.plan.finished(work.node)
+                elif work.node in self.hits | self.here:
+                    self.plan.hit(work.node, available=work.node in self.here)
+                else:
+                    self.plan.missed(work.node)
+        return self.produced
+
+
+CHAIN = graph("a:\nb: a\nc: b\nd: c")
+
+
+def test_nothing_is_produced_when_everything_is_known_even_without_its_bytes() -> None:
+    assert World(Plan(CHAIN, CHAIN), hits="a b c d").run() == []
+
+
+def test_a_miss_at_the_end_wants_the_bytes_of_all_below_it() -> None:
+    assert World(Plan(CHAIN, CHAIN), hits="a b c").run() == ["a", "b", "c", "d"]
+
+
+def test_bytes_that_are_there_are_not_made_again() -> None:
+    assert World(Plan(CHAIN, CHAIN), hits="a", here="b c").run() == ["d"]
+
+
+def test_a_lazy_input_is_not_wanted() -> None:
+    assert World(Plan(CHAIN, {"d": ()}), hits="a b c").run() == ["d"]
+
+
+def test_a_node_waits_until_its_inputs_are_identified() -> None:
+    plan = Plan(graph("a:\nb:\nc: a b"), {})
+    assert drain(plan) == [Work("identify", "a"), Work("identify", "b")]
+    plan.hit("a", available=False)
+    assert drain(plan) == []
+    plan.hit("b", available=False)
+    assert drain(plan) == [Work("identify", "c")]
+
+
+def test_a_node_may_ask_for_bytes_before_it_can_be_identified() -> None:
+    plan = Plan(graph("a:\nb: a"), {})
+    drain(plan)
+    plan.hit("a", available=False)
+    drain(plan)
+    plan.needs("b", ["a"])
+    assert drain(plan) == [Work("produce", "a")]
+    plan.finished("a")
+    assert drain(plan) == [Work("identify", "b")]
+
+
+def test_a_node_may_ask_for_bytes_while_it_is_produced() -> None:
+    plan = Plan(graph("a:\nb: a"), {})
+    drain(plan)
+    plan.hit("a", available=False)
+    drain(plan)
+    plan.missed("b")
+    assert drain(plan) == [Work("produce", "b")]
+    plan.needs("b", ["a"])
+    assert drain(plan) == [Work("produce", "a")]
+    plan.finished("a")
+    assert drain(plan) == [Work("produce", "b")]
+
+
+def test_a_need_for_what_is_there_is_asked_again_at_once() -> None:
+    plan = Plan(graph("a:\nb: a"), {})
+    drain(plan)
+    plan.hit("a", available=True)
+    drain(plan)
+    plan.needs("b", ["a"])
+    assert drain(plan) == [Work("identify", "b")]
+
+
+def test_independent_nodes_are_ready_together() -> None:
+    plan = Plan(graph("a:\nb: a\nc: a\nd: b c"), {})
+    drain(plan)
+    plan.hit("a", available=True)
+    assert {work.node for work in drain(plan)} == {"b", "c"}
+
+
+def test_a_failure_skips_what_depends_on_it_and_nothing_else() -> None:
+    plan = Plan(graph("a:\nb: a\nc: b\nx:\ny: x"), {})
+    drain(plan)
+    plan.hit("a", available=True)
+    plan.hit("x", available=True)
+    drain(plan)
+    plan.missed("b")
+    drain(plan)
+    assert plan.failed("b") == ["c"]
+    assert plan.state("c") is State.SKIPPED and plan.because("c") == "b"
+    assert plan.state("y") is State.IDENTIFYING
+
+
+def test_a_stopped_plan_gives_out_nothing() -> None:
+    plan = Plan(CHAIN, CHAIN)
+    plan.stop()
+    assert plan.find_work() is None
+    assert plan.unfinished() == ["a", "b", "c", "d"]
+
+
+def test_running_counts_the_work_that_is_out() -> None:
+    plan = Plan(graph("a:\nb:"), {})
+    drain(plan)
+    assert plan.running == 2
+    plan.hit("a", available=True)
+    plan.missed("b")
+    assert plan.running == 0
+
+
+@given(st.integers(1, 24), st.randoms(use_true_random=False), st.floats(0, 1), st.floats(0, 1))
+def test_every_node_is_done_once_after_its_inputs(size: int, rng: random.Random, hits: float, here: float) -> None:
+    inputs = {str(n): tuple(str(m) for m in range(n) if rng.random() < 0.3) for n in range(size)}
+    plan = Plan(inputs, inputs)
+    order: list[str] = []
+    out: list[Work] = []
+    while True:
+        out += drain(plan)
+        if not out:
+            break
+        work = out.pop(rng.randrange(len(out)))
+        if work.kind == "produce":
+            order.append(work.node)
+            plan.finished(work.node)
+        elif rng.random() < hits:
+            plan.hit(work.node, available=rng.random() < here)
+        else:
+            plan.missed(work.node)
+    assert plan.unfinished() == []
+    assert len(order) == len(set(order))
+    assert all(plan.state(name) is State.KNOWN for name in inputs)
+
+
+def test_a_long_chain_does_not_overflow() -> None:
+    size = 2000
+    inputs = {str(n): ((str(n - 1),) if n else ()) for n in range(size)}
+    plan = Plan(inputs, inputs)
+    world = World(plan, hits=" ".join(str(n) for n in range(size - 1)))
+    assert len(world.run()) == size

@@ -1,0 +1,173 @@
+"""The scheduler with nodes that do nothing: order, failures, cancellation, interrupts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from buildkit_py.errors import Cancelled, StepError
+from buildkit_py.events import Event, Finished, Skipped
+from buildkit_py.solver.nodes import Identity, InputNeeded
+from buildkit_py.solver.scheduler import Scheduler
+from buildkit_py.solver.session import SolveOptions
+from buildkit_py.source import Span
+
+
+@dataclass
+class FakeSession:
+    options: SolveOptions
+    events: list[Event] = field(default_factory=list)
+    cached: list[str] = field(default_factory=list)
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    def now(self) -> float:
+        return 0.0
+
+    def spared(self, node: Any, how: str) -> None:
+        self.cached.append(node.id)
+
+
+@dataclass
+class FakeNode:
+    id: str
+    inputs: tuple[str, ...] = ()
+    work: Callable[[FakeNode], None] = lambda node: None
+    known: bool = False
+    kind: str = "run"
+    span: Span | None = None
+    slow: bool = False
+    stopped: threading.Event = field(default_factory=threading.Event)
+    produced: int = 0
+
+    @property
+    def title(self) -> str:
+        return self.id
+
+    @property
+    def eager(self) -> tuple[str, ...]:
+        return self.inputs
+
+    def identify(self) -> Identity:
+        return Identity(known=self.known, available=False, spared=self.known)
+
+    def prepare(self) -> None:
+        pass
+
+    def produce(self) -> None:
+        self.work(self)
+        self.produced += 1
+
+    def cancel(self) -> None:
+        self.stopped.set()
+
+
+def fail(node: FakeNode) -> None:
+    raise StepError(f"{node.id} failed", step_exit=1)
+
+
+def until_stopped(node: FakeNode) -> None:
+    assert node.stopped.wait(30)
+    raise Cancelled("stopped")
+
+
+def solve(*nodes: FakeNode, **options: Any) -> tuple[Scheduler, FakeSession]:
+    session = FakeSession(SolveOptions(build="b", **options))
+    scheduler = Scheduler(session, nodes)  # type: ignore[arg-type]
+    scheduler.run()
+    return scheduler, session
+
+
+def test_everything_is_produced_once() -> None:
+    nodes = [FakeNode("a"), FakeNode("b", ("a",)), FakeNode("c", ("a",)), FakeNode("d", ("b", "c"))]
+    scheduler, _ = solve(*nodes)
+    assert [node.produced for node in nodes] == [1, 1, 1, 1]
+    assert scheduler.failures == []
+
+
+def test_known_nodes_are_not_produced_and_reported_once() -> None:
+    nodes = [FakeNode("a", known=True), FakeNode("b", ("a",), known=True)]
+    _, session = solve(*nodes)
+    assert [node.produced for node in nodes] == [0, 0]
+    assert session.cached == ["a", "b"]
+
+
+def test_independent_nodes_run_at_the_same_time() -> None:
+    meeting = threading.Barrier(3, timeout=30)
+    nodes = [FakeNode(name, work=lambda node: meeting.wait() and None) for name in "abc"]
+    solve(*nodes)
+    assert [node.produced for node in nodes] == [1, 1, 1]
+
+
+def test_no_more_than_the_given_number_run_at_the_same_time() -> None:
+    lock, running, most = threading.Lock(), [0], [0]
+
+    def work(node: FakeNode) -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        threading.Event().wait(0.01)
+        with lock:
+            running[0] -= 1
+
+    solve(*(FakeNode(str(n), work=work) for n in range(8)), jobs=2)
+    assert most[0] == 2
+
+
+def test_a_failure_skips_its_dependents_and_cancels_the_rest() -> None:
+    begun = threading.Event()
+
+    def slow(node: FakeNode) -> None:
+        begun.set()
+        until_stopped(node)
+
+    def bad(node: FakeNode) -> None:
+        assert begun.wait(30)
+        fail(node)
+
+    slow_node, bad_node = FakeNode("slow", work=slow), FakeNode("bad", work=bad)
+    after = FakeNode("after", ("bad",))
+    scheduler, session = solve(slow_node, bad_node, after)
+    assert [(failure.node.id, failure.skipped) for failure in scheduler.failures] == [("bad", ("after",))]
+    outcomes = {event.id: event.outcome for event in session.events if isinstance(event, Finished)}
+    assert outcomes == {"bad": "failed", "slow": "cancelled"}
+    assert [event.id for event in session.events if isinstance(event, Skipped)] == ["after"]
+
+
+def test_keep_going_finishes_what_does_not_depend_on_the_failure() -> None:
+    other, last = FakeNode("other"), FakeNode("last", ("other",))
+    scheduler, _ = solve(FakeNode("bad", work=fail), FakeNode("after", ("bad",)), other, last, keep_going=True)
+    assert last.produced == 1
+    assert len(scheduler.failures) == 1
+
+
+def test_an_unexpected_error_stops_everything_and_is_raised() -> None:
+    def bug(node: FakeNode) -> None:
+        raise ZeroDivisionError
+
+    waiting = FakeNode("waiting", work=until_stopped)
+    with pytest.raises(ZeroDivisionError):
+        solve(waiting, FakeNode("bug", work=bug))
+    assert waiting.stopped.is_set()
+
+
+def test_a_node_that_asks_for_an_input_is_asked_again() -> None:
+    base = FakeNode("base", known=True)
+
+    def lazy(node: FakeNode) -> None:
+        if not base.produced:
+            raise InputNeeded("base")
+
+    class Lazy(FakeNode):
+        @property
+        def eager(self) -> tuple[str, ...]:
+            return ()
+
+    top = Lazy("top", ("base",), work=lazy)
+    solve(base, top)
+    assert (base.produced, top.produced) == (1, 1)
