@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from buildkit_py.cli.commands import COMMANDS, load
 from buildkit_py.cli.parser import Command, Namespace, Parser
 from buildkit_py.cli.shell import Shell
@@ -24,18 +26,18 @@ complete -o default -F _pybuild pybuild
 _ZSH = """\
 #compdef pybuild
 _pybuild() {{
-    local -a words
+    local -a found
     if (( CURRENT == 2 )); then
-        words=(
+        found=(
 {commands}
         )
-        _describe command words
+        _describe command found
         return
     fi
     case $words[2] in
 {cases}
     esac
-    if [[ $PREFIX == -* ]]; then compadd -- $words; else _files; fi
+    if [[ $PREFIX == -* ]]; then compadd -- $found; else _files; fi
 }}
 compdef _pybuild pybuild
 """
@@ -49,14 +51,17 @@ def bash() -> str:
 
 def zsh() -> str:
     """The script for zsh."""
-    commands = "\n".join(f"            '{name}:{about.replace(':', '')}'" for name, about in _names().items())
-    cases = "\n".join(f"        {name}) words=({' '.join(options)}) ;;" for name, options in _options())
+    commands = "\n".join(f"            {quote(f'{name}:{about}')}" for name, about in _names().items())
+    cases = "\n".join(f"        {name}) found=({' '.join(options)}) ;;" for name, options in _options())
     return _ZSH.format(commands=commands, cases=cases)
 
 
 def fish() -> str:
     """The script for fish."""
-    lines = [f"complete -c pybuild -n __fish_use_subcommand -a {name} -d '{about}'" for name, about in _names().items()]
+    lines = [
+        f"complete -c pybuild -n __fish_use_subcommand -a {name} -d {_fish_quoted(about)}"
+        for name, about in _names().items()
+    ]
     for name, options in _options():
         for option in options:
             flag = f"-l {option[2:]}" if option.startswith("--") else f"-s {option[1:]}"
@@ -71,6 +76,11 @@ def _names() -> dict[str, str]:
 
 def _options() -> list[tuple[str, list[str]]]:
     return [(name, load(name).parser().options()) for name in COMMANDS]
+
+
+def _fish_quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def prepare(parser: Parser) -> None:

@@ -120,9 +120,7 @@ class Engine:
         definition = Definition.from_json(data)
         if all(is_pinned(vertex.op) for vertex in definition.vertices.values()):
             return definition
-        resolver = EngineResolver(
-            self.store, options.context, path.with_name(f"{path.name}.lock"), locked=options.locked
-        )
+        resolver = self._resolver_at(options, path.with_name(f"{path.name}.lock"))
         pinned = pin(definition, resolver.locked())
         resolver.save_lock()
         return pinned

@@ -12,8 +12,9 @@ from buildkit_py.graph.op import ExecStep, Host, SecretMount
 from buildkit_py.platform import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable
 
+    from buildkit_py.executor.secrets import SecretStore
     from buildkit_py.graph.definition import Definition, ImageTarget
     from buildkit_py.solver.session import ToolIdentities
 
@@ -34,7 +35,7 @@ def check_tools(definition: Definition, tools: ToolIdentities) -> None:
                     raise MissingToolError(error.message, hint=error.hint, span=definition.spans.get(digest)) from None
 
 
-def check_secrets(definition: Definition, given: Container[str]) -> None:
+def check_secrets(definition: Definition, given: SecretStore) -> None:
     """Raise `UsageError` for the first secret that a step must have and nobody gave."""
     for digest, vertex in definition.vertices.items():
         for mount in vertex.op.mounts if isinstance(vertex.op, ExecStep) else ():
@@ -65,9 +66,7 @@ def runnable(definition: Definition, *, explicit: bool, note: Callable[[str], No
     if len(kept) == len(definition.targets):
         return definition
     if not kept:
-        raise MissingToolError(
-            "no image can be built on this machine", hint=_EMULATORS
-        )
+        raise MissingToolError("no image can be built on this machine", hint=_EMULATORS)
     wanted = reachable(definition.vertices, kept)
     vertices = {digest: vertex for digest, vertex in definition.vertices.items() if digest in wanted}
     return replace(definition, vertices=vertices, targets=tuple(kept))

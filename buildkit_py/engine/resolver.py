@@ -73,7 +73,7 @@ class EngineResolver:
         from buildkit_py.image.config import from_document
 
         pulled = self._images().describe(ref, platform)
-        return ResolvedImage(digest=str(pulled.digest), config=from_document(pulled.config.config))
+        return ResolvedImage(digest=str(pulled.digest), config=from_document(pulled.config))
 
     def http(self, url: str) -> str:
         """Fetch a URL into the store and give its digest."""

@@ -24,6 +24,7 @@ from buildkit_py.solver.session import Session, SolveOptions
 
 if TYPE_CHECKING:
     from buildkit_py.events import Emit
+    from buildkit_py.executor.source.image import Images
     from buildkit_py.graph.definition import Definition
     from buildkit_py.store import Store
 
@@ -31,8 +32,17 @@ if TYPE_CHECKING:
 class BuildRun:
     """The life of one build: check, solve, publish, record."""
 
-    def __init__(self, store: Store, options: BuildOptions, definition: Definition, emit: Emit, started: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        images: Images,
+        options: BuildOptions,
+        definition: Definition,
+        emit: Emit,
+        started: float,
+    ) -> None:
         self._store = store
+        self._images = images
         self._options = options
         self._started = started
         self._recorder = Recorder(emit)

@@ -40,5 +40,5 @@ def update(resolver: EngineResolver, options: BuildOptions, file: BuildFile, nam
 def _rows(lock: LockFile) -> Iterator[tuple[str, str]]:
     for pins in lock.pins.values():
         for name, by_key in pins.items():
-            for key, value in by_key.items():
-                yield f"{name} {key}", value
+            for key, pinned in by_key.items():
+                yield f"{name} {key}", pinned

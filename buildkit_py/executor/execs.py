@@ -23,7 +23,7 @@ from buildkit_py.protocol import LogEvent, StepResult, StepTask
 if TYPE_CHECKING:
     from buildkit_py.executor.sandbox import Runner
     from buildkit_py.executor.snapshotter import Snapshotter
-    from buildkit_py.store import Area
+    from buildkit_py.store.snapshots import Area
 
 TAIL = 20
 MAX_LINE = 64 * 1024

@@ -34,7 +34,7 @@ from buildkit_py.layer.tree import EmptyTree, Tree
 from buildkit_py.protocol import StepTask, TaskInput
 
 if TYPE_CHECKING:
-    from buildkit_py.store import Area
+    from buildkit_py.store.snapshots import Area
 
 ROOT = User(uid=0, gid=0, groups=(0,), home="/root")
 SECRETS = "/run/secrets"

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from buildkit_py.executor.sandbox import Runner
     from buildkit_py.layer.entry import Diff
     from buildkit_py.layer.tree import Tree
-    from buildkit_py.store import Area
+    from buildkit_py.store.snapshots import Area
 
 
 class View(Protocol):
     """A writable view of one tree."""
 
-    root: OverlayRoot | DirectoryRoot
+    @property
+    def root(self) -> OverlayRoot | DirectoryRoot:
+        """As the sandbox takes it."""
 
     def collect(self, lower: Tree, *, stubs: Collection[str], epoch: int) -> Diff:
         """What was changed, left as a snapshot in the area."""
@@ -34,7 +36,9 @@ class View(Protocol):
 class Snapshotter(Protocol):
     """Makes views. `userxattr` says how overlays are to be mounted here."""
 
-    userxattr: bool
+    @property
+    def userxattr(self) -> bool:
+        """Whether overlays need it here."""
 
     def view(self, lowers: Sequence[Path], area: Area, lower: Tree) -> View:
         """A view of the stacked directories (lowest first) whose merged tree is `lower`."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from buildkit_py.errors import IntegrityError
+from buildkit_py.errors import IntegrityError, StoreError
 from buildkit_py.image.staging import exclusive, new_directory, new_file
 from buildkit_py.layer.apply import apply_layer
 from buildkit_py.layer.archive import write_layer
-from buildkit_py.layer.draft import checkout
+from buildkit_py.layer.draft import Draft, materialise
 from buildkit_py.layer.entry import Diff, Entry
-from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
+from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree, walk
 
 if TYPE_CHECKING:
     from buildkit_py.image.stored import StoredImage
@@ -28,13 +28,20 @@ def write_rootfs(image: StoredImage, destination: Path, *, epoch: int) -> None:
     are unpacked inside the store first, and always from their blobs, so it works whichever snapshots the store has.
     """
     with merged(image) as tree:
+        diff = flat(tree)
         if destination.suffix == ".tar":
             with new_file(destination) as out:
-                write_layer(flat(tree), lambda entry: tree.open(entry.path), out, compression="none", epoch=epoch)
+                write_layer(diff, lambda entry: tree.open(entry.path), out, compression="none", epoch=epoch)
             return
+        contents = {entry.path: partial(tree.open, entry.path) for entry in diff.entries if entry.type == "file"}
         with exclusive(destination), new_directory(destination) as directory:
-            checkout(tree, directory)
-            _stamp(directory, epoch)
+            try:
+                materialise(Draft(diff=diff, contents=contents), directory, epoch)
+            except StoreError as error:
+                # The file system that failed is the destination's, not the store's.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
 
 
 @contextmanager
@@ -57,44 +64,20 @@ def merged(image: StoredImage) -> Iterator[Tree]:
 def flat(tree: Tree) -> Diff:
     """A whole tree as the diff that makes it out of nothing.
 
-    The first name of a hard link may be gone, or be another file by now: then the first name that is left takes its place.
+    The first name of a hard link may be gone, or be another file by now: the first name that is left takes its place.
     """
-    found: list[Entry] = []
-    first: dict[tuple[str | None, str | None], Entry] = {}
-    for entry in sorted(_walk(tree, ""), key=lambda entry: entry.path):
-        if entry.type == "file":
-            first[entry.path, entry.digest] = entry
-        found.append(entry)
+    found = sorted(walk(tree, ""), key=lambda entry: entry.path)
+    first = {(entry.path, entry.digest): entry for entry in found if entry.type == "file"}
     for place, entry in enumerate(found):
         if entry.type != "hardlink":
             continue
-        original = first.get((entry.target, entry.digest))
+        original = first.get((str(entry.target), entry.digest))
         if original is not None and _same_file(original, entry):
             found[place] = replace(entry, target=original.path)
         else:
-            found[place] = replace(entry, type="file", target=None)
-            first[entry.target, entry.digest] = found[place]
+            found[place] = first[str(entry.target), entry.digest] = replace(entry, type="file", target=None)
     return Diff.of(found)
-
-
-def _walk(tree: Tree, directory: str) -> Iterator[Entry]:
-    for name in tree.children(directory):
-        path = f"{directory}/{name}" if directory else name
-        entry = tree.lookup(path)
-        if entry is None:
-            continue
-        yield entry
-        if entry.type == "dir":
-            yield from _walk(tree, path)
 
 
 def _same_file(one: Entry, other: Entry) -> bool:
     return (one.mode, one.uid, one.gid, one.xattrs) == (other.mode, other.uid, other.gid, other.xattrs)
-
-
-def _stamp(directory: Path, epoch: int) -> None:
-    """Give everything one time, directories after what is in them."""
-    for _, directories, files, fd in os.fwalk(directory, topdown=False):
-        for name in (*directories, *files):
-            os.utime(name, (epoch, epoch), dir_fd=fd, follow_symlinks=False)
-    os.utime(directory, (epoch, epoch))

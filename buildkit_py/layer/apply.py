@@ -272,7 +272,9 @@ class _Applier:
             if key.startswith(_XATTR) and not name.startswith(("trusted.overlay.", "user.overlay.")):
                 found.append((name, value.encode("utf-8", "surrogateescape")))
         if len(found) > self._limits.xattrs:
-            raise IntegrityError(f"an entry of the layer has {len(found)} attributes, {self._limits.xattrs} is the most")
+            raise IntegrityError(
+                f"an entry of the layer has {len(found)} attributes, {self._limits.xattrs} is the most"
+            )
         return tuple(sorted(found))
 
     def _parents(self, path: str) -> None:

@@ -95,7 +95,9 @@ def _node(entry: Entry, path: Path) -> None:
     try:
         os.mknod(path, kind | entry.mode, os.makedev(major, minor))
     except PermissionError:
-        raise SandboxError(f"the device /{entry.path} can't be made by an ordinary user", hint="build as root") from None
+        raise SandboxError(
+            f"the device /{entry.path} can't be made by an ordinary user", hint="build as root"
+        ) from None
 
 
 def _copy(source: BinaryIO, path: Path, entry: Entry) -> None:

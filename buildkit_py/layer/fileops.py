@@ -55,9 +55,7 @@ def _copy_root(
         _copy_entry(op, edit, source, entry, path, owner)
 
 
-def _copy_entry(
-    op: Copy, edit: Edit, source: Tree, entry: Entry, path: str, owner: tuple[int, int] | None
-) -> None:
+def _copy_entry(op: Copy, edit: Edit, source: Tree, entry: Entry, path: str, owner: tuple[int, int] | None) -> None:
     made = _changed(op, entry, path, owner)
     if entry.type == "hardlink":
         made = replace(made, type="file", target=None)

@@ -21,9 +21,7 @@ class Hit:
     form: str
 
 
-def find_secrets(
-    diff: Diff, open_content: Callable[[Entry], BinaryIO], secrets: Mapping[str, bytes]
-) -> list[Hit]:
+def find_secrets(diff: Diff, open_content: Callable[[Entry], BinaryIO], secrets: Mapping[str, bytes]) -> list[Hit]:
     """At most one hit a secret and entry. Compressed and encrypted copies are not found."""
     needles = [(name, form, shape) for name, value in secrets.items() for form, shape in forms(value)]
     return [hit for entry in diff.entries for hit in _of_entry(entry, open_content, needles)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -31,9 +32,7 @@ class Selection:
     @property
     def entries(self) -> tuple[Entry, ...]:
         """All entries, each under the name that it is selected by."""
-        return tuple(
-            replace(entry, path=_relative(root, entry.path)) for root in self.roots for entry in root.entries
-        )
+        return tuple(replace(entry, path=_relative(root, entry.path)) for root in self.roots for entry in root.entries)
 
 
 def _relative(root: Root, path: str) -> str:
@@ -45,7 +44,7 @@ def select(
     tree: Tree, sources: Sequence[str], *, exclude: Sequence[str] = (), contents: Literal["slash", "always"] = "slash"
 ) -> Selection:
     """Find what sources stand for; raises `SourceInputError` for one that stands for nothing."""
-    rules = [compileglob(each.strip("/")) for each in exclude]
+    rules = [compile_glob(each.strip("/")) for each in exclude]
     roots = []
     for source in sources:
         for path in _matches(tree, source):
@@ -54,7 +53,7 @@ def select(
     return Selection(roots=tuple(roots))
 
 
-def _root(tree: Tree, path: str, inside: bool, exclude: Sequence[object]) -> Root:
+def _root(tree: Tree, path: str, inside: bool, exclude: Sequence[re.Pattern[str]]) -> Root:
     real = resolve(tree, path)
     entry = tree.lookup(real)
     assert entry is not None
@@ -64,19 +63,19 @@ def _root(tree: Tree, path: str, inside: bool, exclude: Sequence[object]) -> Roo
     return Root(name=name, path=real, entries=entries)
 
 
-def _excluded(path: str, root: str, rules: Sequence[object]) -> bool:
+def _excluded(path: str, root: str, rules: Sequence[re.Pattern[str]]) -> bool:
     below = path[len(root) :].strip("/")
     if not below or not rules:
         return False
     parts = below.split("/")
     names = ["/".join(parts[: n + 1]) for n in range(len(parts))]
     whole = [f"{root}/{name}".strip("/") for name in names]
-    return any(rule.match(name) for rule in rules for name in (*names, *whole))  # type: ignore[attr-defined]
+    return any(rule.match(name) for rule in rules for name in (*names, *whole))
 
 
 def _matches(tree: Tree, source: str) -> list[str]:
     clean = "/".join(part for part in source.split("/") if part not in ("", "."))
-    if isglob(clean):
+    if is_glob(clean):
         found = sorted(glob(tree, clean))
         if not found:
             raise SourceInputError(f"nothing matches {source!r}")
@@ -101,11 +100,11 @@ def glob(tree: Tree, pattern: str) -> Iterator[str]:
     """The paths that match a pattern; only directories that its fixed beginning names are looked at."""
     fixed: list[str] = []
     parts = pattern.split("/")
-    while parts and not isglob(parts[0]):
+    while parts and not is_glob(parts[0]):
         fixed.append(parts.pop(0))
     start = "/".join(fixed)
     deep = any("**" in part for part in parts)
-    rule = compileglob(pattern)
+    rule = compile_glob(pattern)
     pending = [(start, 0)]
     while pending:
         here, depth = pending.pop()

@@ -84,6 +84,4 @@ def http_content_id(source: HttpSource) -> str:
 
 def git_content_id(source: GitSource) -> str:
     """The content id of the tree of a commit."""
-    return str(
-        canonical.digest({"git": source.commit, "subdir": source.subdir, "keep_git_dir": source.keep_git_dir})
-    )
+    return str(canonical.digest({"git": source.commit, "subdir": source.subdir, "keep_git_dir": source.keep_git_dir}))

@@ -29,9 +29,7 @@ def header(entry: Entry, epoch: int) -> bytes:
         body = b"".join(records)
         made = _block(b"PaxHeader", b"x", 0o644, 0, 0, len(body), epoch, b"", (0, 0))
         made += body + PADDING[: -len(body) % 512]
-    return made + _block(
-        name[:100], kind, mode, entry.uid, entry.gid, size, epoch, link[:100], entry.device or (0, 0)
-    )
+    return made + _block(name[:100], kind, mode, entry.uid, entry.gid, size, epoch, link[:100], entry.device or (0, 0))
 
 
 def _records(entry: Entry, name: bytes, link: bytes, size: int) -> list[bytes]:

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 from buildkit_py.errors import SourceInputError
 from buildkit_py.graph.op import Unpack
@@ -75,7 +75,7 @@ class _Spool:
     def _section(self, start: int, size: int) -> BinaryIO:
         file = open_in(self._path.parent, self._path.name)
         file.seek(start)
-        return _Section(file, size)
+        return cast(BinaryIO, _Section(file, size))
 
 
 class _Section(io.RawIOBase):
@@ -112,7 +112,7 @@ class _Unpacker:
         self._made: dict[str, str] = {}
 
     def run(self, file: BinaryIO) -> None:
-        buffered = io.BufferedReader(file, BLOCK)  # type: ignore[arg-type]
+        buffered = io.BufferedReader(cast("io.RawIOBase", file), BLOCK)
         try:
             if buffered.peek(4)[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
                 self._zip(buffered)
@@ -121,10 +121,10 @@ class _Unpacker:
         except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, ValueError, OSError) as error:
             raise SourceInputError(f"/{self._name} can't be unpacked: {error}") from None
 
-    def _tar(self, stream: io.IOBase | BinaryIO) -> None:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
+    def _tar(self, stream: IO[bytes]) -> None:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
-                archive.members = []
+                archive.members = []  # type: ignore[attr-defined]
                 path = self._place(member.name)
                 if path is not None:
                     self._tar_member(archive, member, path)

@@ -211,7 +211,9 @@ def _is_opaque(fd: int) -> bool:
 
 def _xattrs(place: str) -> tuple[tuple[str, bytes], ...]:
     follow = place.rpartition("/")[2].isdigit() and place.count("/") == 4
-    names = sorted(name for name in os.listxattr(place, follow_symlinks=follow) if name in _KEPT or name.startswith("user."))
+    names = sorted(
+        name for name in os.listxattr(place, follow_symlinks=follow) if name in _KEPT or name.startswith("user.")
+    )
     kept = [name for name in names if not name.startswith(_OVERLAY)]
     return tuple((name, os.getxattr(place, name, follow_symlinks=follow)) for name in kept)
 
@@ -230,4 +232,3 @@ def _remove(fd: int, name: str, facts: os.stat_result) -> None:
         for each in os.listdir(inner):
             _remove(inner, each, os.stat(each, dir_fd=inner, follow_symlinks=False))
     os.rmdir(name, dir_fd=fd)
-

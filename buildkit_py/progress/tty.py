@@ -84,7 +84,14 @@ class TtyView(View):
             return
         from rich.console import Console
 
-        console = Console(file=self._stream, no_color=not self._colour, highlight=False, markup=False, emoji=False)
+        console = Console(
+            file=self._stream,
+            force_terminal=True,
+            no_color=not self._colour,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
         try:
             self._live(console)
         except (OSError, ValueError):

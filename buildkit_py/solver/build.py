@@ -26,7 +26,8 @@ def nodes_of(session: Session) -> list[Node]:
         else:
             nodes[digest] = StepNode(session, vertex, span, test=discarded.get(digest))
     for target in definition.targets:
-        for node in (*layers_of(session, target), *_checks_of(session, target)):
+        more: list[Node] = [*layers_of(session, target), *_checks_of(session, target)]
+        for node in more:
             nodes.setdefault(node.id, node)
     return list(nodes.values())
 

@@ -123,17 +123,20 @@ class StepNode:
         selectors = selectors_of(op)
         self._selections = {selector.name: self._select(selector) for selector in selectors}
         whole = set(self.vertex.inputs) - {selector.role for selector in selectors}
-        tools = {tool.name: self.session.tools.identity(tool) for tool in op.tools} if self._machine_tools() else {}
         return key_of(
             op,
             inputs={role: self.session.content[self.vertex.inputs[role]] for role in whole},
             selections=self._selections,
-            tools=tools,
+            tools=self._tools(),
             epoch=self.session.options.epoch,
         )
 
-    def _machine_tools(self) -> bool:
-        return isinstance(self.vertex.op, Host) and "tools" not in self.vertex.inputs
+    def _tools(self) -> dict[str, str]:
+        """Identities of the programs of this machine that the step uses."""
+        op = self.vertex.op
+        if not isinstance(op, Host) or "tools" in self.vertex.inputs:
+            return {}
+        return {tool.name: self.session.tools.identity(tool) for tool in op.tools}
 
     def _select(self, selector: Selector) -> str:
         source = self._local(selector.role)

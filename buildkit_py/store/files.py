@@ -127,7 +127,7 @@ def _remove_below(top: int) -> None:
         # Moved, even at the top: only the move tells whether something is mounted here.
         name = _move(pending.pop(), top, top, fresh)
         with _writable(name, top) as inner:
-            for child in os.listdir(inner):  # noqa: PTH208 - a descriptor, no path
+            for child in os.listdir(inner):
                 if not _unlinked(child, inner):
                     pending.append(_move(child, inner, top, fresh))
         os.rmdir(name, dir_fd=top)
@@ -183,7 +183,7 @@ def _writable(name: str, parent: int) -> Iterator[int]:
 def names(path: Path) -> list[str]:
     """The sorted names inside a directory that is not a link."""
     with directory(path) as fd:
-        return sorted(os.listdir(fd))  # noqa: PTH208 - a descriptor, no path
+        return sorted(os.listdir(fd))
 
 
 def tree_size(path: Path) -> int:

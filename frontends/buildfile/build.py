@@ -342,5 +342,3 @@ class Builder:
 
 def _hold(grants: syntax.With, statement: syntax.Statement) -> syntax.With:
     return syntax.With(grants=grants.grants, body=(statement,), span=grants.span)
-
-

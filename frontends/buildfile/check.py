@@ -182,7 +182,9 @@ class _Checker:
         if isinstance(node.program, syntax.Items):
             self.types(scope).of(node.program)
             if not node.program.items:
-                self.fault(f"`{node.keyword.text}` needs a program", node.program.span, 'write `run ["make", "install"]`')
+                self.fault(
+                    f"`{node.keyword.text}` needs a program", node.program.span, 'write `run ["make", "install"]`'
+                )
         elif not node.program.text.strip():
             self.fault(f"this `{node.keyword.text}` block is empty", node.span, "put commands into it, or take it out")
 
@@ -205,7 +207,9 @@ class _Checker:
     def unknown_def(self, node: syntax.Call) -> None:
         module = node.target.module
         if module and module.text not in self.module.imports:
-            hint = did_you_mean(module.text, set(self.module.imports)) or f"write `import ./file.build as {module.text}`"
+            hint = (
+                did_you_mean(module.text, set(self.module.imports)) or f"write `import ./file.build as {module.text}`"
+            )
             self.fault(f"nothing is imported as `{module.text}`", module.span, hint)
             return
         where = self.module.module_of(node.target)

@@ -34,9 +34,7 @@ COMMANDS: dict[str, Spec] = {
     ),
     "mkdir": Spec(category="step", operands=(values.path,), options=_OWNED),
     "write": Spec(category="step", operands=(values.path, STRING), options=_OWNED),
-    "symlink": Spec(
-        category="step", operands=(values.path,), options={"to": values.filled, "owner": values.owner}
-    ),
+    "symlink": Spec(category="step", operands=(values.path,), options={"to": values.filled, "owner": values.owner}),
     "remove": Spec(category="step", operands=(values.path,)),
     "chmod": Spec(category="step", operands=(values.mode, values.path)),
     "chown": Spec(category="step", operands=(values.owner, values.path)),
@@ -132,7 +130,6 @@ class GrantSpec:
     only: Literal["run", "host", ""] = ""
 
 
-
 GRANTS: dict[str, GrantSpec] = {
     "network": GrantSpec(form="network"),
     "secret": GrantSpec(
@@ -164,7 +161,5 @@ GRANTS: dict[str, GrantSpec] = {
         only="host",
     ),
     "tools": GrantSpec(form='tools("debian:12")', position=values.image, required=True, only="host"),
-    "capability": GrantSpec(
-        form="capability(NET_RAW)", position=values.capability, required=True, many=True
-    ),
+    "capability": GrantSpec(form="capability(NET_RAW)", position=values.capability, required=True, many=True),
 }

@@ -44,7 +44,9 @@ class Evaluator:
         """The value as text."""
         text = to_text(self.value(node))
         if "\0" in text or len(text) > MAX_TEXT:
-            raise fault("this text is too long" if len(text) > MAX_TEXT else "a text can't hold a NUL character", node.span)
+            raise fault(
+                "this text is too long" if len(text) > MAX_TEXT else "a text can't hold a NUL character", node.span
+            )
         return text
 
     def list(self, node: syntax.Expression) -> tuple[str, ...]:

@@ -93,9 +93,7 @@ class _Grant:
                 self.report(error.diagnostics[0])
 
     def argument(self, key: str | None) -> syntax.Text | None:
-        return next(
-            (item.value for item in self.grant.arguments if (item.key.text if item.key else None) == key), None
-        )
+        return next((item.value for item in self.grant.arguments if (item.key.text if item.key else None) == key), None)
 
     # --- grants with rules of their own
 

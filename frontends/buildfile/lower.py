@@ -7,7 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from buildkit_py.errors import GraphError, PybuildError, SourceError
-from buildkit_py.graph import Definition, GraphBuilder, ImageConfig, ImageSource, LocalSource, Output, Resolver, Scratch, Test
+from buildkit_py.graph import (
+    Definition,
+    GraphBuilder,
+    ImageConfig,
+    ImageSource,
+    LocalSource,
+    Output,
+    Resolver,
+    Scratch,
+    Test,
+)
 from buildkit_py.platform import Platform
 from buildkit_py.source import Diagnostic, Span
 from frontends.buildfile import syntax, values
@@ -173,7 +183,9 @@ def _targets(program: Program, names: Sequence[str]) -> list[Recipe]:
     if names:
         for name in names:
             if name not in recipes:
-                hint = did_you_mean(name, set(recipes)) or (f"there are {one_of(list(recipes), last='and')}" if recipes else None)
+                hint = did_you_mean(name, set(recipes)) or (
+                    f"there are {one_of(list(recipes), last='and')}" if recipes else None
+                )
                 raise fault(f"`{program.main.source.file}` has no image or stage `{name}`", None, hint=hint)
         return [recipes[name] for name in dict.fromkeys(names)]
     images = list(program.images())

@@ -148,9 +148,7 @@ class _Scanner:
         elif self.text[self.brackets[-1]] != opener:
             begin = self.brackets.pop()
             closing = {"(": ")", "[": "]"}[self.text[begin]]
-            self.fault(
-                start, end, f"`{self.text[begin]}` is closed by `{self.text[start]}`", f"write `{closing}` here"
-            )
+            self.fault(start, end, f"`{self.text[begin]}` is closed by `{self.text[start]}`", f"write `{closing}` here")
         else:
             self.brackets.pop()
 

@@ -14,10 +14,13 @@ _LEXEME = re.compile(r"[\x01\"]+|[A-Za-z_][A-Za-z0-9_-]*|[/.~$0-9][^\s;{}\"',()\
 _FOUND = re.compile(r"[\x01\"]+|[^\s;{}\"',()\[\]\x01]+|\S")
 _ENDS = frozenset({"SEMICOLON", "NEWLINE", "$END"})
 _VALUES = frozenset({"STRING", "INT", "TRUE", "FALSE", "LSQB"})
-_QUOTED_NAMES = {"layer": "layer", "test": "test", "label": "label", "annotation": "annotation"}
+_QUOTED_NAMES = frozenset({"layer", "test", "label", "annotation"})
 _OPTION_WORDS = frozenset(
-    "to from owner mode exclude digest strip at subdir text interval timeout start_period retries optional".split()
-) | {"recursive"}
+    {
+        *("to", "from", "owner", "mode", "exclude", "digest", "strip", "at", "subdir", "text", "optional"),
+        *("recursive", "interval", "timeout", "start_period", "retries"),
+    }
+)
 
 _FIRST = {
     "buildfile": "the version of the language",
@@ -214,7 +217,7 @@ def _needs_type(case: _Case) -> Answer | None:
     if "COLON" not in case.expected or case.keyword not in ("param", "def"):
         return None
     what = "a param" if case.keyword == "param" else "an argument"
-    return f"{what} needs a type", f"write `{case.last}: string`, or int, bool, list, or values as \"a\" | \"b\""
+    return f"{what} needs a type", f'write `{case.last}: string`, or int, bool, list, or values as "a" | "b"'
 
 
 def _bad_type(case: _Case) -> Answer | None:

@@ -93,9 +93,7 @@ class _Loader:
         elif not isinstance(statement, syntax.Header):
             self.declare_name(module, statement)
 
-    def declare_name(
-        self, module: Module, node: syntax.Param | syntax.Secret | syntax.Def | syntax.Recipe
-    ) -> None:
+    def declare_name(self, module: Module, node: syntax.Param | syntax.Secret | syntax.Def | syntax.Recipe) -> None:
         if not module.main and (isinstance(node, syntax.Param) or getattr(node, "kind", "") == "image"):
             kind = "a param" if isinstance(node, syntax.Param) else "an image"
             hint = "give what it is needed for to a `def` as an argument" if kind == "a param" else "make it a stage"
@@ -156,7 +154,7 @@ class _Loader:
                     break
             return Type(kind="string", choices=choices)
         if node.name.text not in TYPES:
-            hint = did_you_mean(node.name.text, set(TYPES)) or "a type is string, int, bool, list, or \"a\" | \"b\""
+            hint = did_you_mean(node.name.text, set(TYPES)) or 'a type is string, int, bool, list, or "a" | "b"'
             self.fault(f"there is no type `{node.name.text}`", node.span, hint)
             return UNKNOWN
         return TYPES[node.name.text]
@@ -253,7 +251,7 @@ def _first_word(statement: syntax.Statement) -> str:
 
 def _where(word: str) -> str:
     if word in ("file", "absent", "owner", "mode", "text"):
-        return f"put it into a test: `test \"name\" {{ {FORMS[word]} }}`"
+        return f'put it into a test: `test "name" {{ {FORMS[word]} }}`'
     if word in ("if", "for"):
         return "put it into an image, a stage, a layer or a def"
     return f"put it into an image or a stage: `image web {{ … {word} … }}`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from buildkit_py.source import Span
 from frontends.buildfile import syntax, values
 from frontends.buildfile.commands import UNSET
 from frontends.buildfile.evaluate import Evaluator
@@ -64,7 +65,7 @@ def _volume(state: State, action: Action) -> None:
     config.volumes.update(dict.fromkeys(evaluator.word(operand, _volume_path) for operand in node.operands))
 
 
-def _volume_path(text: str, span: values.Span) -> str:
+def _volume_path(text: str, span: Span) -> str:
     return values.path(text, span).rstrip("/") or "/"
 
 

@@ -1,10 +1,10 @@
 """What a build file says, as written: frozen nodes with spans. Nothing here is resolved or checked.
 
-    File ── Statement* ── Param Secret Def Import Recipe(stage, image)       declarations
-                          Layer If For With Call Test                        structure, each with a Body
-                          Exec Command                                       steps, settings, items of a test
-                          Broken                                             what could not be parsed
-    Expression ── Text Number Boolean Name Attribute Apply Items Sum Negation Compare Logic
+File ── Statement* ── Param Secret Def Import Recipe(stage, image)       declarations
+                      Layer If For With Call Test                        structure, each with a Body
+                      Exec Command                                       steps, settings, items of a test
+                      Broken                                             what could not be parsed
+Expression ── Text Number Boolean Name Attribute Apply Items Sum Negation Compare Logic
 """
 
 from __future__ import annotations
@@ -347,21 +347,7 @@ class Broken:
 
 
 Statement = (
-    Header
-    | Param
-    | Secret
-    | Def
-    | Import
-    | Recipe
-    | Layer
-    | If
-    | For
-    | With
-    | Call
-    | Test
-    | Exec
-    | Command
-    | Broken
+    Header | Param | Secret | Def | Import | Recipe | Layer | If | For | With | Call | Test | Exec | Command | Broken
 )
 Body = tuple[Statement, ...]
 

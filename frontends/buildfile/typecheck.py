@@ -76,7 +76,9 @@ class Types:
         if node.name in ("string", "int", "bool", "list"):
             return self.fault(f"`{node.name}` is a type, not a value", node.span)
         hint = did_you_mean(node.name, set(self.names) | {"platform"})
-        return self.fault(f"nothing is called `{node.name}` here", node.span, hint or f'for a text, write "{node.name}"')
+        return self.fault(
+            f"nothing is called `{node.name}` here", node.span, hint or f'for a text, write "{node.name}"'
+        )
 
     def of_attribute(self, node: syntax.Attribute) -> Type:
         owner = node.owner.text
@@ -93,15 +95,19 @@ class Types:
             return STRING
         known = owner in self.names or owner in self.hidden
         hint = "`platform.os` and `env.PATH` are all there is with a dot"
-        return UNKNOWN if known and self.names.get(owner) == UNKNOWN else self.fault(
-            f"`{owner}` has no `{node.name.text}`", node.span, hint
+        return (
+            UNKNOWN
+            if known and self.names.get(owner) == UNKNOWN
+            else self.fault(f"`{owner}` has no `{node.name.text}`", node.span, hint)
         )
 
     def of_apply(self, node: syntax.Apply) -> Type:
         function = FUNCTIONS.get(node.function.text)
         found = [self.of(argument) for argument in node.arguments]
         if function is None:
-            hint = did_you_mean(node.function.text, set(FUNCTIONS)) or f"there are {one_of(sorted(FUNCTIONS), last='and')}"
+            hint = (
+                did_you_mean(node.function.text, set(FUNCTIONS)) or f"there are {one_of(sorted(FUNCTIONS), last='and')}"
+            )
             return self.fault(f"there is no function `{node.function.text}`", node.function.span, hint)
         if len(found) != len(function.parameters):
             count = len(function.parameters)

@@ -235,7 +235,9 @@ def place(text: str, span: Span) -> str:
     """The local path of an output, as written."""
     filled(text, span)
     if "://" in text:
-        raise fault(f"this output is a file, not an address: `{text}`", span, hint='for a registry, write `output registry "…"`')
+        raise fault(
+            f"this output is a file, not an address: `{text}`", span, hint='for a registry, write `output registry "…"`'
+        )
     return posixpath.normpath(text)
 
 

@@ -47,7 +47,7 @@ def tiny(directory: Path) -> None:
 
 
 def debian_base(directory: Path) -> None:
-    """A Debian system with an empty root password and the machine's own release."""
+    """A Debian system of the machine's own release, with apt."""
     write_layout(directory, [_debian("ca-certificates")], {"Env": [_PATH], "Cmd": ["bash"]})
 
 
@@ -86,7 +86,7 @@ def _debian(*packages: str) -> bytes:
     """The tree of a Debian system as an uncompressed layer, without device nodes."""
     with debian.serve() as mirror, tempfile.TemporaryDirectory(dir=cache.directory()) as scratch:
         tree = Path(scratch) / "tree.tar"
-        what = ("--variant=minbase", f"--include={','.join(packages)}", *_LEAN)
+        what = ("--variant=minbase", f"--include={','.join(('apt', *packages))}", *_LEAN)
         cache.run("mmdebstrap", "--quiet", *what, debian.SUITE, tree, mirror)
         return tree.read_bytes()
 

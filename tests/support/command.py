@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,8 +23,10 @@ class Result:
 
     @property
     def output(self) -> str:
-        """Both streams, for messages of tests."""
-        return f"exit code {self.code}\n{self.stdout}{self.stderr}"
+        """Both streams, and the report of an internal error, for messages of tests."""
+        report = re.search(r"a report is in (\S+\.txt)", self.stderr)
+        text = Path(report[1]).read_text() if report else ""
+        return f"exit code {self.code}\n{self.stdout}{self.stderr}{text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,9 @@ class Call:
 
 _NUMBERS = {
     "x86_64": {
+        "read": 0,
         "write": 1,
+        "mmap": 9,
         "execve": 59,
         "exit_group": 231,
         "setgroups": 116,
@@ -82,7 +84,9 @@ _NUMBERS = {
         "mount_setattr": 442,
     },
     "aarch64": {
+        "read": 63,
         "write": 64,
+        "mmap": 222,
         "execve": 221,
         "exit_group": 94,
         "setgroups": 159,

@@ -27,10 +27,11 @@ class Place:
     made: tuple[tuple[str, int], ...]
 
 
-def find(root: int, path: str) -> int:
-    """Open what is at `path`, with the root as `/` (O_PATH); raises `OSError`."""
+def find(root: int, path: str, *, readable: bool = False) -> int:
+    """Open what is at `path`, with the root as `/` (O_PATH, or for reading a regular file); raises `OSError`."""
     resolve = kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_MAGICLINKS
-    return kernel.openat2(root, path, os.O_PATH, resolve)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY if readable else os.O_PATH
+    return kernel.openat2(root, path, flags, resolve)
 
 
 def place(root: int, path: str, *, directory: bool) -> Place:

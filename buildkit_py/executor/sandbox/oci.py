@@ -25,9 +25,8 @@ from buildkit_py.executor.sandbox.spec import MemoryRoot
 _UMASK = 0o022
 _OPTIONS = {"runc": ("--rootless", "true"), "crun": ("--cgroup-manager", "disabled")}
 _AT_FDCWD = -100
+_BUFFER, _BUFFER_SIZE, _READ_WRITE, _PRIVATE_FIXED_ANONYMOUS = 0x20000000, 1 << 16, 3, 0x32
 _QUIET = ["nosuid", "noexec", "nodev"]
-_EXEC_MESSAGE = "exec container process"
-"""What crun logs, from inside the container, where execve(2) fails."""
 _EXEC_FAILURES = {
     "no such file or directory": NOT_FOUND,
     "executable file not found": NOT_FOUND,
@@ -57,10 +56,7 @@ def start(runtime: Runtime, step: Prepared) -> int:
     )
     if status:
         raise _failure(runtime, step, log)
-    status = reaper.wait(int(pid_file.read_text()))
-    if status and _EXEC_MESSAGE in _last_error(log):
-        raise _failure(runtime, step, log)
-    return status
+    return reaper.wait(int(pid_file.read_text()))
 
 
 def configuration(step: Prepared) -> dict[str, Any]:
@@ -84,14 +80,22 @@ def configuration(step: Prepared) -> dict[str, Any]:
 
 
 def _root_hook(step: Prepared) -> Path:
-    """A program that gives the root its attributes again: crun mounts it anew with none at all."""
+    """A program that gives the root its attributes again: crun mounts it anew with none at all.
+
+    It first takes the container's state from its stdin, because crun fails when no one reads that.
+    """
     wanted = kernel.NODEV | (kernel.READ_ONLY if isinstance(step.spec.root, MemoryRoot) else 0)
     data = Data()
     path = data.add(os.fsencode(step.rootfs.path) + b"\0")
     attributes = data.add(struct.pack("<4Q", wanted, 0, 0, 0))
-    call = Call("mount_setattr", (_AT_FDCWD, path, 0, attributes, 32))
+    calls = [
+        Call("mmap", (_BUFFER, _BUFFER_SIZE, _READ_WRITE, _PRIVATE_FIXED_ANONYMOUS, -1, 0)),
+        Call("read", (0, _BUFFER, _BUFFER_SIZE)),
+        Call("mount_setattr", (_AT_FDCWD, path, 0, attributes, 32)),
+        Call("exit_group", (0,)),
+    ]
     hook = step.scratch / "hook"
-    hook.write_bytes(assemble([call, Call("exit_group", (0,))], data, 2, os.uname().machine))
+    hook.write_bytes(assemble(calls, data, 2, os.uname().machine))
     hook.chmod(0o500)
     return hook
 

@@ -1,15 +1,17 @@
-"""Finds a step's program inside its root, before any runtime starts."""
+"""Finds a step's program inside its root, before any runtime starts, so that every runtime fails alike without one."""
 
 from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from buildkit_py.executor.sandbox import inroot
+from buildkit_py.executor.sandbox.loader import interpreter
 from buildkit_py.executor.sandbox.spec import SandboxSpec
 
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """The exit statuses that shells use for a program that can't be started."""
 
@@ -27,34 +29,54 @@ def find_program(root: int, spec: SandboxSpec) -> str:
     name = spec.args[0]
     if "/" in name:
         path = str(PurePosixPath(spec.cwd, name))
-        _check(root, name, path)
-        return path
-    search = dict(spec.env).get("PATH", _DEFAULT_PATH)
-    for directory in search.split(":"):
+        if not _is_program(root, path):
+            _refuse(root, name, path)
+    else:
+        path = _search(root, spec, name)
+    _check_interpreter(root, name, path)
+    return path
+
+
+def _search(root: int, spec: SandboxSpec, name: str) -> str:
+    directories = dict(spec.env).get("PATH", DEFAULT_PATH)
+    for directory in directories.split(":"):
         path = str(PurePosixPath(spec.cwd, directory, name))
         if _is_program(root, path):
             return path
-    raise NoProgramError(f"{name}: not found in PATH={search}", NOT_FOUND)
+    raise NoProgramError(f"{name}: not found in PATH={directories}", NOT_FOUND)
 
 
-def _check(root: int, name: str, path: str) -> None:
-    if _status(root, path) is None:
-        raise NoProgramError(f"{name}: no such file", NOT_FOUND)
-    if not _is_program(root, path):
-        raise NoProgramError(f"{name}: not an executable file", NOT_EXECUTABLE)
+def _refuse(root: int, name: str, path: str) -> None:
+    try:
+        os.close(inroot.find(root, path))
+    except OSError as error:
+        raise NoProgramError(f"{name}: no such file", NOT_FOUND) from error
+    raise NoProgramError(f"{name}: not an executable file", NOT_EXECUTABLE)
 
 
 def _is_program(root: int, path: str) -> bool:
-    status = _status(root, path)
-    return status is not None and stat.S_ISREG(status.st_mode) and bool(status.st_mode & 0o111)
-
-
-def _status(root: int, path: str) -> os.stat_result | None:
     try:
         fd = inroot.find(root, path)
     except OSError:
-        return None
+        return False
     try:
-        return os.fstat(fd)
+        mode = os.fstat(fd).st_mode
     finally:
         os.close(fd)
+    return stat.S_ISREG(mode) and bool(mode & 0o111)
+
+
+def _check_interpreter(root: int, name: str, path: str) -> None:
+    needed = None
+    with suppress(OSError):
+        fd = inroot.find(root, path, readable=True)
+        try:
+            needed = interpreter(fd)
+        finally:
+            os.close(fd)
+    if needed is None:
+        return
+    try:
+        os.close(inroot.find(root, str(PurePosixPath("/", needed))))
+    except OSError as error:
+        raise NoProgramError(f"{name}: needs {needed}, which is not in the tree", NOT_FOUND) from error

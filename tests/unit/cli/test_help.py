@@ -90,3 +90,28 @@ def test_the_manual_holds_the_exit_codes_as_help_shows_them() -> None:
     manual = (Path(__file__).parents[3] / "docs/cli.md").read_text()
     for text in TOPICS.values():
         assert text.partition("\n\n")[2] in manual
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+def test_fish_completes(cli: Any) -> None:
+    cli("completion", "fish")
+    ask = cli.out + "complete -C 'pybuild insp'; complete -C 'pybuild build --no'"
+    done = subprocess.run(["fish", "-N", "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["inspect\tshow an image: configuration, layers, digests", "--no-cache"]
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
+def test_zsh_knows_what_to_offer(cli: Any) -> None:
+    cli("completion", "zsh")
+    # The functions of zsh's completion system, which only work in an editor, print what they are given.
+    fakes = (
+        "compdef() {}; _describe() { print -l -- ${(P)2} }; compadd() { print -l -- $@ }; _files() { print files }\n"
+    )
+    ask = (
+        fakes
+        + cli.out
+        + "words=(pybuild ''); CURRENT=2; _pybuild\nwords=(pybuild build --n); CURRENT=3; PREFIX=--n; _pybuild"
+    )
+    shown = subprocess.run(["zsh", "-f", "-c", ask], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "df:show what the store's space is used for" in shown
+    assert "--no-cache" in shown

@@ -32,7 +32,17 @@ def test_the_version(words: list[str], capsys: pytest.CaptureFixture[str]) -> No
 def test_the_version_needs_no_imports() -> None:
     code = "import sys; from buildkit_py.cli import main; main(['version']); print(*sys.modules)"
     loaded = set(python("-c", code).stdout.split())
-    assert not loaded & {"argparse", "dataclasses", "typing", "pathlib", "json", "rich", "lark", "pydantic", "buildkit_py.engine"}
+    assert not loaded & {
+        "argparse",
+        "dataclasses",
+        "typing",
+        "pathlib",
+        "json",
+        "rich",
+        "lark",
+        "pydantic",
+        "buildkit_py.engine",
+    }
 
 
 @pytest.mark.parametrize(

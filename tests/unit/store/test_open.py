@@ -184,12 +184,12 @@ def test_a_store_is_not_used_after_a_fork(store: Store) -> None:
 @as_root
 def test_an_ordinary_user_has_a_whole_store() -> None:
     code = """
-import os, sys
-from pathlib import Path
-os.setgid(65534); os.setuid(65534)
+import ctypes, os, sys
 sys.path.insert(0, "tests/unit/store")
-from buildkit_py.store import Store
+from pathlib import Path
+from buildkit_py.store import Store, check, gc
 from conftest import commit_snapshot
+os.setgid(65534); os.setuid(65534)
 store = Store.open(Path(sys.argv[1]) / "store")
 with store.lease():
     digest = store.blobs.put(b"{}")
