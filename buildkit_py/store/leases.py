@@ -170,6 +170,6 @@ def _lines(path: Path) -> set[Use]:
 
 def boot_id() -> str:
     """The kernel's random id of this boot, without dashes; empty where it can't be read."""
-    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         return file.read().strip().replace("-", "")
     return ""

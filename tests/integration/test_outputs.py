@@ -101,6 +101,7 @@ def system(store: Store) -> NewLayer:
             (member("srv/old/hidden"), b"hidden\n"),
             (member("srv/first", mode=0o4755), b"linked\n"),
             (member("srv/second", type=tarfile.LNKTYPE, linkname="srv/first", mode=0o4755), b""),
+            (member("srv/third", type=tarfile.LNKTYPE, linkname="srv/first", mode=0o4755), b""),
         ],
     )
 
@@ -167,6 +168,7 @@ EXPECTED_NAMES = {
     "srv/old",
     "srv/old/seen",
     "srv/second",
+    "srv/third",
 }
 
 
@@ -263,6 +265,7 @@ def test_the_rootfs_is_the_merged_tree(store: Store, image: Descriptor, tmp_path
     assert found["srv"][:3] == (stat.S_IFDIR | 0o1777, 1000, 33)
     assert found["srv/old"][0] == stat.S_IFDIR | 0o700
     assert (root / "srv/second").read_text() == "linked\n"
+    assert (root / "srv/second").samefile(root / "srv/third")
     assert found["srv/second"][0] == stat.S_IFREG | 0o4755
     assert {path.lstat().st_mtime for path in (root, *root.rglob("*"))} == {77.0}
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["rootfs"]

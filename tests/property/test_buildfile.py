@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "buildfile"
 GOOD = {path.parent.name: path.read_text() for path in sorted(GOLDEN.glob("graphs/*/Buildfile"))}
 ANY = [path.read_bytes().decode() for path in sorted(GOLDEN.glob("*/*/Buildfile"))]
 WORDS = sorted(set(re.findall(r"[A-Za-z_]+|[^\sA-Za-z_]", "".join(GOOD.values()))) | {"${", '"""', "\\\n", "#!", "\t"})
-RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=3000)
+RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
 
 
 class AnyResolver:

@@ -11,7 +11,7 @@ import pytest
 
 from buildkit_py.store import Store
 
-EVERY = 1
+EVERY = 8
 WORK = """
 import hashlib, os, signal, sys
 from pathlib import Path
