@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Severity = Literal["error", "warning", "note"]
@@ -34,6 +34,17 @@ class Diagnostic:
     hint: str | None = None
     notes: tuple[tuple[str, Span], ...] = ()
     rule: str | None = None
+
+
+def renamed_span(span: Span, name: Callable[[str], str]) -> Span:
+    """The same range of a file that is called otherwise."""
+    return replace(span, file=name(span.file))
+
+
+def renamed(item: Diagnostic, name: Callable[[str], str]) -> Diagnostic:
+    """The same message with every file called as `name` says."""
+    span = renamed_span(item.span, name) if item.span else None
+    return replace(item, span=span, notes=tuple((text, renamed_span(each, name)) for text, each in item.notes))
 
 
 def render(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json
 from buildkit_py.cli.shell import Shell
 from buildkit_py.errors import PybuildError, SourceError, SourceInputError, UsageError
+from buildkit_py.source import renamed
 
 if TYPE_CHECKING:
     from buildkit_py.engine.compile import BuildFile
@@ -82,7 +82,7 @@ class _Checker:
             found: Sequence[Diagnostic] = _frontend(file).check(file.text, file=name, read=self._read)
         except SourceError as error:
             found = error.diagnostics
-        return [_renamed(item, self._shown) for item in found]
+        return [renamed(item, self._shown) for item in found]
 
     def _shown(self, name: str) -> str:
         return os.path.relpath(self._context / name)
@@ -101,12 +101,6 @@ class _Checker:
             raise SourceInputError(f"{path} is not UTF-8 text (byte {error.start})") from None
         self._shell.sources[self._shown(path)] = text
         return text
-
-
-def _renamed(item: Diagnostic, name: Callable[[str], str]) -> Diagnostic:
-    span = replace(item.span, file=name(item.span.file)) if item.span else None
-    notes = tuple((text, replace(span, file=name(span.file))) for text, span in item.notes)
-    return replace(item, span=span, notes=notes)
 
 
 def _plain(item: Diagnostic) -> dict[str, Any]:
@@ -169,7 +163,7 @@ def _format(file: BuildFile) -> str:
     try:
         formatted: str = frontend.format_text(file.text)
     except SourceError as error:
-        raise SourceError([_renamed(item, lambda _: file.shown) for item in error.diagnostics]) from None
+        raise SourceError([renamed(item, lambda _: file.shown) for item in error.diagnostics]) from None
     return formatted
 
 
@@ -200,7 +194,7 @@ def _filter(args: Namespace, shell: Shell) -> int:
         text = shell.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
         raise SourceInputError(f"standard input is not UTF-8 text (byte {error.start})") from None
-    file = BuildFile(path=Path("-"), shown="<stdin>", frontend="buildfile", text=text)
+    file = BuildFile(path=Path("-"), frontend="buildfile", text=text)
     shell.sources[file.shown] = text
     formatted = _format(file)
     if args.diff:

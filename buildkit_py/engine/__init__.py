@@ -75,9 +75,11 @@ class Engine:
         if file.note:
             emit(Note(at=0, text=file.note))
         resolver = self._resolver(options, file)
-        definition = Compiler(self.store, resolver, self.texts).compile(options, file)
-        self.texts.files.update(resolver.texts)
-        return definition
+        try:
+            return Compiler(self.store, resolver, self.texts).compile(options, file)
+        finally:
+            for name, text in resolver.texts.items():
+                self.texts.files[os.path.relpath(options.context / name)] = text
 
     def build(self, options: BuildOptions, emit: Emit) -> BuildResult:
         """Build what a request asks for; raises the first failure after everything that could be done was done."""

@@ -6,7 +6,7 @@ A build whose file, imports, parameters and lock are unchanged reads its graph f
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import buildkit_py
 from buildkit_py import canonical
 from buildkit_py.digest import Digest
-from buildkit_py.errors import NotFoundError, SourceInputError
+from buildkit_py.errors import NotFoundError, SourceError, SourceInputError
 from buildkit_py.graph import codec
+from buildkit_py.graph.spans import relocated
 from buildkit_py.platform import Platform
+from buildkit_py.source import renamed
 
 if TYPE_CHECKING:
     from buildkit_py.engine.options import BuildOptions
@@ -31,13 +33,20 @@ MAX_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFile:
-    """The file that a build is described in; `shown` is how messages call it, `frontend` who can read it."""
+    """The file that a build is described in, and the frontend that can read it.
+
+    Frontends know files by their paths below the context, people by their paths from where they are.
+    """
 
     path: Path
-    shown: str
     frontend: str
     text: str
     note: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """How people know it."""
+        return os.path.relpath(self.path)
 
     @property
     def lock_path(self) -> Path:
@@ -82,7 +91,7 @@ def _read(path: Path, frontend: str, note: str | None) -> BuildFile:
         raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
     if len(data) > MAX_BYTES:
         raise SourceInputError(f"{path} has more than {MAX_BYTES} bytes: that is no build file")
-    return BuildFile(path=path, shown=os.path.relpath(path), frontend=frontend, text=text, note=note)
+    return BuildFile(path=path, frontend=frontend, text=text, note=note)
 
 
 def load_frontend(name: str) -> Any:
@@ -96,17 +105,25 @@ def load_frontend(name: str) -> Any:
 
 def load_build_file(options: BuildOptions, file: BuildFile, resolver: Resolver) -> Definition:
     """Have the frontend of a build file make its graph, with answers from `resolver`."""
-    definition: Definition = load_frontend(file.frontend).load(
-        file.text,
-        file=file.shown,
-        resolver=resolver,
-        params=options.params,
-        platforms=tuple(Platform.parse(text) for text in options.platforms),
-        targets=options.targets,
-        epoch=options.epoch or 0,
-        hidden=_hidden(options, file),
-    )
+    try:
+        definition: Definition = load_frontend(file.frontend).load(
+            file.text,
+            file=os.path.relpath(file.path, options.context),
+            resolver=resolver,
+            params=options.params,
+            platforms=tuple(Platform.parse(text) for text in options.platforms),
+            targets=options.targets,
+            epoch=options.epoch or 0,
+            hidden=_hidden(options, file),
+        )
+    except SourceError as error:
+        raise SourceError([renamed(item, _shown(options)) for item in error.diagnostics]) from None
     return definition
+
+
+def _shown(options: BuildOptions) -> Callable[[str], str]:
+    """How people know a file whose path below the context is given."""
+    return lambda name: os.path.relpath(options.context / name)
 
 
 class Compiler:
@@ -119,22 +136,22 @@ class Compiler:
 
     def compile(self, options: BuildOptions, file: BuildFile) -> Definition:
         """The pinned definition of a build file; raises `SourceError` with everything that is wrong in it."""
-        self._texts.files[file.shown] = file.text
+        self._texts.files[os.path.relpath(file.path)] = file.text
         request = self._request(options, file)
         known = self._store.memo.get("compiled", self._key(request, file))
         if known is not None and self._same_imports(known["imports"]):
-            return codec.decode_definition(known["definition"])
+            return relocated(codec.decode_definition(known["definition"]), _shown(options))
         definition = load_build_file(options, file, self._resolver.locked())
         plain = {"imports": self._resolver.imports(), "definition": definition.to_plain()}
         self._resolver.save_lock()
         self._store.memo.put("compiled", self._key(request, file), plain)
-        return definition
+        return relocated(definition, _shown(options))
 
     def _request(self, options: BuildOptions, file: BuildFile) -> Mapping[str, Any]:
         return {
             "program": buildkit_py.__version__,
             "frontend": file.frontend,
-            "file": [file.shown, str(Digest.of(file.text.encode()))],
+            "file": [os.path.relpath(file.path, options.context), str(Digest.of(file.text.encode()))],
             "params": dict(options.params),
             "platforms": list(options.platforms) or [str(Platform.host())],
             "targets": list(options.targets),

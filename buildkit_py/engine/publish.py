@@ -127,7 +127,7 @@ class Publisher:
     def _write(self, name: str, targets: Sequence[ImageTarget], descriptor: Descriptor) -> None:
         declared = dict.fromkeys(replace(output, span=None) for target in targets for output in target.outputs)
         for output in (*declared, *self._options.outputs):
-            skipped = self._write_one(name, output, descriptor)
+            skipped = self._write_one(self._options.tags[0] if self._options.tags else name, output, descriptor)
             self._session.emit(
                 OutputDone(at=self._session.now(), image=name, kind=output.kind, value=output.value, skipped=skipped)
             )

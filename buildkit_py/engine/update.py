@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from buildkit_py.engine.compile import BuildFile, load_build_file
@@ -18,18 +18,18 @@ Row = tuple[str, str | None, str | None]
 
 def update(resolver: EngineResolver, options: BuildOptions, file: BuildFile, names: Sequence[str]) -> list[Row]:
     """Compile the build file against the world as it is, and save the lock. Returns what changed: name, old, new."""
-    before = dict(_rows(LockFile.load(file.lock_path)))
+    before = _rows(LockFile.load(file.lock_path))
     locked = LockedResolver(resolver, resolver.lock, refresh=names or "all")
     load_build_file(options, file, locked)
     if unknown := locked.unknown():
         raise NotFoundError(
             f"{file.lock_path.name} pins nothing called {unknown[0]!r}",
-            hint="it pins " + (", ".join(sorted({name for name, _ in before})) or "nothing"),
+            hint="it pins " + (", ".join(sorted({name.partition(' ')[0] for name in before})) or "nothing"),
         )
     if not names:
         locked.drop_unused()
     resolver.save_lock()
-    after = dict(_rows(resolver.lock))
+    after = _rows(resolver.lock)
     return [
         (name, before.get(name), after.get(name))
         for name in sorted(before.keys() | after.keys())
@@ -37,8 +37,10 @@ def update(resolver: EngineResolver, options: BuildOptions, file: BuildFile, nam
     ]
 
 
-def _rows(lock: LockFile) -> Iterator[tuple[str, str]]:
-    for pins in lock.pins.values():
-        for name, by_key in pins.items():
-            for key, pinned in by_key.items():
-                yield f"{name} {key}", pinned
+def _rows(lock: LockFile) -> dict[str, str]:
+    return {
+        f"{name} {key}": value
+        for pins in lock.pins.values()
+        for name, by_key in pins.items()
+        for key, value in by_key.items()
+    }

@@ -10,7 +10,7 @@ from buildkit_py.oci import Descriptor
 from buildkit_py.registry.blobs import BlobSource, BlobStore, BlobStream, Partial, Progress
 from buildkit_py.registry.faults import TransferError
 from buildkit_py.registry.parallel import run_all
-from buildkit_py.registry.retry import Cancel, Retry, check
+from buildkit_py.registry.retry import Cancel, Retry, check, either
 
 _CHUNK = 1 << 18
 _GOOD_PROGRESS = 1 << 20
@@ -29,8 +29,7 @@ def fetch_blobs(
     wanted = {item.digest: item for item in descriptors if not blobs.has(str(item.digest))}
 
     def one(descriptor: Descriptor, stop: Event) -> None:
-        stopped = lambda: stop.is_set() or (cancel is not None and cancel())  # noqa: E731
-        fetch_blob(descriptor, sources, blobs, retry=retry, progress=progress, cancel=stopped)
+        fetch_blob(descriptor, sources, blobs, retry=retry, progress=progress, cancel=either(stop, cancel))
 
     run_all(one, list(wanted.values()))
 

@@ -14,7 +14,7 @@ from buildkit_py.reference import Reference
 from buildkit_py.registry.blobs import BlobStore, Progress
 from buildkit_py.registry.parallel import run_all
 from buildkit_py.registry.repository import Repository
-from buildkit_py.registry.retry import Cancel
+from buildkit_py.registry.retry import Cancel, either
 from buildkit_py.registry.upload import Outcome, Upload
 
 if TYPE_CHECKING:
@@ -62,10 +62,9 @@ def push(
     repository = client.repository(endpoint, ref.repository, push=True, others=[name for name in needed if name])
 
     def one(item: Descriptor, stop: Event) -> Outcome:
-        stopped = lambda: stop.is_set() or (cancel is not None and cancel())  # noqa: E731
         source = mounts.get(str(item.digest))
         name = endpoint.repository(source) if source else None
-        return Upload(repository, item, blobs, progress, stopped).run(name, bring)
+        return Upload(repository, item, blobs, progress, either(stop, cancel)).run(name, bring)
 
     outcomes = list(zip(wanted.values(), run_all(one, list(wanted.values())), strict=True))
     for item, document in documents:

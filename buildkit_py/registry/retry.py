@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Event
 from typing import TypeVar
 
 from buildkit_py.errors import Cancelled
@@ -48,6 +49,11 @@ def check(cancel: Cancel | None) -> None:
     """Raise `Cancelled` if the work is not wanted any more."""
     if cancel is not None and cancel():
         raise Cancelled("the transfer was stopped")
+
+
+def either(stop: Event, cancel: Cancel | None) -> Cancel:
+    """Whether one or the other wants an end."""
+    return lambda: stop.is_set() or (cancel is not None and cancel())
 
 
 def seconds(header: str | None) -> float | None:

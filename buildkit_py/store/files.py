@@ -110,7 +110,8 @@ def remove(path: Path) -> None:
     """Remove a file or a whole tree; what is not there is fine.
 
     A directory that is not empty is first moved up to the top of the tree, then emptied: two descriptors are enough
-    for any depth. The move fails with EBUSY on a mount point, so nothing is ever removed through a mount.
+    for any depth. A directory is entered only after rmdir(2) refused it as not empty; on a mount point that fails with
+    EBUSY instead, so nothing is ever removed through a mount.
     """
     with directory(path.parent) as parent, suppress(FileNotFoundError):
         if _unlinked(path.name, parent):
@@ -124,8 +125,7 @@ def _remove_below(top: int) -> None:
     fresh = (f"removing-{number}" for number in count())
     pending = [name for name in os.listdir(top) if not _unlinked(name, top)]
     while pending:
-        # Moved, even at the top: only the move tells whether something is mounted here.
-        name = _move(pending.pop(), top, top, fresh)
+        name = pending.pop()
         with _writable(name, top) as inner:
             for child in os.listdir(inner):
                 if not _unlinked(child, inner):

@@ -1,9 +1,9 @@
-"""From the grammar's tree to syntax nodes. Knows the tree by its shape alone (`data`, `children`), not by its library."""
+"""From the grammar's tree to syntax nodes. Knows the tree by its shape (`data`, `children`), not by its library."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from buildkit_py.errors import SourceError
@@ -90,7 +90,7 @@ class Builder:
             if not hasattr(node, "data"):
                 continue
             statement = self.statement(node)
-            if isinstance(statement, syntax.With) and not node.children[-1].data == "block":
+            if isinstance(statement, syntax.With) and node.children[-1].data != "block":
                 pending.append(statement)
                 continue
             while pending:

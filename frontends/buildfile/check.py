@@ -216,9 +216,9 @@ class _Checker:
         known = set(where.defs) if where else set()
         outside = {f"{name}.{item}" for name, other in self.module.imports.items() if other for item in other.defs}
         name = node.target.name
-        hint = did_you_mean(name.text, known | (set() if module else outside))
+        near = did_you_mean(name.text, known | (set() if module else outside))
         inside = f" in `{module.text}`" if module else ""
-        self.fault(f"there is no def `{name.text}`{inside}", name.span, hint)
+        self.fault(f"there is no def `{name.text}`{inside}", name.span, near)
 
     def arguments(self, node: syntax.Call, target: Def, types: Types) -> None:
         known = {parameter.name: parameter for parameter in target.parameters}

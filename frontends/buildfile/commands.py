@@ -1,4 +1,4 @@
-"""The statements of the form `keyword operands options`, as a table: where each may stand and what its parts must be."""
+"""The statements of the form `keyword operands options`, as a table: where each may stand, what its parts must be."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from frontends.buildfile.words import one_of
 
 Environment = Callable[[str, Span], str]
 MAX_TEXT = 4 * 1024 * 1024
+MAX_ITEMS = 100_000
 
 
 def to_text(value: Value) -> str:
@@ -43,10 +44,8 @@ class Evaluator:
     def string(self, node: syntax.Expression) -> str:
         """The value as text."""
         text = to_text(self.value(node))
-        if "\0" in text or len(text) > MAX_TEXT:
-            raise fault(
-                "this text is too long" if len(text) > MAX_TEXT else "a text can't hold a NUL character", node.span
-            )
+        if "\0" in text:
+            raise fault("a text can't hold a NUL character", node.span)
         return text
 
     def list(self, node: syntax.Expression) -> tuple[str, ...]:
@@ -64,7 +63,10 @@ class Evaluator:
         return check(self.string(node), node.span)
 
     def value_text(self, node: syntax.Text) -> Value:
-        return "".join(part if isinstance(part, str) else to_text(self.value(part)) for part in node.parts)
+        text = "".join(part if isinstance(part, str) else to_text(self.value(part)) for part in node.parts)
+        if len(text) > MAX_TEXT:
+            raise fault("this text is too long", node.span, hint=f"a text has at most {MAX_TEXT} characters")
+        return text
 
     def value_number(self, node: syntax.Number) -> Value:
         return node.value
@@ -93,7 +95,10 @@ class Evaluator:
         return tuple(self.string(item) for item in node.items)
 
     def value_sum(self, node: syntax.Sum) -> Value:
-        return tuple(item for operand in node.operands for item in self.list(operand))
+        items = tuple(item for operand in node.operands for item in self.list(operand))
+        if len(items) > MAX_ITEMS:
+            raise fault("this list is too long", node.span, hint=f"a list has at most {MAX_ITEMS} items")
+        return items
 
     def value_negation(self, node: syntax.Negation) -> Value:
         return not self.truth(node.operand)

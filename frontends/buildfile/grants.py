@@ -43,8 +43,8 @@ class _Grant:
             self.fault(f"`with` can't give `{self.name}`", self.grant.name.span, hint)
             return
         if spec.only and programs and not programs & {spec.only, "?"}:
-            hint = "a `run` step has the programs of the image: install it there" if spec.only == "host" else None
-            self.fault(f"`{self.name}` is for `{spec.only}` steps, there is none here", self.grant.span, hint)
+            instead = "a `run` step has the programs of the image: install it there" if spec.only == "host" else None
+            self.fault(f"`{self.name}` is for `{spec.only}` steps, there is none here", self.grant.span, instead)
         self.positions(spec)
         self.keys(spec)
         rules = getattr(self, f"rules_{self.name}", None)
@@ -120,9 +120,9 @@ class _Grant:
             return
         reference = reference_of(origin)
         if self.module.find_recipe(reference) is None and not self.module.hides(reference):
-            hint = did_you_mean(origin.constant, set(self.module.recipes))
+            near = did_you_mean(origin.constant, set(self.module.recipes))
             quoted = f'for an image of a registry, write it in quotes: `from: "{origin.constant}"`'
-            self.fault(f"there is no stage or image `{origin.constant}`", origin.span, hint or quoted)
+            self.fault(f"there is no stage or image `{origin.constant}`", origin.span, near or quoted)
 
     def rules_tool(self) -> None:
         names = [item for item in self.grant.arguments if item.key is None]

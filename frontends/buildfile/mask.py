@@ -1,7 +1,7 @@
 """Masking: the text made ready for the grammar, every character kept at its place.
 
-    run make   # quick          run \\x02\\x02…                  shell text, to the end of the line or of its block
-    env A = "x;${b}"  # why     env A = "\\x01\\x01\\x01"          the inside of strings and of `${…}`; comments are blank
+    run make   # quick        →  run \\x02\\x02…          shell text, to the end of the line or of its block
+    env A = "x;${b}"  # why   →  env A = "\\x01\\x01…"     the inside of strings and of `${…}`; comments are blank
 
 So the grammar sees neither shell, nor strings, nor comments, and an offset in the masked text is one in the source.
 """
@@ -19,6 +19,7 @@ from frontends.buildfile.words import STATEMENTS
 
 STRING, SHELL, BROKEN = "\x01", "\x02", "\x03"
 MAX_NESTING = 40
+MAX_FAULTS = 20
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TOKEN = re.compile(
     r"""(?P<newline>\n)|(?P<blank>[ \t]+)|(?P<continuation>\\[ \t]*\n)|(?P<comment>\#[^\n]*)|(?P<string>")
@@ -26,7 +27,7 @@ _TOKEN = re.compile(
     |(?P<expression>\$\{)|(?P<word>(?:[^\s"'(){}\[\];,$\\]|\$(?!\{)|\\(?![ \t]*\n))+)|(?P<other>.)""",
     re.VERBOSE,
 )
-_WORD_START = re.compile(r"[ \t\n]*(?:([a-z_]+)[ \t]+[^ \t\n,)\]=:]|[{}])")
+_WORD_START = re.compile(r"[ \t]*(?:([a-z_]+)[ \t]+[^ \t\n,)\]=:]|[{}])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,7 @@ class _Scanner:
         self.braces: list[int] = []
         self.fresh = start == 0
         self.after_comma = False
+        self.cut = False
 
     def run(self) -> Masked:
         for match in _CONTROL.finditer(self.text, self.start, self.end):
@@ -72,11 +74,16 @@ class _Scanner:
             self.fill(match.start(), match.end(), "?")
             self.fault(match.start(), match.end(), f"the file holds a control character (code {code})", "take it out")
         while self.at < self.end:
-            match = _TOKEN.match(self.text, self.at, self.end)
-            if match is None or match.lastgroup is None:
+            if len(self.masked.faults) >= MAX_FAULTS:
+                self.brackets.clear()
+                self.braces.clear()
+                self.skip_rest()
                 break
-            self.at = match.end()
-            getattr(self, f"on_{match.lastgroup}")(match.start(), match.end())
+            token = _TOKEN.match(self.text, self.at, self.end)
+            if token is None or token.lastgroup is None:
+                break
+            self.at = token.end()
+            getattr(self, f"on_{token.lastgroup}")(token.start(), token.end())
         if self.brackets:
             self.unclosed_bracket()
         if self.braces:
@@ -108,20 +115,26 @@ class _Scanner:
         self.leave_line()
         stop = string_end(self.text, start, self.end)
         if stop is None:
-            stop = self.line_end(start)
-            opened = self.text.rfind("${", start, stop)
-            if self.text.count("}", max(opened, start), stop) or opened < 0:
-                self.fault(start, stop, "this string has no closing quote", 'end it with `"` on the same line')
-            else:
-                self.fault(opened, opened + 2, "this `${` is never closed", "end it with `}` before the closing quote")
-        elif self.text.startswith('"""', start) and stop - start < 6:
-            self.fault(start, stop, 'this string has no closing `"""`', 'end it with `"""`')
+            stop = self.unclosed_string(start)
         self.fill(start, stop, STRING)
-        self.fill(start, start + 1, '"')
-        self.fill(max(start + 1, stop - 1), stop, '"')
-        if stop - start == 1:
-            self.fill(start, stop, STRING)
+        if stop - start > 1:
+            self.fill(start, start + 1, '"')
+            self.fill(stop - 1, stop, '"')
         self.at = stop
+
+    def unclosed_string(self, start: int) -> int:
+        """Report a string without an end; where to go on."""
+        line_end = self.line_end(start)
+        if self.text.startswith('"""', start):
+            self.fault(start, start + 3, 'this text has no closing `"""`', 'end it with `"""`')
+            self.cut = True
+            return self.end
+        opened = self.text.rfind("${", start, line_end)
+        if opened >= 0 and "}" not in self.text[opened:line_end]:
+            self.fault(opened, opened + 2, "this `${` is never closed", "end it with `}` before the closing quote")
+        else:
+            self.fault(start, line_end, "this string has no closing quote", 'end it with `"` on the same line')
+        return line_end
 
     def on_single(self, start: int, end: int) -> None:
         self.leave_line()
@@ -214,6 +227,7 @@ class _Scanner:
         self.fill(shell.start, shell.end, SHELL)
         self.at = shell.end
         if shell.fault is not None:
+            self.cut = self.cut or shell.end == self.end
             self.masked.faults.append((start, shell.fault))
 
     def without_closing(self, shell: Shell) -> Shell:
@@ -260,8 +274,8 @@ class _Scanner:
 
     def unclosed_brace(self) -> None:
         begin = self.braces[-1]
-        hint = "close it with `}`"
-        self.fault(begin, begin + 1, "this `{` is never closed", hint, blank=False)
+        if not self.cut:
+            self.fault(begin, begin + 1, "this `{` is never closed", "close it with `}`", blank=False)
         self.out.append("\n" + "}" * len(self.braces))
 
 

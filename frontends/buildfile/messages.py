@@ -309,7 +309,7 @@ def _missing_need(case: _Case) -> Answer | None:
     if not case.ended or _ENDS & case.expected:
         return None
     if len(case.before) > 1 and case.last in _OPTION:
-        return f"`{case.last}` needs {_OPTION[case.last]}", None
+        return f"`{case.last}` needs {_OPTION[case.last]}", f"write `{case.form}`" if case.form else None
     if len(case.before) == 1 or not _VALUES & case.expected:
         need = _FIRST.get(case.keyword, "a path" if case.keyword in STATEMENTS else "more")
         return f"`{case.keyword}` needs {need}", f"write `{case.form}`" if case.form else None
@@ -327,12 +327,20 @@ def _unknown_option(case: _Case) -> Answer | None:
     return None
 
 
+def _comma_in_word(case: _Case) -> Answer | None:
+    if case.found != "," or "WORD" not in case.expected or len(case.before) < 2:
+        return None
+    return "a word without quotes ends at a `,`", 'put the whole word in quotes, as `"u+x,go-w"`'
+
+
 def _too_much(case: _Case) -> Answer | None:
     if not _ENDS & case.expected:
         return None
     if case.found in STATEMENTS and case.found not in ("owner", "mode", "text", "from"):
         return f"`{case.found}` begins a statement of its own", "end the one before it by a line end or `;`"
     hint = f"it is written `{case.form}`" if case.form else "end the statement by a line end or `;`"
+    if not case.keyword:
+        return "`${…}` holds one expression", "write another `${…}` beside it"
     if case.keyword in STATEMENTS:
         return f"`{_short(case.found)}` does not belong to this `{case.keyword}`", hint
     return f"`{_short(case.found)}` does not belong here", hint
@@ -368,6 +376,7 @@ _RULES: tuple[Callable[[_Case], Answer | None], ...] = (
     _missing_block,
     _missing_word,
     _missing_need,
+    _comma_in_word,
     _unknown_option,
     _too_much,
     _anything,

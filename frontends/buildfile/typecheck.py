@@ -8,7 +8,6 @@ from buildkit_py.source import Diagnostic, Span
 from frontends.buildfile import syntax
 from frontends.buildfile.functions import FUNCTIONS
 from frontends.buildfile.model import BOOL, INT, LIST, PLATFORM, STRING, UNKNOWN, Type
-from frontends.buildfile.text import SourceText
 from frontends.buildfile.words import did_you_mean, one_of
 
 Report = Callable[[Diagnostic], None]

@@ -116,7 +116,7 @@ def image(text: str, span: Span) -> str:
                 raise fault(
                     f"`{scheme}` needs a path below the directory of the build",
                     span,
-                    hint=f"write `{scheme}./base.tar`",
+                    hint=f"write `{scheme}./base{'.tar' if 'archive' in scheme else ''}`",
                 )
             return scheme + place.removeprefix("./")
     text = text.removeprefix("docker://")

@@ -97,6 +97,8 @@ def closest(word: str, known: list[str] | frozenset[str] | set[str]) -> str | No
     """The known word that `word` is most likely a slip of."""
     from difflib import get_close_matches
 
+    if len(word) > 60:
+        return None
     lower = {candidate.lower(): candidate for candidate in sorted(known)}
     found = get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
     return lower[found[0]] if found else None

@@ -225,10 +225,10 @@ def test_dev_has_the_usual_nodes_and_no_other(box: Box) -> None:
 
 
 def test_a_step_cannot_change_the_machines_device_nodes(box: Box) -> None:
-    before = os.stat("/dev/null")
+    before = Path("/dev/null").stat()
     ran = box.run("chmod 600 /dev/null; chown 1:1 /dev/null; rm -f /dev/null")
     assert ran.result.exit != 0
-    after = os.stat("/dev/null")
+    after = Path("/dev/null").stat()
     assert (before.st_mode, before.st_uid, before.st_gid) == (after.st_mode, after.st_uid, after.st_gid)
 
 
@@ -380,10 +380,10 @@ def test_a_bind_source_that_is_swapped_meanwhile_never_leaves_its_root(box: Box,
 
     def swap() -> None:
         while not stop.is_set():
-            os.rename(source / "d", source / "t")
-            os.rename(source / "link", source / "d")
-            os.rename(source / "d", source / "link")
-            os.rename(source / "t", source / "d")
+            (source / "d").rename(source / "t")
+            (source / "link").rename(source / "d")
+            (source / "d").rename(source / "link")
+            (source / "t").rename(source / "d")
 
     thread = threading.Thread(target=swap)
     thread.start()
@@ -737,7 +737,9 @@ def test_canaries_of_the_machine_are_unseen(box: Box, tmp_path: Path) -> None:
 
 
 def test_a_host_step_writes_its_tree_and_nothing_else(box: Box) -> None:
-    script = "for p in /usr /usr/bin /etc / /lib /bin /usr/local; do touch $p/canary 2>/dev/null && echo $p; done; echo x > $ROOTFS/made; chown 3:4 $ROOTFS/made"
+    places = "/usr /usr/bin /etc / /lib /bin /usr/local"
+    script = f"for p in {places}; do touch $p/canary 2>/dev/null && echo $p; done; echo x > $ROOTFS/made"
+    script += "; chown 3:4 $ROOTFS/made"
     ran = box.run_spec(host_spec(box, script))
     assert ran.out == ""
     assert (box.upper / "made").stat().st_uid == 3
@@ -800,7 +802,7 @@ def user_area() -> Iterator[Path]:
     import tempfile
 
     with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o755)
+        Path(name).chmod(0o755)
         make_tree(Path(name, "tree"))
         subprocess.run(["chown", "-R", "54321:54321", name], check=True)
         yield Path(name)

@@ -106,21 +106,26 @@ cp -a {tree}/. %{{buildroot}}/
 
 def rpm(directory: Path, name: str, version: str, tree: Path, *, requires: str = "", post: str = "") -> None:
     """Build an RPM that installs what is in `tree` into `directory`; `post` is its script after the installation."""
-    files = "\n".join(f"/{path.relative_to(tree)}" for path in sorted(tree.rglob("*")) if not path.is_dir())
-    folders = "\n".join(f"%dir /{path.relative_to(tree)}" for path in sorted(tree.rglob("*")) if path.is_dir())
+    rows = [_row(path, tree) for path in sorted(tree.rglob("*"))]
     spec = _SPEC.format(
         name=name,
         version=version,
         tree=tree,
         requires=f"Requires: {requires}" if requires else "",
         scripts=f"%post\n{post}" if post else "",
-        files=f"{folders}\n{files}",
+        files="\n".join(rows),
     )
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / f"{name}.spec"
         file.write_text(spec)
         defines = [f"_topdir {scratch}", f"_rpmdir {directory}", "__os_install_post %{nil}", "debug_package %{nil}"]
         cache.run("rpmbuild", "-bb", "--quiet", *(word for each in defines for word in ("--define", each)), file)
+
+
+def _row(path: Path, tree: Path) -> str:
+    """A line of `%files`: a directory is named without what it holds."""
+    folder = path.is_dir() and not path.is_symlink()
+    return f"{'%dir ' if folder else ''}/{path.relative_to(tree)}"
 
 
 def rpm_index(directory: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import os
 import socket
+import time
 import urllib.parse
 from pathlib import Path
 
@@ -96,8 +97,16 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path, monke
     command = f"sh -c 'sleep 1000 & echo $! > {pid_file}; wait'"
     with pytest.raises(SourceInputError, match="did not end within"):
         SecretStore([SecretSpec(id="a", kind="command", where=command)]).get("a")
-    status = Path(f"/proc/{pid_file.read_text().strip()}/status")
-    assert not status.exists() or "State:\tZ" in status.read_text()
+    process = Path(f"/proc/{pid_file.read_text().strip()}")
+    while alive(process):
+        time.sleep(0.01)
+
+
+def alive(process: Path) -> bool:
+    try:
+        return "State:\tZ" not in (process / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_what_can_not_be_read_is_named(tmp_path: Path) -> None:

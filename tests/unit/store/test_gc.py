@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildkit_py.store import Store
-from buildkit_py.store.gc import Rules, choose
+from buildkit_py.store.gc import Rules, choose, sweep
 from buildkit_py.store.inventory import Held
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
@@ -162,6 +163,22 @@ class TestWhoHolds:
         holder.wait()
         assert {item.id for item in store.prune(all=True).removed} == {found, made, snapshot}
 
+    def test_a_live_lease_holds_the_rows_that_it_goes_by(self, store: Store) -> None:
+        tree, lower = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+        with store.lease():
+            store.trees.put(tree, lower, "sha256:" + "c" * 64)
+            store.results.put("key", {}, {}, "b")
+        store.trees.put(lower, None, "sha256:" + "d" * 64)
+        with store.lease():
+            assert store.trees.get(tree)
+            assert store.results.get("key")
+            store.prune(all=True)
+            assert len(store.trees.chain(tree)) == 2
+            assert store.results.get("key") == {"parts": {}, "build": "b"}
+        store.prune(all=True)
+        assert store.trees.get(tree) is None
+        assert store.results.get("key") is None
+
     def test_leases_know_no_clock(self, store: Store, spawn) -> None:
         holder = spawn(
             """
@@ -231,6 +248,9 @@ class TestWhoHolds:
             subprocess.run(["mount", "-t", "overlay", "none", "-o", options, point], check=True)
         try:
             assert [item.why for item in store.prune(all=True).kept] == ["a file system is mounted on it"]
+            path = store.snapshots.fs(digest).parent
+            seen_before_it_was_mounted = replace(held(0, 1, 0.0, None, wanted=False), path=path)
+            assert list(sweep(store, [seen_before_it_was_mounted]).values()) == ["a file system is mounted on it"]
             assert (store.snapshots.fs(digest) / "a").exists()
         finally:
             subprocess.run(["umount", point], check=True)

@@ -13,7 +13,12 @@ from frontends.buildfile import load
 SPEC = (Path(__file__).parents[4] / "spec" / "buildfile.md").read_text()
 BLOCK = re.compile(r"^```([a-z-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 USERS = 'buildfile 1\ndef add(name: string, uid: int) { write /etc/passwd "${name}:x:${uid}:${uid}::/:/bin/sh\\n" }\n'
-PRELUDE = 'buildfile 1\nparam version: string = "1.0"\nparam variant: "slim" | "debug" = "debug"\nimage example {\nfrom scratch\n'
+PRELUDE = """buildfile 1
+param version: string = "1.0"
+param variant: "slim" | "debug" = "debug"
+image example {
+from scratch
+"""
 RESOLVER = StaticResolver(
     texts={"lib/users.build": USERS},
     urls={"https://example.org/tool": "sha256:" + "a" * 64},

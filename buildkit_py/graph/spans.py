@@ -1,0 +1,39 @@
+"""Where the parts of a definition were written, as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from buildkit_py.graph.definition import Definition, ImageTarget, Output, Test, TestItem
+from buildkit_py.source import Span, renamed_span
+
+
+def relocated(definition: Definition, name: Callable[[str], str]) -> Definition:
+    """The same build with every file of its spans called as `name` says."""
+
+    def moved(span: Span | None) -> Span | None:
+        return renamed_span(span, name) if span is not None else None
+
+    def item(each: TestItem) -> TestItem:
+        return replace(each, span=moved(each.span))
+
+    def test(each: Test) -> Test:
+        return replace(each, items=tuple(map(item, each.items)), span=moved(each.span))
+
+    def output(each: Output) -> Output:
+        return replace(each, span=moved(each.span))
+
+    def target(each: ImageTarget) -> ImageTarget:
+        return replace(
+            each,
+            tests=tuple(map(test, each.tests)),
+            outputs=tuple(map(output, each.outputs)),
+            span=moved(each.span),
+        )
+
+    return replace(
+        definition,
+        targets=tuple(map(target, definition.targets)),
+        spans={digest: renamed_span(span, name) for digest, span in definition.spans.items()},
+    )

@@ -1,0 +1,74 @@
+"""Call scripts are executed for real on the machine that they are made for."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from buildkit_py.errors import SandboxError
+from buildkit_py.executor.sandbox.callscript import BASE, FAILED, Call, Data, assemble
+
+MACHINE = os.uname().machine
+native = pytest.mark.skipif(MACHINE not in ("x86_64", "aarch64"), reason="no call scripts here")
+
+
+def run(calls: list[Call], data: Data, path: Path) -> subprocess.CompletedProcess[bytes]:
+    path.write_bytes(assemble(calls, data, 2, MACHINE))
+    path.chmod(stat.S_IRWXU)
+    return subprocess.run([path], capture_output=True)
+
+
+@native
+def test_calls_are_made_in_order(tmp_path: Path) -> None:
+    data = Data()
+    calls = [Call("write", (1, data.add(text), len(text))) for text in (b"one ", b"two\n")]
+    ran = run([*calls, Call("exit_group", (9,))], data, tmp_path / "script")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (9, b"one two\n", b"")
+
+
+@native
+def test_a_failed_call_is_told_with_its_index_and_errno(tmp_path: Path) -> None:
+    data = Data()
+    calls = [Call("write", (1, data.add(b"x"), 1)), Call("execve", (data.add(b"/no/such\0"), 0, 0))]
+    ran = run(calls, data, tmp_path / "script")
+    assert (ran.returncode, ran.stdout) == (FAILED, b"x")
+    assert struct.unpack("<II", ran.stderr) == (1, 2)
+
+
+@native
+def test_it_becomes_another_program_with_arguments_and_environment(tmp_path: Path) -> None:
+    data = Data()
+    script = b'echo "$0|$1|$A|$(env | wc -l)"'
+    arguments = data.add_array([b"sh", b"-c", script, b"zero", b"a b"])
+    environment = data.add_array([b"A=1", b"PATH=/usr/bin:/bin"])
+    ran = run([Call("execve", (data.add(b"/bin/sh\0"), arguments, environment))], data, tmp_path / "script")
+    assert ran.stdout.startswith(b"zero|a b|1|")
+
+
+@native
+def test_large_data_is_addressed(tmp_path: Path) -> None:
+    data = Data()
+    data.add(b"\0" * 100_001)
+    ran = run([Call("write", (1, data.add(b"far"), 3)), Call("exit_group", (0,))], data, tmp_path / "script")
+    assert ran.stdout == b"far"
+
+
+def test_the_code_for_aarch64_is_what_an_assembler_gives() -> None:
+    program = assemble([Call("exit_group", (7,))], Data(), 3, "aarch64")
+    assert program[18:20] == struct.pack("<H", 183)
+    assert struct.unpack_from("<Q", program, 24)[0] == BASE + 120
+    words = struct.unpack_from("<10I", program, 120)
+    assert words[:4] == (0xD28000E0, 0xF2A00000, 0xF2C00000, 0xF2E00000)  # x0 = 7
+    assert words[4:8] == (0xD2800BC8, 0xF2A00008, 0xF2C00008, 0xF2E00008)  # x8 = 94
+    assert words[8] == 0xD4000001  # svc #0
+    assert words[9] & 0xFFF8001F == 0xB6F80000  # tbz x0, #63
+
+
+def test_another_machine_is_refused() -> None:
+    with pytest.raises(SandboxError, match="bubblewrap can't be used on riscv64"):
+        assemble([], Data(), 3, "riscv64")
