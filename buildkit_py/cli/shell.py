@@ -43,10 +43,10 @@ class Shell:
 
     def store(self, root: str | None) -> Store:
         """The store at `root`, or the default one; to be entered with `with`."""
-        from buildkit_py.engine import default_store
+        from buildkit_py.paths import store_path
         from buildkit_py.store import Store
 
-        return Store.open(Path(root) if root else default_store())
+        return Store.open(Path(root) if root else store_path(self.environ))
 
     def state_directory(self) -> Path:
         """Where reports of internal errors go: below $XDG_STATE_HOME, else `~/.local/state`."""

@@ -21,6 +21,7 @@ from buildkit_py.events import Note
 from buildkit_py.graph.definition import Definition
 from buildkit_py.graph.op import ImageSource
 from buildkit_py.graph.pin import is_pinned, pin
+from buildkit_py.paths import store_path
 from buildkit_py.platform import Platform
 from buildkit_py.store import Store
 
@@ -28,28 +29,24 @@ if TYPE_CHECKING:
     from buildkit_py.events import Emit
     from buildkit_py.executor.source.image import Images
 
-__all__ = ["BuildOptions", "BuildResult", "Engine", "ImageResult", "LayerResult", "default_store"]
-
-
-def default_store() -> Path:
-    """Where the store is: $PYBUILD_STORE, /var/lib/pybuild for root, else below $XDG_DATA_HOME."""
-    if given := os.environ.get("PYBUILD_STORE"):
-        return Path(given)
-    if os.geteuid() == 0:
-        return Path("/var/lib/pybuild")
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pybuild"
+__all__ = ["BuildOptions", "BuildResult", "Engine", "ImageResult", "LayerResult"]
 
 
 class Engine:
     """One store, opened. Builds may follow each other; each is complete in itself."""
 
     def __init__(self, store_root: Path | None = None) -> None:
-        self._root = store_root or default_store()
+        self._root = store_root or store_path()
         self._store: Store | None = None
         self._readers: dict[Path, Images] = {}
         self.texts = Texts()
 
     def __enter__(self) -> Engine:
+        if os.geteuid() != 0:
+            # Trees hold files of many users: an ordinary one can keep them only in a namespace of its own.
+            from buildkit_py.executor.sandbox.rootless import enter_user_namespace
+
+            enter_user_namespace()
         self._store = Store.open(self._root)
         return self
 

@@ -16,7 +16,11 @@ from buildkit_py.platform import Platform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:
-    """The fields of an OCI image configuration's `config` that a build can inherit, set and unset."""
+    """The fields of an OCI image configuration's `config` that a build can inherit, set and unset.
+
+    Keys of `healthcheck`: `test` (a list that begins with `CMD`, `CMD-SHELL` or `NONE`), `interval`, `timeout`,
+    `start_period`, `start_interval` (nanoseconds) and `retries`.
+    """
 
     env: tuple[tuple[str, str], ...] = ()
     user: str = ""

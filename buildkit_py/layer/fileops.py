@@ -98,6 +98,8 @@ def _mkdir(op: Mkdir, edit: Edit, source: Tree, spool: Path | None) -> None:
     found = edit.lookup(path)
     if found is not None and found.type != "dir":
         raise SourceInputError(f"/{path} is there already, and is a {found.type}")
+    if found is not None and op.keep_existing:
+        return
     before = found.mode if found else 0o755
     kept = found.xattrs if found else ()
     mode = apply_mode(op.mode, before, directory=True)

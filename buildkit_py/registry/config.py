@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from buildkit_py.errors import UsageError
+from buildkit_py.paths import configuration_path
 
 _REAL_HOSTS = {"docker.io": "registry-1.docker.io"}
 _WRITTEN_HOSTS = {real: written for written, real in _REAL_HOSTS.items()}
@@ -78,12 +79,9 @@ class RegistryConfig:
 
 def default_path(environ: Mapping[str, str] = os.environ) -> Path:
     """`$PYBUILD_REGISTRIES`, else `/etc/pybuild/registries.toml` for root and `~/.config/…` for others."""
-    if environ.get("PYBUILD_REGISTRIES"):
-        return Path(environ["PYBUILD_REGISTRIES"])
-    if os.geteuid() == 0:
-        return Path("/etc/pybuild/registries.toml")
-    home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '/')}/.config"
-    return Path(home) / "pybuild" / "registries.toml"
+    if given := environ.get("PYBUILD_REGISTRIES"):
+        return Path(given)
+    return configuration_path("registries.toml", environ)
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> RegistryConfig:

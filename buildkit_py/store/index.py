@@ -160,6 +160,7 @@ class Index:
                     self._make()
             hold.share()
         except BaseException:
+            self._drop_connections()
             hold.release()
             raise
         return hold

@@ -14,7 +14,7 @@ from frontends.buildfile.contents import categories, category, programs, walk
 from frontends.buildfile.grants import check_grants
 from frontends.buildfile.model import LIST, STRING, Def, Module, Parameter, Recipe, Type
 from frontends.buildfile.typecheck import Types
-from frontends.buildfile.words import FORMS, did_you_mean, one_of
+from frontends.buildfile.words import FORMS, RESERVED, SHELL_NAMES, did_you_mean, one_of
 
 Report = Callable[[Diagnostic], None]
 Place = Literal["stage", "image", "layer", "def", "test"]
@@ -171,6 +171,8 @@ class _Checker:
         self.types(scope, env=False).expect(node.values, LIST, "what `for` goes through")
         if node.name.text in scope.names:
             self.fault(f"`{node.name.text}` has a meaning here already", node.name.span, "choose another name")
+        elif node.name.text in RESERVED | SHELL_NAMES:
+            self.fault(f"nothing can be called `{node.name.text}`", node.name.span, "choose another name")
         self.body(node.body, replace(scope, names={**scope.names, node.name.text: STRING}))
 
     def check_with(self, node: syntax.With, scope: _Scope) -> None:

@@ -78,7 +78,6 @@ class Lowering:
         for action in actions:
             if len(self.diagnostics) > _MAX_FAULTS:
                 return None
-            with_span = action.node.span
             try:
                 perform(state, action)
             except SourceError as error:
@@ -86,12 +85,12 @@ class Lowering:
                 if not state.tip:
                     return None
             except PybuildError as error:
-                error.span = error.span or with_span
+                error.span = error.span or action.node.span
                 raise
         return self._finish(state)
 
     def _finish(self, state: State) -> Plan | None:
-        from frontends.buildfile.testing import lower_tests
+        from frontends.buildfile.expectations import lower_tests
 
         if not state.tip:
             recipe = state.recipe

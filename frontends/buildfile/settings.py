@@ -12,8 +12,6 @@ from frontends.buildfile.evaluate import Evaluator
 from frontends.buildfile.expand import Action
 from frontends.buildfile.state import Config, State
 
-_TIMES = {"interval": "Interval", "timeout": "Timeout", "start_period": "StartPeriod"}
-
 
 def _parts(state: State, action: Action) -> tuple[syntax.Command, Evaluator, Config]:
     assert isinstance(action.node, syntax.Command)
@@ -83,16 +81,16 @@ def _stop_signal(state: State, action: Action) -> None:
 def _healthcheck(state: State, action: Action) -> None:
     node, evaluator, config = _parts(state, action)
     if not node.operands:
-        config.healthcheck = {"Test": ["NONE"]}
+        config.healthcheck = {"test": ["NONE"]}
         return
-    made: dict[str, object] = {"Test": ["CMD", *evaluator.list(_expression(node.operands[0]))]}
+    made: dict[str, object] = {"test": ["CMD", *evaluator.list(_expression(node.operands[0]))]}
     for option in node.options:
         text, span = evaluator.string(_expression(option.values[0])), option.values[0].span
         name = option.name.text
         if name == "retries":
-            made["Retries"] = int(values.count(text, span))
+            made["retries"] = int(values.count(text, span))
         else:
-            made[_TIMES[name]] = values.nanoseconds(text, span)
+            made[name] = values.nanoseconds(text, span)
     config.healthcheck = made
 
 

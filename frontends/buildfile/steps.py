@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
+from buildkit_py.errors import SourceError
 from buildkit_py.graph import (
     Chmod,
     Chown,
@@ -121,10 +122,11 @@ def _from(state: State, action: Action) -> None:
             state.base = state.tip = lowering.scratch()
             return
         plan = lowering.plan(recipe, state.platform)
-        if plan is not None:
-            state.base, state.tip, state.layers = plan.base, plan.tip, list(plan.layers)
-            state.config = Config.of(plan.config)
-            state.directories = set(plan.directories)
+        if plan is None:
+            raise SourceError(lowering.diagnostics[-1:])
+        state.base, state.tip, state.layers = plan.base, plan.tip, list(plan.layers)
+        state.config = Config.of(plan.config)
+        state.directories = set(plan.directories)
         return
     ref = action.scope.evaluator().word(base, values.image)
     vertex, config = lowering.image(ref, state.platform, base.span)

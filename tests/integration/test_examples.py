@@ -119,9 +119,9 @@ def test_rpm(pybuild: Pybuild, tmp_path: Path) -> None:
     with httpd.serve(repository) as served:
         example = Example.copy(pybuild, "rpm", "--param", f"repository={served.url}", into=tmp_path)
         example.build()
-        rootfs = example.directory / "out" / "rootfs"
-        assert (rootfs / "etc" / "greet.conf").read_text() == "made by %post\n"
-        assert not list(rootfs.glob("var/log/*.log"))
+        names = cache.run("tar", "--list", "--file", example.directory / "out" / "greet.tar").split()
+        assert {"etc/greet.conf", "usr/bin/greet", "bin"} <= {name.removeprefix("./").rstrip("/") for name in names}
+        assert not [name for name in names if name.endswith(".log")]
         assert example.ran() == 0
 
 
@@ -140,9 +140,9 @@ def acme_rpms(repository: Path, trees: Path) -> None:
     (greet / "usr/bin").mkdir(parents=True)
     (greet / "usr/bin/greet").write_text("#!/bin/sh\necho hello from an RPM\n")
     (greet / "usr/bin/greet").chmod(0o755)
-    packages.rpm(repository, "acme-release", "1", release)
+    packages.rpm(repository, "acme-release", "1", release, relations="Provides: /bin/sh")
     post = "echo 'made by %%post' > /etc/greet.conf"
-    packages.rpm(repository, "acme-greet", "1.0", greet, requires="acme-release", post=post)
+    packages.rpm(repository, "acme-greet", "1.0", greet, relations="Requires: acme-release", post=post)
     packages.rpm_index(repository)
 
 

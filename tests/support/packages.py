@@ -92,7 +92,7 @@ Release: 1
 Summary: {name} of the tests
 License: Apache-2.0
 AutoReqProv: no
-{requires}
+{relations}
 %description
 {name} of the tests.
 %install
@@ -104,14 +104,17 @@ cp -a {tree}/. %{{buildroot}}/
 """
 
 
-def rpm(directory: Path, name: str, version: str, tree: Path, *, requires: str = "", post: str = "") -> None:
-    """Build an RPM that installs what is in `tree` into `directory`; `post` is its script after the installation."""
+def rpm(directory: Path, name: str, version: str, tree: Path, *, relations: str = "", post: str = "") -> None:
+    """Build an RPM into `directory` that installs what is in `tree`.
+
+    `relations` are lines of its spec, as `Requires: other`; `post` is its script after the installation.
+    """
     rows = [_row(path, tree) for path in sorted(tree.rglob("*"))]
     spec = _SPEC.format(
         name=name,
         version=version,
         tree=tree,
-        requires=f"Requires: {requires}" if requires else "",
+        relations=relations,
         scripts=f"%post\n{post}" if post else "",
         files="\n".join(rows),
     )

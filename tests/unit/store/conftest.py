@@ -45,7 +45,11 @@ def spawn(root: Path) -> Iterator[Spawn]:
     def start(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code), str(root), *map(str, arguments)]
         process: subprocess.Popen[str] = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, cwd=ROOT, **options  # type: ignore[call-overload]
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            **options,  # type: ignore[call-overload]
         )
         started.append(process)
         return process
@@ -93,8 +97,6 @@ def commit_snapshot(store: Store, files: dict[str, bytes]) -> str:
 
 def diff_of(files: dict[str, bytes], uid: int = 0, gid: int = 0) -> Diff:
     return Diff.of(
-        Entry(
-            path=name, type="file", mode=0o644, uid=uid, gid=gid, size=len(data), digest=str(Digest.of(data))
-        )
+        Entry(path=name, type="file", mode=0o644, uid=uid, gid=gid, size=len(data), digest=str(Digest.of(data)))
         for name, data in files.items()
     )

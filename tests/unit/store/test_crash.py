@@ -46,7 +46,8 @@ def deadly(call):
 class Connection(index.sqlite3.Connection):
     def execute(self, sql, *values):
         run = super().execute
-        return deadly(run)(sql, *values) if sql.startswith(("COMMIT", "BEGIN", "INSERT", "DELETE")) else run(sql, *values)
+        if sql.startswith(("COMMIT", "BEGIN", "INSERT", "DELETE")): run = deadly(run)
+        return run(sql, *values)
 
 connect = index.sqlite3.connect
 index.sqlite3.connect = lambda *arguments, **named: connect(*arguments, **named, factory=Connection)

@@ -295,9 +295,7 @@ class TestUsage:
 
 
 def held(number: int, size: int, used: float, reason: str | None, wanted: bool) -> Held:
-    return Held(
-        kind="blob", id=str(number), label="", bytes=size, used=used, path=None, reason=reason, wanted=wanted
-    )
+    return Held(kind="blob", id=str(number), label="", bytes=size, used=used, path=None, reason=reason, wanted=wanted)
 
 
 OBJECTS = st.lists(

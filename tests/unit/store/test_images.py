@@ -19,9 +19,7 @@ def descriptor(store: Store, data: bytes = b"{}", media_type: str = MANIFEST) ->
 
 def names(root: Path) -> dict[str, str]:
     document = json.loads((root / "index.json").read_text())
-    return {
-        item["annotations"]["org.opencontainers.image.ref.name"]: item["digest"] for item in document["manifests"]
-    }
+    return {item["annotations"]["org.opencontainers.image.ref.name"]: item["digest"] for item in document["manifests"]}
 
 
 def test_names_lead_to_descriptors_and_index_json_repeats_them(store: Store) -> None:

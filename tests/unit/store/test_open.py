@@ -59,8 +59,7 @@ def test_what_is_missing_of_a_store_is_made_again(root: Path, name: str) -> None
         (root / name).rmdir(),
     ]
     with Store.open(root) as store:
-        found = [finding for finding in store.check(repair=True)]
-        assert [finding.id for finding in found] in ([], ["oci-layout"])
+        assert [finding.id for finding in store.check(repair=True)] in ([], ["oci-layout"])
         assert store.check() == []
 
 

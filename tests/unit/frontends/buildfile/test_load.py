@@ -166,3 +166,21 @@ def test_import_is_cheap() -> None:
     root = Path(__file__).parents[4]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'def a(x: string) { b("${x}${x}") }\ndef b(x: string) { c("${x}${x}") }\ndef c(x: string) { d("${x}${x}") }\n'
+        'def d(x: string) { mkdir "/${x}" }\n' + 'image i { from scratch; a("' + "x" * 900_000 + '") }\n',
+        "def a() { b(); b(); b(); b(); b(); b(); b(); b(); b(); b() }\n"
+        "def b() { c(); c(); c(); c(); c(); c(); c(); c(); c(); c() }\n"
+        "def c() { d(); d(); d(); d(); d(); d(); d(); d(); d(); d() }\n"
+        "def d() { e(); e(); e(); e(); e(); e(); e(); e(); e(); e() }\n"
+        "def e() { mkdir /x; mkdir /y }\nimage i { from scratch; a() }\n",
+        "# " + "x" * 1024 * 1024 + "\nimage i { from scratch }\n",
+    ],
+)
+def test_what_grows_too_large_is_refused(body: str) -> None:
+    with pytest.raises(SourceError):
+        compiled("buildfile 1\n" + body)
