@@ -225,11 +225,11 @@ def test_dev_has_the_usual_nodes_and_no_other(box: Box) -> None:
 
 
 def test_a_step_cannot_change_the_machines_device_nodes(box: Box) -> None:
-    before = Path("/dev/null").stat()
-    ran = box.run("chmod 600 /dev/null; chown 1:1 /dev/null; rm -f /dev/null")
-    assert ran.result.exit != 0
-    after = Path("/dev/null").stat()
-    assert (before.st_mode, before.st_uid, before.st_gid) == (after.st_mode, after.st_uid, after.st_gid)
+    """Tries to set what is set already, so that a sandbox with this hole does no harm to the machine."""
+    for change in ("chmod 666", "chown 0:0", "chgrp 0"):
+        ran = box.run(f"{change} /dev/null")
+        assert ran.result.exit != 0, change
+        assert "Read-only" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,9 @@ class _Conversation:
         """Kill the first process of the sandbox; the kernel kills all others of its pid namespace before it is gone."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        select.select([self._pidfd], [], [])
+        gone = select.poll()
+        gone.register(self._pidfd, select.POLLIN)
+        gone.poll()
 
 
 class _Theirs:

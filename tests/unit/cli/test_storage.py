@@ -134,7 +134,7 @@ def test_store_check_and_path(cli: Any, root: str) -> None:
     assert cli("store", "check", "--store", root) == 0
 
 
-def test_the_store_of_the_environment(cli: Any, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYBUILD_STORE", root)
+def test_the_store_of_the_environment(cli: Any, root: str) -> None:
+    cli.environ["PYBUILD_STORE"] = root
     assert cli("store", "path") == 0
     assert cli.out == f"{root}\n"

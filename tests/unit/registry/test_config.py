@@ -77,9 +77,9 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 
 def test_default_path(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_path({"PYBUILD_REGISTRIES": "/x"}) == Path("/x")
-    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("buildkit_py.paths.STARTED_AS_ROOT", True)
     assert default_path({"HOME": "/h"}) == Path("/etc/pybuild/registries.toml")
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("buildkit_py.paths.STARTED_AS_ROOT", False)
     assert default_path({"HOME": "/h"}) == Path("/h/.config/pybuild/registries.toml")
 
 
