@@ -133,7 +133,7 @@ class Executor(Protocol):
     """Drives steps. Thread-safe: several tasks may be under way at once."""
 
     def prepare(self, op: Mapping[str, Any]) -> None:
-        """Called on the main thread before a step of this op is first executed: the time to start what must be forked."""
+        """Called on the main thread before a step of this op is first executed: the time to fork what must be forked."""
 
     def execute(self, task: StepTask, log: Callable[[LogEvent], None]) -> StepResult:
         """Run one task to its end. Raises `InfrastructureError`, `Cancelled`, or a typed error of the step's input."""

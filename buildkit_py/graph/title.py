@@ -103,7 +103,7 @@ def _exec(op: ExecStep) -> str:
 
 def _silent(line: str) -> bool:
     """Whether a line of a script tells a person nothing: a comment, or the set-up of the shell."""
-    return line.startswith(("#", "set -", "set +"))
+    return line.startswith(("#", "set -", "set +", "(set -o pipefail)"))
 
 
 def _script(op: ExecStep) -> str | None:
