@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from buildkit_py import canonical
+from buildkit_py.errors import NotFoundError
 from buildkit_py.graph.op import GitSource, HttpSource
 from buildkit_py.layer.entry import EMPTY_TREE, Diff
 from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
@@ -54,8 +55,26 @@ class StoredTrees:
         return [] if content_id == EMPTY_TREE else self._store.trees.chain(content_id)
 
     def above(self, content_id: str, lower: str) -> list[str]:
-        """The digests of the diffs that make the tree out of `lower`, lowest first."""
-        return self.chain(content_id)[len(self.chain(lower)) :]
+        """The digests of the diffs that make the tree out of `lower`, lowest first; nothing need be known of `lower`.
+
+        Raises `NotFoundError` where the store has forgotten a tree between the two.
+        """
+        found: list[str] = []
+        while content_id != lower:
+            row = self._store.trees.get(content_id)
+            if row is None:
+                raise NotFoundError(f"the store knows no tree {content_id}")
+            content_id = row[0] or EMPTY_TREE
+            found.append(row[1])
+        return found[::-1]
+
+    def known(self, content_id: str, lower: str) -> bool:
+        """Whether the store still knows how the tree is made out of `lower`."""
+        try:
+            self.above(content_id, lower)
+        except NotFoundError:
+            return False
+        return True
 
     def directories(self, content_id: str) -> list[Path]:
         """The directories to stack, lowest first."""

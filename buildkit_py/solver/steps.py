@@ -51,7 +51,7 @@ class StepNode:
         if self._must_run():
             return Identity(known=False)
         known = self.session.store.results.get(self.key.digest)
-        if known is None or (known["content_id"] is None and not self._discard):
+        if known is None or not self._usable(known["content_id"]):
             return Identity(known=False)
         self._learn(known["content_id"])
         return Identity(known=True, available=self._available(known["content_id"]), spared=True)
@@ -105,6 +105,13 @@ class StepNode:
     def _learn(self, content_id: str | None) -> None:
         if content_id is not None:
             self.session.content[self.id] = content_id
+
+    def _usable(self, content_id: str | None) -> bool:
+        """Whether what a result says is still known to the store, so that layers can be made of it."""
+        if self._discard:
+            return True
+        base = self.session.content[self.vertex.inputs["base"]]
+        return content_id is not None and self.session.trees.known(content_id, base)
 
     def _available(self, content_id: str | None) -> bool:
         return self._discard or (content_id is not None and self.session.trees.complete(content_id))
