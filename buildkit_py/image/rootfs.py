@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,9 @@ from buildkit_py.image.staging import exclusive, new_directory, new_file
 from buildkit_py.layer.apply import apply_layer
 from buildkit_py.layer.archive import write_layer
 from buildkit_py.layer.draft import Draft, materialise
-from buildkit_py.layer.entry import Diff, Entry
-from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree, walk
+from buildkit_py.layer.entry import Diff
+from buildkit_py.layer.flat import flat
+from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
 
 if TYPE_CHECKING:
     from buildkit_py.image.stored import StoredImage
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def write_rootfs(image: StoredImage, destination: Path, *, epoch: int) -> None:
     """Write the merged tree, whiteouts applied, owners and modes kept, every time `epoch`.
 
-    A path that ends with `.tar` becomes a tar file, any other a directory, which must be empty or not be there. Layers
-    are unpacked inside the store first, and always from their blobs, so it works whichever snapshots the store has.
+    A path that ends with `.tar` becomes a tar file, any other a directory: a new one, or in the place of an empty one or
+    an earlier output. Layers are unpacked inside the store first, and always from their blobs, so it works whichever snapshots the store has.
     """
     with merged(image) as tree:
         diff = flat(tree)
@@ -59,25 +59,3 @@ def merged(image: StoredImage) -> Iterator[Tree]:
             snapshots.append((area.fs, applied.diff))
             tree = ChainTree(snapshots)
         yield tree
-
-
-def flat(tree: Tree) -> Diff:
-    """A whole tree as the diff that makes it out of nothing.
-
-    The first name of a hard link may be gone, or be another file by now: the first name that is left takes its place.
-    """
-    found = sorted(walk(tree, ""), key=lambda entry: entry.path)
-    first = {(entry.path, entry.digest): entry for entry in found if entry.type == "file"}
-    for place, entry in enumerate(found):
-        if entry.type != "hardlink":
-            continue
-        original = first.get((str(entry.target), entry.digest))
-        if original is not None and _same_file(original, entry):
-            found[place] = replace(entry, target=original.path)
-        else:
-            found[place] = first[str(entry.target), entry.digest] = replace(entry, type="file", target=None)
-    return Diff.of(found)
-
-
-def _same_file(one: Entry, other: Entry) -> bool:
-    return (one.mode, one.uid, one.gid, one.xattrs) == (other.mode, other.uid, other.gid, other.xattrs)

@@ -10,6 +10,7 @@ What a killed writer left under a hidden name is removed by the next one.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -23,6 +24,8 @@ from typing import BinaryIO
 from buildkit_py.errors import OutputError
 
 _MARK = ".pybuild-"
+_ATTRIBUTE = "user.pybuild.output"
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextmanager
@@ -57,13 +60,15 @@ def exclusive(destination: Path) -> Iterator[None]:
 
 @contextmanager
 def new_directory(destination: Path) -> Iterator[Path]:
-    """An empty directory to fill; it becomes `destination`, which must be empty or not be there. Needs `exclusive`.
+    """An empty directory to fill; it takes the place of `destination`. Needs `exclusive`.
 
-    Raises `OutputError`, also for every failure of the file system inside the block.
+    What is there must be empty, or be an earlier output: pybuild replaces what it made, which it knows by an extended
+    attribute, and nothing else. Raises `OutputError`, also for every failure of the file system inside the block.
     """
     with translated(destination):
         _prepare(destination)
-        if destination.is_symlink() or (destination.exists() and not is_empty(destination)):
+        earlier = _is_ours(destination)
+        if destination.is_symlink() or (destination.exists() and not is_empty(destination) and not earlier):
             raise OutputError(
                 f"{destination} exists and is not an empty directory",
                 hint="remove it, or name another path: an output never mixes with what is there",
@@ -72,9 +77,34 @@ def new_directory(destination: Path) -> Iterator[Path]:
         hidden.mkdir(mode=0o755)
         with locked(hidden) as lock, _removed_on_error(hidden):
             yield hidden
+            _make_ours(hidden)
             _sync_tree(lock)
-            hidden.replace(destination)
+            if earlier:
+                _exchange(hidden, destination)
+                _remove(hidden)
+            else:
+                hidden.replace(destination)
         sync(destination.parent)
+
+
+def _is_ours(directory: Path) -> bool:
+    with suppress(OSError):
+        return bool(os.getxattr(directory, _ATTRIBUTE, follow_symlinks=False))
+    return False
+
+
+def _make_ours(directory: Path) -> None:
+    # Without the attribute the next build refuses to replace the directory, which is safe.
+    with suppress(OSError):
+        os.setxattr(directory, _ATTRIBUTE, b"output", follow_symlinks=False)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two names in one step, so that there is always a whole directory at each."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(other))
 
 
 def is_empty(directory: Path) -> bool:
