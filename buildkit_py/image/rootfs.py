@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 def write_rootfs(image: StoredImage, destination: Path, *, epoch: int) -> None:
     """Write the merged tree, whiteouts applied, owners and modes kept, every time `epoch`.
 
-    A path that ends with `.tar` becomes a tar file, any other a directory: a new one, or in the place of an empty one or
-    an earlier output. Layers are unpacked inside the store first, and always from their blobs, so it works whichever snapshots the store has.
+    A path that ends with `.tar` becomes a tar file, any other a directory: a new one, or in the place of an empty one
+    or an earlier output. Layers are unpacked inside the store first, and always from their blobs, so it works
+    whichever snapshots the store has.
     """
     with merged(image) as tree:
         diff = flat(tree)
