@@ -2,6 +2,7 @@
 
 VENV := .venv
 RUN := $(VENV)/bin
+UNIT := tests/unit tests/property tests/golden tests/style
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 help: ## say what can be made (the default)
@@ -14,7 +15,7 @@ test: test-packages $(VENV)/installed-dev ## run every check and every test
 	@$(RUN)/pytest -n 2 --dist loadgroup
 
 unit: $(VENV)/installed-dev ## run the tests that need no root and no other programs
-	@$(RUN)/pytest -n 2 --dist loadgroup tests/unit tests/property tests/golden tests/style
+	@$(RUN)/pytest -n 2 --dist loadgroup $(wildcard $(UNIT))
 
 check: $(VENV)/installed-dev ## check format, lint, types and imports
 	@$(RUN)/pytest -q tests/style

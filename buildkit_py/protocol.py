@@ -107,8 +107,9 @@ class StepResult:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> StepResult:
-        """From a JSON value that `to_plain` made."""
-        return cls(**{**plain, "tail": tuple(plain["tail"])})
+        """From a JSON value that `to_plain` made; what else stands in it is left alone."""
+        known = {name: plain[name] for name in cls.__slots__ if name in plain}
+        return cls(**{**known, "tail": tuple(plain.get("tail", ()))})
 
 
 def _plain(value: Any) -> Any:

@@ -73,6 +73,5 @@ class BuildResult:
     digests: Mapping[str, str]
     ran: int
     cached: int
-    skipped: int
     seconds: float
     slowest: tuple[tuple[str, float], ...] = ()

@@ -13,9 +13,7 @@ from buildkit_py.graph.definition import ImageTarget, Output
 from buildkit_py.graph.op import ImageSource
 from buildkit_py.image.assemble import BaseImage, NewLayer, assemble, assemble_index
 from buildkit_py.image.stored import closure
-from buildkit_py.platform import Platform
 from buildkit_py.reference import Reference
-from buildkit_py.registry.source import is_local
 from buildkit_py.solver.build import layers_of
 from buildkit_py.solver.layers import LayerNode
 
@@ -70,8 +68,7 @@ class Publisher:
         op = self._session.definition.vertices[target.base].op
         if not isinstance(op, ImageSource):
             return None
-        pulled = self._images.describe(op.ref, Platform.parse(op.platform), op.digest)
-        return BaseImage.of(pulled.manifest, pulled.config)
+        return BaseImage.of(*self._images.documents(op))
 
     def _nodes_of(self, target: ImageTarget) -> Iterator[LayerNode]:
         for node in layers_of(self._session, target):
@@ -163,11 +160,13 @@ class Publisher:
             self._images.fetch(missing)
 
     def _push(self, value: str, descriptor: Descriptor) -> None:
+        from buildkit_py.registry.source import is_local
+
         origins = {
             str(layer.digest): Reference.parse(op.ref)
             for op in (vertex.op for vertex in self._session.definition.vertices.values())
             if isinstance(op, ImageSource) and not is_local(op.ref)
-            for layer in self._images.describe(op.ref, Platform.parse(op.platform), op.digest).layers
+            for layer in self._images.documents(op)[0].layers
         }
         self._images.client.push(
             Reference.parse(value),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets as random
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from buildkit_py import events
@@ -56,7 +57,10 @@ class BuildRun:
         check_tools(self._definition, tools)
         check_secrets(self._definition, self._secrets)
         shop = self._workshop()
-        with LocalExecutor(shop, runtime=self._options.runtime, snapshotter=self._options.snapshotter) as executor:
+        with (
+            closing(shop.contexts),
+            LocalExecutor(shop, runtime=self._options.runtime, snapshotter=self._options.snapshotter) as executor,
+        ):
             session = Session(
                 definition=self._definition,
                 store=self._store,
@@ -100,7 +104,6 @@ class BuildRun:
             digests=digests,
             ran=len(session.ran),
             cached=len(session.cached),
-            skipped=0,
             seconds=session.now(),
             slowest=self._recorder.slowest(),
         )
@@ -111,14 +114,13 @@ class BuildRun:
         return Publisher(session, self._images, self._options, nodes).publish()
 
     def _end(self, session: Session, nodes: list[Node], scheduler: Scheduler, outcome: str) -> None:
-        skipped = sum(len(failure.skipped) for failure in scheduler.failures)
         self._recorder(
             events.BuildDone(
                 at=session.now(),
                 outcome="done" if outcome == "done" else "failed",
                 ran=len(session.ran),
                 cached=len(session.cached),
-                skipped=skipped,
+                skipped=len(scheduler.skipped),
             )
         )
         graph = self._store.blobs.put(self._definition.to_json())

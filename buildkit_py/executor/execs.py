@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.errors import SecretLeakError
 from buildkit_py.executor.outfit import Outfitter
-from buildkit_py.executor.secrets import Redactor
+from buildkit_py.executor.secrets import Redactor, SecretStore
 from buildkit_py.executor.workshop import Workshop, input_of
 from buildkit_py.graph.op import ExecStep
 from buildkit_py.layer.entry import Diff, content_id
@@ -27,16 +27,22 @@ if TYPE_CHECKING:
 
 TAIL = 20
 MAX_LINE = 64 * 1024
+STREAMS = ("stdout", "stderr")
 
 
 @dataclass(slots=True)
 class LineLog:
-    """Turns the bytes that a step prints into redacted lines, and keeps the last ones. One lock for both streams."""
+    """Turns the bytes that a step prints into redacted lines, and keeps the last ones. One lock for both streams.
+
+    A secret that another step is given meanwhile is redacted from then on: it may come by way of a cache.
+    """
 
     key: str
     log: Callable[[LogEvent], None]
-    redactors: dict[str, Redactor]
+    secrets: SecretStore
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+    _redactors: dict[str, Redactor] = field(default_factory=lambda: {name: Redactor() for name in STREAMS})
+    _learned: int = 0
     _pending: dict[str, bytes] = field(default_factory=dict)
     _seq: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -44,15 +50,23 @@ class LineLog:
     def write(self, stream: str, data: bytes) -> None:
         """Take a piece of output."""
         with self._lock:
-            self._take(stream, self.redactors[stream].write(data))
+            self._learn()
+            self._take(stream, self._redactors[stream].write(data))
 
     def close(self) -> None:
         """Give out what has no line end."""
         with self._lock:
-            for stream, redactor in self.redactors.items():
+            for stream, redactor in self._redactors.items():
                 self._take(stream, redactor.flush())
                 if rest := self._pending.pop(stream, b""):
                     self._emit(stream, rest)
+
+    def _learn(self) -> None:
+        known = self.secrets.known()
+        if len(known) > self._learned:
+            self._learned = len(known)
+            for redactor in self._redactors.values():
+                redactor.learn(known.values())
 
     def _take(self, stream: str, data: bytes) -> None:
         *lines, rest = (self._pending.get(stream, b"") + data).split(b"\n")
@@ -86,7 +100,7 @@ class ExecSteps:
         with self.shop.store.snapshots.area() as area, ExitStack() as stack:
             view = self.snapshotter.view(self.shop.trees.directories(base), area, tree)
             spec = Outfitter(self.shop, task, area, stack, self.snapshotter.userxattr).spec(op, view.root, tree)
-            lines = LineLog(task.key, log, self._redactors())
+            lines = LineLog(task.key, log, self.shop.secrets)
             ran = self.runner.run(spec, lines.write, cancelled)
             lines.close()
             if ran.exit != 0 or task.discard:
@@ -95,17 +109,13 @@ class ExecSteps:
             self._refuse_secrets(diff, area.fs)
             return self._keep(task, base, diff, area, ran.times)
 
-    def _redactors(self) -> dict[str, Redactor]:
-        secrets = list(self.shop.secrets.known().values())
-        return {stream: Redactor(secrets) for stream in ("stdout", "stderr")}
-
     def _refuse_secrets(self, diff: Diff, directory: Path) -> None:
         secrets = self.shop.secrets.searchable()
         hits = find_secrets(diff, lambda entry: open_in(directory, entry.path), secrets) if secrets else []
         if hits:
             first = hits[0]
             raise SecretLeakError(
-                f"the secret {first.secret!r} was found in /{first.path} ({first.form})",
+                f"the secret {first.secret!r} was found in /{self.shop.secrets.redact(first.path)} ({first.form})",
                 hint="the step must not write it into the image; mount it where the program reads it from",
             )
 

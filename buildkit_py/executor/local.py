@@ -46,21 +46,15 @@ class LocalExecutor:
 
     def execute(self, task: StepTask, log: Callable[[LogEvent], None]) -> StepResult:
         """Run one task to its end."""
-        cancelled = threading.Event()
-        with self._lock:
-            self._cancels[task.key] = cancelled
-        try:
-            return self._dispatch(task, log, cancelled)
-        finally:
-            with self._lock:
-                self._cancels.pop(task.key, None)
+        return self._dispatch(task, log, self._cancelled(task.key))
 
     def cancel(self, key: str) -> None:
-        """Stop the task of that key, if it is under way."""
+        """Stop the task of that key; one that has not begun yet will end at once."""
+        self._cancelled(key).set()
+
+    def _cancelled(self, key: str) -> threading.Event:
         with self._lock:
-            event = self._cancels.get(key)
-        if event is not None:
-            event.set()
+            return self._cancels.setdefault(key, threading.Event())
 
     def _dispatch(self, task: StepTask, log: Callable[[LogEvent], None], cancelled: threading.Event) -> StepResult:
         op = decode_op(task.op)

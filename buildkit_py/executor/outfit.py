@@ -30,7 +30,7 @@ from buildkit_py.layer.draft import materialise
 from buildkit_py.layer.entry import EMPTY_TREE, content_id
 from buildkit_py.layer.fileops import apply_op
 from buildkit_py.layer.owner import User, resolve_owner, resolve_user
-from buildkit_py.layer.tree import EmptyTree, Tree
+from buildkit_py.layer.tree import EmptyTree, Tree, resolve
 from buildkit_py.protocol import StepTask, TaskInput
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Outfitter:
         self, op: Run, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, tree: Tree, mounts: list[sandbox.Mount]
     ) -> sandbox.SandboxSpec:
         user = resolve_user(tree, op.user) if op.user else ROOT
-        environment = {"HOME": user.home or "/", **dict(op.env), **self._env}
+        environment = {"HOME": user.home or "/", **_authorities(op, tree), **dict(op.env), **self._env}
         return sandbox.SandboxSpec(
             root=root,
             args=op.args,
@@ -71,16 +71,23 @@ class Outfitter:
             uid=user.uid,
             gid=user.gid,
             groups=user.groups,
-            mounts=(*sandbox.network_mounts(op.network), *mounts),
+            mounts=(*self._workdir(op, tree), *sandbox.network_mounts(op.network), *mounts),
             network=op.network,
             capabilities=(*sandbox.DEFAULT_CAPABILITIES, *op.capabilities),
         )
 
+    def _workdir(self, op: Run, tree: Tree) -> Iterator[sandbox.Mount]:
+        """What a container runtime makes where the image has no such directory; only a test may start in one."""
+        if self._task.discard and not _has(tree, op.cwd):
+            yield sandbox.TmpfsMount(target=op.cwd, mode=0o755)
+
     def _host(
         self, op: Host, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, mounts: list[sandbox.Mount]
     ) -> sandbox.SandboxSpec:
-        outer, below = self._tools(root) if self._has_tools() else self._machine(root)
-        environment = {"HOME": "/tmp", "PATH": ":".join(sandbox.HOST_PATH), **dict(op.env), **self._env}
+        tools = next((given for given in self._task.inputs if given.role == "tools"), None)
+        outer, below = self._tools(tools, root) if tools else self._machine(root)
+        authorities = _authorities(op, self._shop.tree(tools)) if tools else {}
+        environment = {"HOME": "/tmp", "PATH": ":".join(sandbox.HOST_PATH), **authorities, **dict(op.env), **self._env}
         environment["ROOTFS"] = sandbox.ROOTFS
         return sandbox.SandboxSpec(
             root=outer,
@@ -92,9 +99,6 @@ class Outfitter:
             capabilities=(*sandbox.HOST_CAPABILITIES, *op.capabilities),
         )
 
-    def _has_tools(self) -> bool:
-        return any(given.role == "tools" for given in self._task.inputs)
-
     def _machine(
         self, root: sandbox.OverlayRoot | sandbox.DirectoryRoot
     ) -> tuple[sandbox.Root, tuple[sandbox.Mount, ...]]:
@@ -102,17 +106,18 @@ class Outfitter:
         return view.root, view.mounts
 
     def _tools(
-        self, root: sandbox.OverlayRoot | sandbox.DirectoryRoot
+        self, tools: TaskInput, root: sandbox.OverlayRoot | sandbox.DirectoryRoot
     ) -> tuple[sandbox.Root, tuple[sandbox.Mount, ...]]:
-        content = input_of(self._task, "tools").content_id
-        upper, work = self._area.path / "tools-upper", self._area.path / "tools-work"
-        upper.mkdir()
-        work.mkdir()
+        """The image of the tools. What a step changes in it goes to memory where the store can't hold an overlay."""
+        changes = {}
+        if isinstance(root, sandbox.OverlayRoot):
+            changes = {name: str(self._area.path / f"tools-{name}") for name in ("upper", "work")}
+            for path in changes.values():
+                Path(path).mkdir()
         image = sandbox.OverlayRoot(
-            lowers=tuple(map(str, self._shop.trees.directories(content))),
-            upper=str(upper),
-            work=str(work),
+            lowers=tuple(map(str, self._shop.trees.directories(tools.content_id))),
             userxattr=self._userxattr,
+            **changes,
         )
         return image, (sandbox.TmpfsMount(target="/tmp"), sandbox.RootMount(root=root, target=sandbox.ROOTFS))
 
@@ -194,6 +199,18 @@ def _text(name: str, value: bytes) -> str:
     if b"\0" in value:
         raise SandboxError(f"the secret {name!r} holds a NUL byte: it can't be an environment variable")
     return os.fsdecode(value)
+
+
+def _has(tree: Tree, path: str) -> bool:
+    return not path.strip("/") or tree.lookup(resolve(tree, path)) is not None
+
+
+def _authorities(op: ExecStep, tree: Tree) -> dict[str, str]:
+    """Variables that name the builder's CA bundle, for programs of a tree that has none. They are in no key, as the
+    network itself is not."""
+    if op.network == "none" or any(_has(tree, place) for place in sandbox.CA_PLACES):
+        return {}
+    return dict.fromkeys(sandbox.CA_ENVIRONMENT, sandbox.CA_BUNDLE)
 
 
 def _short_directory() -> tempfile.TemporaryDirectory[str]:

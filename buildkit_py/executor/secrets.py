@@ -158,6 +158,12 @@ class SecretStore:
         with self._lock:
             return dict(self._values)
 
+    def redact(self, text: str) -> str:
+        """A text without the secrets read so far."""
+        redactor = Redactor(self.known().values())
+        data = redactor.write(text.encode("utf-8", "surrogateescape")) + redactor.flush()
+        return data.decode("utf-8", "surrogateescape")
+
     def searchable(self) -> dict[str, bytes]:
         """The secrets read so far that are long enough to be searched for in a step's result."""
         return {name: value for name, value in self.known().items() if len(core(value)) >= MIN_LENGTH}
@@ -250,16 +256,21 @@ class Redactor:
     are held back, and only while they could begin one.
     """
 
-    def __init__(self, secrets: Iterable[bytes]) -> None:
-        shapes: set[bytes] = set()
+    def __init__(self, secrets: Iterable[bytes] = ()) -> None:
+        self._shapes: tuple[bytes, ...] = ()
+        self._held = b""
+        self._masked = 0  # how many bytes at the start of `_held` a mask already written stands for
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[bytes]) -> None:
+        """Mask these too in what is still to come."""
+        shapes = set(self._shapes)
         for secret in secrets:
             # A short secret has no shapes but itself that could be told from ordinary text.
             found = [shape for _, shape in forms(secret)]
             shapes.update(found[:1] if len(core(secret)) < MIN_LENGTH else found)
             shapes.update(lines(secret))
         self._shapes = tuple(sorted(shapes, key=len, reverse=True))
-        self._held = b""
-        self._masked = 0  # how many bytes at the start of `_held` a mask already written stands for
 
     def write(self, data: bytes) -> bytes:
         """What of the stream can be shown now."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import DirectoryRoot, OverlayRoot, in_user_namespace
-from buildkit_py.layer.draft import checkout
+from buildkit_py.layer.draft import checkout, dress_root
 from buildkit_py.layer.upper import collect, collect_full
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class View(Protocol):
 
 
 class Snapshotter(Protocol):
-    """Makes views. `userxattr` says how overlays are to be mounted here."""
+    """Makes views. `userxattr` says how overlays, those of mounts too, are to be mounted here."""
 
     @property
     def userxattr(self) -> bool:
@@ -64,6 +64,7 @@ class OverlaySnapshotter:
 
     def view(self, lowers: Sequence[Path], area: Area, lower: Tree) -> OverlayView:
         """Nothing is copied."""
+        dress_root(lower, area.fs)
         root = OverlayRoot(
             lowers=tuple(map(str, lowers)), upper=str(area.fs), work=str(area.work), userxattr=self.userxattr
         )
@@ -87,7 +88,7 @@ class CopyView:
 class CopySnapshotter:
     """Copies the whole tree for every step (by reference where the file system can)."""
 
-    userxattr: bool = False
+    userxattr: bool
 
     def view(self, lowers: Sequence[Path], area: Area, lower: Tree) -> CopyView:
         """A private copy below the area."""
@@ -99,13 +100,13 @@ class CopySnapshotter:
 
 def pick_snapshotter(name: str, runner: Runner, directory: Path, note: Callable[[str], None]) -> Snapshotter:
     """The snapshotter of that name; `auto` takes overlayfs where it can be mounted, and says so where it can't."""
-    if name == "copy":
-        return CopySnapshotter()
     userxattr = in_user_namespace()
+    if name == "copy":
+        return CopySnapshotter(userxattr=userxattr)
     refusal = runner.overlay_refusal(directory, userxattr=userxattr)
     if refusal is None:
         return OverlaySnapshotter(userxattr=userxattr)
     if name == "overlay":
         raise SandboxError(f"overlayfs can't be used: {refusal}", hint="use --snapshotter copy")
     note(f"overlayfs can't be used ({refusal}): every step works on a copy of its tree, which is slower")
-    return CopySnapshotter()
+    return CopySnapshotter(userxattr=userxattr)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildkit_py.executor.sandbox import HOST_PATH, find_tool, tool_identity
-
 if TYPE_CHECKING:
     from buildkit_py.graph.op import Tool
     from buildkit_py.store import Store
@@ -25,6 +23,8 @@ class MachineTools:
         return self._known[tool.name]
 
     def _remembered(self, tool: Tool) -> str:
+        from buildkit_py.executor.sandbox import HOST_PATH, find_tool, tool_identity
+
         path = find_tool(tool.name, package=tool.package)
         facts = path.stat()
         name = f"{path}:{facts.st_size}:{facts.st_mtime_ns}:{facts.st_ctime_ns}:{facts.st_ino}"

@@ -84,14 +84,22 @@ def stored_image(reader: ImageReader, digest: str, store: HasBlobs) -> PulledIma
 
     Cheap: nothing is checked again but digests, and nobody is asked.
     """
+    documents = stored_documents(digest, store)
+    if documents is None:
+        return None
+    manifest, config = documents
+    return PulledImage(name=reader.name, root=manifest.descriptor, manifest=manifest, config=config, reader=reader)
+
+
+def stored_documents(digest: str, store: HasBlobs) -> tuple[Manifest, ImageConfigDoc] | None:
+    """The manifest of that digest and the configuration that it names; None where the store lacks one of them."""
     blobs = store.blobs
     if not blobs.has(digest):
         return None
     manifest = read_document(blobs.read(digest))
     if not isinstance(manifest, Manifest) or not blobs.has(str(manifest.config.digest)):
         return None
-    config = read_config(blobs.read(str(manifest.config.digest)))
-    return PulledImage(name=reader.name, root=manifest.descriptor, manifest=manifest, config=config, reader=reader)
+    return manifest, read_config(blobs.read(str(manifest.config.digest)))
 
 
 def fetch_layers(

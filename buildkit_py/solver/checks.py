@@ -62,7 +62,7 @@ class CheckNode:
                 span=faults[0][0].span or self.span,
             )
         self.session.store.memo.put("check", self._memo_key(), True)
-        self.session.ran.append(self.id)
+        self.session.did(self)
 
     def cancel(self) -> None:
         """A check is short: it runs to its end."""

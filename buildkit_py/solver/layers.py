@@ -7,6 +7,7 @@ from typing import Any
 
 from buildkit_py import canonical
 from buildkit_py.layer.commit import LayerBlob, commit
+from buildkit_py.layer.compose import needs_lower
 from buildkit_py.solver.nodes import Identity, InputNeeded
 from buildkit_py.solver.session import Session
 from buildkit_py.source import Span
@@ -57,11 +58,11 @@ class LayerNode:
         """Compose the diffs and write the blob."""
         lower = self.session.content[self.lower]
         diffs = [self.session.trees.diff(digest) for digest in self._diffs()]
-        depends = any(entry.type == "whiteout" for diff in diffs for entry in diff.entries)
+        depends = needs_lower(diffs)
         if depends and not self.session.trees.complete(lower):
             raise InputNeeded(self.lower)
         self.session.begin(self)
-        with self.session.store.lock(self.id):
+        with self.session.alone(self, self.id):
             if self.identify().known:
                 return
             self.blob = commit(

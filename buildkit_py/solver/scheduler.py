@@ -12,9 +12,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from buildkit_py.errors import Cancelled, PybuildError, StoreError
-from buildkit_py.events import Finished, Skipped
+from buildkit_py.events import Skipped
 from buildkit_py.solver.nodes import Identity, InputNeeded, Node
-from buildkit_py.solver.plan import Plan, State, Work
+from buildkit_py.solver.plan import Plan, Work
 
 if TYPE_CHECKING:
     from buildkit_py.solver.session import Session
@@ -32,7 +32,10 @@ class Failure:
 
 
 class Scheduler:
-    """Brings every node of a plan to its end, or stops at the first failure (`keep_going` false)."""
+    """Brings every node of a plan to its end, or stops at the first failure (`keep_going` false).
+
+    `failures` are the nodes that failed, `skipped` the ids of those that were never started because of them.
+    """
 
     def __init__(self, session: Session, nodes: Sequence[Node]) -> None:
         self._session = session
@@ -46,9 +49,10 @@ class Scheduler:
         self._cancelled: set[str] = set()
         self._spared: set[str] = set()
         self.failures: list[Failure] = []
+        self.skipped: list[str] = []
 
     def run(self) -> None:
-        """Work until nothing is left; `failures` has what failed. An interrupt stops every step and is raised again."""
+        """Work until nothing is left. An interrupt stops every step and is raised again."""
         try:
             while self._start_work() or self._plan.running:
                 if self._plan.running:
@@ -57,6 +61,8 @@ class Scheduler:
             self._cancel_all()
             self._drain()
             raise
+        if self.failures:
+            self._skip(self._plan.unfinished(), self.failures[0].node.id)
 
     def _start_work(self) -> bool:
         """Start what can be started; True if something was settled on this thread."""
@@ -105,7 +111,7 @@ class Scheduler:
             self._identified(work.node, answer)
         else:
             self._plan.finished(work.node)
-            self._session.emit(Finished(at=self._session.now(), id=work.node, outcome="done"))
+            self._session.end(self._nodes[work.node], "done")
 
     def _identified(self, name: str, identity: Identity) -> None:
         if not identity.known:
@@ -117,20 +123,26 @@ class Scheduler:
         self._plan.hit(name, available=identity.available)
 
     def _fail(self, name: str, error: PybuildError) -> None:
-        now = self._session.now()
+        node = self._nodes[name]
         skipped = self._plan.failed(name)
         if isinstance(error, Cancelled) and name in self._cancelled:
-            self._session.emit(Finished(at=now, id=name, outcome="cancelled"))
+            self._session.end(node, "cancelled")
         else:
-            self._session.emit(Finished(at=now, id=name, outcome="failed", error=error.message))
-            self.failures.append(Failure(node=self._nodes[name], error=error, skipped=tuple(skipped)))
-        for each in skipped:
-            self._session.emit(Skipped(at=now, id=each, title=self._nodes[each].title, because=name))
+            self._session.end(node, "failed", error.message)
+            self.failures.append(Failure(node=node, error=error, skipped=tuple(skipped)))
+        self._skip(skipped, name)
         if not self._session.options.keep_going:
             self._plan.stop()
             self._cancel_all()
 
+    def _skip(self, names: Sequence[str], because: str) -> None:
+        self.skipped.extend(names)
+        for name in names:
+            title = self._nodes[name].title
+            self._session.emit(Skipped(at=self._session.now(), id=name, title=title, because=because))
+
     def _cancel_all(self) -> None:
+        self._session.stopping.set()
         self._cancelled.update(self._producing)
         for name in self._producing:
             self._nodes[name].cancel()
@@ -141,10 +153,7 @@ class Scheduler:
             work, _ = self._answers.get()
             self._producing.discard(work.node)
             self._plan.failed(work.node)
-
-    def unfinished(self) -> list[Node]:
-        """Nodes that were not reached when the plan was stopped, and were not said to be skipped."""
-        return [self._nodes[name] for name in self._plan.unfinished() if self._plan.state(name) is State.WAITING]
+            self._session.end(self._nodes[work.node], "cancelled")
 
 
 def _answer(do: Callable[[], Identity | None]) -> Answer:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from buildkit_py.errors import InfrastructureError
-from buildkit_py.events import Cached, Log, Started
+from buildkit_py.errors import Cancelled, InfrastructureError, StoreBusyError
+from buildkit_py.events import Cached, Finished, Log, Note, Started
 
 if TYPE_CHECKING:
     from buildkit_py.events import Emit
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from buildkit_py.store import Store
 
 RETRIES = 2
+LOOK_UP_SECONDS = 0.5
 
 
 class ToolIdentities(Protocol):
@@ -56,8 +60,10 @@ class Session:
     options: SolveOptions
     started: float = field(default_factory=time.monotonic)
     content: dict[str, str] = field(default_factory=dict)
-    ran: list[str] = field(default_factory=list)
-    cached: list[str] = field(default_factory=list)
+    ran: set[str] = field(default_factory=set)
+    cached: set[str] = field(default_factory=set)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _begun: set[str] = field(default_factory=set)
 
     def now(self) -> float:
         """Seconds since the build began."""
@@ -65,17 +71,53 @@ class Session:
 
     def spared(self, node: Node, how: Literal["key", "diff"]) -> None:
         """Note that a node needed no work."""
-        self.cached.append(node.id)
+        self.cached.add(node.id)
         self.emit(Cached(at=self.now(), id=node.id, title=node.title, kind=node.kind, how=how))
 
     def begin(self, node: Node) -> None:
-        """Note that work on a node begins."""
-        self.emit(Started(at=self.now(), id=node.id, title=node.title, kind=node.kind, span=node.span))
+        """Note that work on a node begins; said once, however often it is taken up again."""
+        if node.id not in self._begun:
+            self._begun.add(node.id)
+            self.emit(Started(at=self.now(), id=node.id, title=node.title, kind=node.kind, span=node.span))
+
+    def end(self, node: Node, outcome: Literal["done", "failed", "cancelled"], error: str | None = None) -> None:
+        """Note how a node ended; of one that was spared its work nothing is said, and a failure always has a begin."""
+        if outcome == "failed":
+            self.begin(node)
+        if node.id in self._begun:
+            self.emit(Finished(at=self.now(), id=node.id, outcome=outcome, error=error))
+
+    def did(self, node: Node) -> None:
+        """Count a node as work that was done; a result that was known without its bytes does not count as cached."""
+        self.ran.add(node.id)
+        self.cached.discard(node.id)
+
+    @contextmanager
+    def alone(self, node: Node, name: str) -> Iterator[None]:
+        """Hold a lock between processes; waiting for it ends with `Cancelled` when the build is stopped."""
+        with ExitStack() as stack:
+            told = False
+            while True:
+                self.check()
+                try:
+                    stack.enter_context(self.store.lock(name, timeout=LOOK_UP_SECONDS))
+                    break
+                except StoreBusyError:
+                    if not told:
+                        self.emit(Note(at=self.now(), text=f"another build is at work on the same: {node.title}"))
+                    told = True
+            yield
+
+    def check(self) -> None:
+        """Raise `Cancelled` where the build is being stopped."""
+        if self.stopping.is_set():
+            raise Cancelled("the build was stopped")
 
     def run(self, task: StepTask, node: Node) -> StepResult:
         """Have the executor run a task; a failure of the machinery is tried again."""
         self.begin(node)
         for attempt in range(RETRIES + 1):
+            self.check()
             try:
                 result = self.executor.execute(task, lambda event: self._log(node, event))
                 break
@@ -85,7 +127,7 @@ class Session:
         if result.hit:
             self.spared(node, "diff")
         else:
-            self.ran.append(node.id)
+            self.did(node)
         return result
 
     def _log(self, node: Node, event: LogEvent) -> None:

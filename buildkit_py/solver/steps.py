@@ -50,11 +50,11 @@ class StepNode:
         self.key = self._make_key()
         if self._must_run():
             return Identity(known=False)
-        known = self.session.store.results.get(self.key.digest)
-        if known is None or not self._usable(known["content_id"]):
+        known = self._find(self.key)
+        if known is None:
             return Identity(known=False)
-        self._learn(known["content_id"])
-        return Identity(known=True, available=self._available(known["content_id"]), spared=True)
+        self._learn(known.content_id)
+        return Identity(known=True, available=self._available(known.content_id), spared=True)
 
     def prepare(self) -> None:
         """Let the executor get ready."""
@@ -63,10 +63,10 @@ class StepNode:
     def produce(self) -> None:
         """Have the executor do it, unless another process has done it meanwhile."""
         key = self._require_key()
-        with self.session.store.lock(f"step-{key.digest}"):
-            known = None if self._must_run() else self.session.store.results.get(key.digest)
-            if known is not None and known["content_id"] and self._available(known["content_id"]):
-                self._learn(known["content_id"])
+        with self.session.alone(self, f"step-{key.digest}"):
+            known = None if self._must_run() else self._find(key)
+            if known is not None and self._available(known.content_id):
+                self._learn(known.content_id)
                 self.session.spared(self, "key")
                 return
             try:
@@ -79,6 +79,12 @@ class StepNode:
         """Stop the task, if it is under way."""
         if self.key is not None:
             self.session.executor.cancel(self.key.digest)
+
+    def _find(self, key: Key) -> StepResult | None:
+        """The result that is remembered of a key, if it can still be used."""
+        known = self.session.store.results.get(key.digest)
+        result = StepResult.from_plain(known) if known is not None else None
+        return result if result is not None and self._usable(result.content_id) else None
 
     def _accept(self, key: Key, result: StepResult) -> None:
         if result.exit != 0:

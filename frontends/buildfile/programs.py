@@ -147,7 +147,8 @@ def _secret(state: State, granted: Granted, given: _Given, host: bool) -> None:
     env, target = arguments.get("env", values.variable), arguments.get("target", values.path)
     if env is None and target is None:
         target = f"/run/secrets/{name}"
-    mount = SecretMount(id=name, target=target, env=env, required=not arguments.true("optional"))
+    owner = _owner(state, host)
+    mount = SecretMount(id=name, target=target, env=env, required=not arguments.true("optional"), owner=owner)
     _claim(given, target or f"${env}", granted, mount)
     state.lowering.graph.secret(name, declared.text)
 
@@ -155,7 +156,8 @@ def _secret(state: State, granted: Granted, given: _Given, host: bool) -> None:
 def _ssh(state: State, granted: Granted, given: _Given, host: bool) -> None:
     arguments = _Arguments(state, granted)
     name = arguments.get(None, values.filled) or "default"
-    _claim(given, f"ssh agent {name}", granted, SshMount(id=name, required=not arguments.true("optional")))
+    mount = SshMount(id=name, required=not arguments.true("optional"), owner=_owner(state, host))
+    _claim(given, f"ssh agent {name}", granted, mount)
 
 
 def _cache(state: State, granted: Granted, given: _Given, host: bool) -> None:
@@ -165,6 +167,7 @@ def _cache(state: State, granted: Granted, given: _Given, host: bool) -> None:
         target=target,
         id=arguments.get("id", values.filled) or target,
         sharing=arguments.get("sharing", values.sharing) or "shared",  # type: ignore[arg-type]
+        owner=_owner(state, host),
     )
     _claim(given, target, granted, mount)
 
@@ -190,6 +193,11 @@ def _mount(state: State, granted: Granted, given: _Given, host: bool) -> None:
     mount = BindMount(target=target, input=role, source=source, read_only=not arguments.true("writable"))
     given.inputs[role] = vertex
     _claim(given, target, granted, mount)
+
+
+def _owner(state: State, host: bool) -> str:
+    """What is granted belongs to whom the step runs as."""
+    return "0:0" if host else state.config.user or "0:0"
 
 
 def _directory(path: str) -> str:

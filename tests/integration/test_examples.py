@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,24 @@ def test_static_site(pybuild: Pybuild, tmp_path: Path) -> None:
     assert "/srv/www/next.draft.html" not in files
     assert {file.mtime for file in files.values()} == {0}
     assert example.ran() == 0
+
+
+@pytest.mark.parametrize("name", ["static-c", "static-site"])
+def test_two_machines_make_the_same_image(pybuild: Pybuild, tmp_path: Path, name: str) -> None:
+    """Another store, place, umask, time zone and language; the digest is the same."""
+    digests = set()
+    for number, environment in enumerate(({"TZ": "UTC"}, {"TZ": "Pacific/Auckland", "LC_ALL": "C.UTF-8"})):
+        place = tmp_path / f"machine-{number}"
+        place.mkdir()
+        machine = replace(pybuild.having(**environment), store=place / "store")
+        example = Example.copy(machine, name, into=place)
+        before = os.umask((0o022, 0o077)[number])
+        try:
+            digests.add(example.build("--quiet").stdout.strip())
+        finally:
+            os.umask(before)
+    assert len(digests) == 1
+    assert digests.pop().startswith("sha256:")
 
 
 def debian_arguments(mirror: str) -> tuple[str, ...]:

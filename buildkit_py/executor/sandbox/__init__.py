@@ -9,7 +9,7 @@ Steps are data (`spec`); `supervisor` draws the processes; `docs/sandbox.md` say
 
 from buildkit_py.executor.sandbox.capabilities import CAPABILITIES, DEFAULT_CAPABILITIES, HOST_CAPABILITIES
 from buildkit_py.executor.sandbox.host import ROOTFS, HostView, host_view
-from buildkit_py.executor.sandbox.network import CA_BUNDLE, CA_ENVIRONMENT, network_mounts
+from buildkit_py.executor.sandbox.network import CA_BUNDLE, CA_ENVIRONMENT, CA_PLACES, network_mounts
 from buildkit_py.executor.sandbox.rootless import enter_user_namespace, in_user_namespace
 from buildkit_py.executor.sandbox.runner import Runner, RunResult
 from buildkit_py.executor.sandbox.runtime import Runtime, pick_runtime
@@ -32,6 +32,7 @@ __all__ = [
     "CAPABILITIES",
     "CA_BUNDLE",
     "CA_ENVIRONMENT",
+    "CA_PLACES",
     "DEFAULT_CAPABILITIES",
     "HOST_CAPABILITIES",
     "HOST_PATH",

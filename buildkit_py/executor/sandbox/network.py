@@ -14,7 +14,14 @@ brings certificates replaces that file, which can't be done to a mount."""
 CA_ENVIRONMENT = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE")
 """The variables that make common programs read `CA_BUNDLE`."""
 
-_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
+CA_PLACES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where systems keep their certificate authorities."""
+
 _LOCAL_HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _LIMIT = 4 << 20
 
@@ -25,7 +32,7 @@ def network_mounts(network: Literal["none", "host"], hostname: str = "pybuild") 
     if network == "none":
         return _names(b"", _LOCAL_HOSTS + own_name)
     names = _names(_read("/etc/resolv.conf"), (_read("/etc/hosts") or _LOCAL_HOSTS) + own_name)
-    bundle = next(filter(None, map(_read, _BUNDLES)), b"")
+    bundle = next(filter(None, map(_read, CA_PLACES)), b"")
     return (*names, FileMount(data=bundle, target=CA_BUNDLE)) if bundle else names
 
 

@@ -46,7 +46,7 @@ def lay_out(shop: Workshop, source: GitSource, epoch: int) -> str:
     """Bring the tree of a commit into the store; returns its content id."""
     with shop.store.snapshots.area() as area:
         _checkout(source, area.fs, area.work)
-        diff = collect(area.fs, EmptyTree(), epoch=epoch, stubs=())
+        diff = collect(area.fs, EmptyTree(), epoch=epoch, hidden=())
         size = sum(entry.size for entry in diff.entries)
         shop.store.snapshots.commit(area, diff.digest, diff.encoded, size)
     content_id = git_content_id(source)

@@ -15,20 +15,16 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
-from buildkit_py.layer.apply import apply_layer
 from buildkit_py.layer.entry import EMPTY_TREE
 from buildkit_py.platform import Platform
-from buildkit_py.registry.client import RegistryClient
-from buildkit_py.registry.config import load
-from buildkit_py.registry.download import fetch_blobs
-from buildkit_py.registry.pull import PulledImage, fetch_layers, fetch_metadata, stored_image
-from buildkit_py.registry.source import is_local, open_reader
+from buildkit_py.registry.pull import PulledImage, fetch_layers, fetch_metadata, stored_documents, stored_image
 
 if TYPE_CHECKING:
     from buildkit_py.executor.workshop import Workshop
     from buildkit_py.graph.op import ImageSource
-    from buildkit_py.oci import Descriptor
+    from buildkit_py.oci import Descriptor, ImageConfigDoc, Manifest
     from buildkit_py.registry.blobs import ImageReader
+    from buildkit_py.registry.client import RegistryClient
     from buildkit_py.store import Store
 
 
@@ -44,6 +40,9 @@ class Images:
     def client(self) -> RegistryClient:
         """The way to registries, configured when it is first needed."""
         if self._client is None:
+            from buildkit_py.registry.client import RegistryClient
+            from buildkit_py.registry.config import load
+
             self._client = RegistryClient(load())
         return self._client
 
@@ -55,6 +54,14 @@ class Images:
         pulled = known or fetch_metadata(reader, platform, self._store, pinned=pinned)
         self._remember(ref, pulled)
         return pulled
+
+    def documents(self, op: ImageSource) -> tuple[Manifest, ImageConfigDoc]:
+        """Manifest and configuration of a pinned image; nobody is asked for what the store has."""
+        known = stored_documents(op.digest, self._store) if op.digest is not None else None
+        if known is not None:
+            return known
+        pulled = self.describe(op.ref, Platform.parse(op.platform), op.digest)
+        return pulled.manifest, pulled.config
 
     def unpack(self, shop: Workshop, op: ImageSource, cancelled: Event) -> str:
         """Bring an image's tree into the store; returns its content id."""
@@ -74,6 +81,8 @@ class Images:
 
     def fetch(self, descriptors: Iterable[Descriptor]) -> None:
         """Bring layers that were left where they are into the store."""
+        from buildkit_py.registry.download import fetch_blobs
+
         by_origin: dict[str, list[Descriptor]] = {}
         for descriptor in descriptors:
             by_origin.setdefault(self._origin(descriptor), []).append(descriptor)
@@ -87,9 +96,13 @@ class Images:
         return ref
 
     def _reader(self, ref: str) -> ImageReader:
+        from buildkit_py.registry.source import open_reader
+
         return open_reader(ref, self.client, directory=self._directory)
 
     def _remember(self, ref: str, pulled: PulledImage) -> None:
+        from buildkit_py.registry.source import is_local
+
         digest = str(pulled.digest)
         if self._store.memo.get("image", digest) is not None:
             return
@@ -105,6 +118,8 @@ class Images:
         return f"{kind}:{(self._directory / rest).absolute()}"
 
     def _unpack_layer(self, shop: Workshop, layer: Descriptor, diff_id: str, parent: str, content_id: str) -> None:
+        from buildkit_py.layer.apply import apply_layer
+
         with self._store.snapshots.area() as area, self._store.blobs.open(str(layer.digest)) as blob:
             applied = apply_layer(blob, area.fs, lower=shop.trees.tree(parent))
             if applied.diff_id != diff_id:

@@ -23,7 +23,7 @@ def result(**digests: str) -> BuildResult:
         ImageResult(name=name, platform="linux/amd64", digest=digest, size=5, layers=())
         for name, digest in digests.items()
     )
-    return BuildResult(build="b1", images=images, digests=digests, ran=1, cached=0, skipped=0, seconds=1.0)
+    return BuildResult(build="b1", images=images, digests=digests, ran=1, cached=0, seconds=1.0)
 
 
 def building(*stream: events.Event, result: BuildResult) -> Callable[[Any, Any], BuildResult]:

@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
 from buildkit_py.digest import Digest
-from buildkit_py.errors import OutputError
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.flat import flat
 from buildkit_py.layer.tree import ChainTree, EmptyTree
@@ -47,17 +44,3 @@ def test_the_root_is_part_of_it() -> None:
     assert [entry.path for entry in flat(EmptyTree()).entries] == [""]
     own = Entry(path="", type="dir", mode=0o700, uid=7)
     assert flat(ChainTree([(Path("/nowhere"), Diff.of([own]))])).entries == (own,)
-
-
-def test_a_directory_that_was_an_output_is_replaced_and_no_other(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    for name in ("first", "second"):
-        with exclusive(out), new_directory(out) as directory:
-            (directory / name).touch()
-    assert [each.name for each in out.iterdir()] == ["second"]
-    assert [each.name for each in tmp_path.iterdir()] == ["out"]
-    mine = tmp_path / "mine"
-    (mine / "precious").mkdir(parents=True)
-    with pytest.raises(OutputError, match="not an empty directory"), exclusive(mine), new_directory(mine):
-        pass
-    assert (mine / "precious").is_dir()

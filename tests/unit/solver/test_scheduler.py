@@ -22,12 +22,16 @@ class FakeSession:
     options: SolveOptions
     events: list[Event] = field(default_factory=list)
     cached: list[str] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def emit(self, event: Event) -> None:
         self.events.append(event)
 
     def now(self) -> float:
         return 0.0
+
+    def end(self, node: Any, outcome: Any, error: str | None = None) -> None:
+        self.emit(Finished(at=0, id=node.id, outcome=outcome, error=error))
 
     def spared(self, node: Any, how: str) -> None:
         self.cached.append(node.id)

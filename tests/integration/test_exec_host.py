@@ -1,0 +1,208 @@
+"""Host steps by the real command: the machine's programs change a tree, see nothing private, and change nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import debian, packages
+from tests.support.command import Pybuild
+from tests.support.project import Project
+
+RUNTIMES = ("runc", "crun", "bwrap")
+CANARY = "canary-of-the-machine"
+
+
+@pytest.fixture
+def project(pybuild: Pybuild, tmp_path: Path) -> Project:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    return Project(pybuild=pybuild.having(PLANTED=CANARY), directory=directory)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_host_step_needs_nothing_in_the_tree(project: Project, runtime: str) -> None:
+    body = """
+    with tool(python3)
+    host {
+        #!/usr/bin/env python3
+        import os, pathlib
+        root = pathlib.Path(os.environ["ROOTFS"])
+        (root / "made").write_text("by the machine's python\\n")
+        os.chown(root / "made", 1234, 5678)
+        print(sorted(os.environ), os.getcwd())
+    }
+    """
+    assert project.ok(body, "--runtime", runtime, start="scratch").printed() == [
+        "['HOME', 'PATH', 'ROOTFS', 'SOURCE_DATE_EPOCH'] /"
+    ]
+    made = project.files(body, start="scratch")["/made"]
+    assert (made.text, made.uid, made.gid, made.mtime) == ("by the machine's python\n", 1234, 5678, 0)
+
+
+@pytest.fixture
+def canaries() -> Iterator[list[Path]]:
+    """Files and a socket in private places of the machine."""
+    name = f".{CANARY}-{os.getpid()}"
+    places = [Path(folder, name) for folder in ("/root", "/home", "/var", "/run", "/srv", "/mnt", "/etc", "/tmp", "/opt")]
+    places = [place for place in places if place.parent.is_dir()]
+    listener = Path("/run", f"{name}.sock")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(listener))
+        server.listen()
+        for place in places:
+            place.write_text(CANARY)
+        try:
+            yield [*places, listener]
+        finally:
+            for place in (*places, listener):
+                place.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_private_places_are_unseen(project: Project, canaries: list[Path], store: Path, runtime: str) -> None:
+    unseen = [*canaries, Path("/etc/shadow"), project.directory, store, Path("/etc/ssh"), Path("/boot"), Path("/opt")]
+    body = f"""
+    host {{
+        for path in {" ".join(map(str, unseen))}; do
+            test ! -e $path || echo seen $path
+        done
+        grep -r -l {CANARY} /etc /root /home /var /run /srv /mnt /tmp 2>/dev/null || true
+        env | grep {CANARY} || true
+        ls /root /home /srv /mnt
+        cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep pytest || true
+        grep -o {store} /proc/mounts || true
+    }}
+    """
+    printed = project.ok(body, "--runtime", runtime, start="scratch").printed()
+    assert [line for line in printed if line not in ("", "/root:", "/home:", "/srv:", "/mnt:")] == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_machine_can_not_be_changed(project: Project, canaries: list[Path], runtime: str) -> None:
+    """Each write would do no harm where it succeeded: it writes what is there already, or a new file."""
+    targets = [f"{folder}/{CANARY}-{os.getpid()}" for folder in ("/usr", "/usr/bin", "/etc", "/", "/sys/fs", "/proc")]
+    body = f"""
+    host {{
+        for path in {" ".join(targets)}; do
+            if touch $path 2>/dev/null; then echo wrote $path; fi
+        done
+        if chmod 644 /etc/passwd 2>/dev/null; then echo changed /etc/passwd; fi
+        if cat /proc/sys/kernel/core_pattern > /proc/sys/kernel/core_pattern; then echo wrote core_pattern; fi
+        if mount -t tmpfs none /mnt 2>/dev/null; then echo mounted; fi
+        if mount -o remount,rw /usr 2>/dev/null; then echo remounted; fi
+        if mknod /tmp/node b 254 0 2>/dev/null; then echo made a node; fi
+        for path in {" ".join(map(str, canaries))}; do rm -f $path 2>/dev/null; done
+        rm -rf --no-preserve-root /home/* /root/* /var/* /run/* /srv/* /tmp/* 2>/dev/null || true
+        touch $ROOTFS/done
+    }}
+    """
+    built = project.ok(body, "--runtime", runtime, start="scratch")
+    assert built.printed() == []
+    assert all(path.exists() for path in canaries)
+    assert not [target for target in targets if Path(target).exists()]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_nothing_below_dev_proc_and_sys_is_kept(project: Project, runtime: str) -> None:
+    body = """
+    host {
+        cd $ROOTFS
+        mkdir -p dev/pts proc/1 sys/kernel etc
+        echo x | tee dev/null proc/1/status sys/kernel/x etc/kept >/dev/null
+        ln -s /nowhere dev/fd
+    }
+    """
+    files = project.files(body, "--runtime", runtime, start="scratch")
+    assert sorted(files) == ["/dev", "/etc", "/etc/kept", "/proc", "/sys"]
+
+
+def test_links_of_the_tree_lead_nowhere(project: Project, tmp_path: Path) -> None:
+    """A tree whose directories are links onto the machine: what is laid on them lands in the tree or is refused."""
+    (tmp_path / "canary").write_text(CANARY)
+    body = f"""
+    symlink /etc to {tmp_path}
+    symlink /out to ../../../../..{tmp_path}
+    host ls $ROOTFS/etc/ $ROOTFS/out/ 2>/dev/null || echo nothing there
+    write /etc/hosts "of the tree"
+    """
+    built = project.build(body, start="scratch")
+    assert built.printed()[-1:] == ["nothing there"], built.result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["canary", "home", "project", "store"]
+
+
+@pytest.fixture
+def machine_tool() -> Iterator[Path]:
+    """A program that host steps find; made for the test, and removed."""
+    path = Path(f"/usr/local/bin/pybuild-test-tool-{os.getpid()}")
+    path.write_text("#!/bin/sh\necho version 1\n")
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def test_another_version_of_a_tool_is_another_key(project: Project, machine_tool: Path) -> None:
+    body = f"with tool({machine_tool.name})\nhost {machine_tool.name} | tee $ROOTFS/version"
+    assert project.ok(body, start="scratch").printed() == ["version 1"]
+    assert project.ok(body, start="scratch").ran == 0
+    machine_tool.touch()
+    assert project.ok(body, start="scratch").ran == 0
+    machine_tool.write_text("#!/bin/sh\necho version 2\n")
+    assert project.ok(body, start="scratch").printed() == ["version 2"]
+    machine_tool.unlink()
+    built = project.build(body, start="scratch")
+    assert built.code == 9
+    assert f"the tool `{machine_tool.name}` is not installed" in built.message
+
+
+def test_a_host_step_that_fails(project: Project) -> None:
+    built = project.build("host echo on >&2; touch $ROOTFS/x; exit 4", start="scratch")
+    assert built.code == 5
+    assert "Buildfile:4:1: error: ended with exit status 4" in built.message
+
+
+def test_dnf_installs_a_root(project: Project, tmp_path: Path) -> None:
+    tree, repository = tmp_path / "tree", tmp_path / "repository"
+    (tree / "usr/bin").mkdir(parents=True)
+    (tree / "usr/bin/greet").write_text("#!/bin/sh\necho hello\n")
+    (tree / "usr/bin/greet").chmod(0o755)
+    repository.mkdir()
+    packages.rpm(repository, "greet", "1.0", tree)
+    packages.rpm_index(repository)
+    shutil.copytree(repository, project.directory / "rpms")
+    body = """
+    with tool(dnf), mount(./rpms, at: /srv/rpms)
+    host {
+        dnf --quiet --assumeyes --installroot="$ROOTFS" --releasever=1 --setopt=reposdir=/none \\
+            --repofrompath=local,file:///srv/rpms --nogpgcheck --setopt=install_weak_deps=0 install greet
+        rpm --root "$ROOTFS" --query greet
+    }
+    """
+    built = project.ok(body, start="scratch")
+    assert built.printed()[-1].startswith("greet-1.0-1.")
+    files = project.files(body, start="scratch")
+    assert files["/usr/bin/greet"].mode == 0o755
+    assert not [name for name in files if name.startswith(("/dev/", "/proc/", "/sys/"))]
+
+
+@pytest.mark.slow
+def test_mmdebstrap_makes_a_root_from_the_mirror_of_the_machine(project: Project) -> None:
+    body = """
+    with tool(mmdebstrap), network
+    host mmdebstrap --quiet --variant=essential $SUITE "$ROOTFS"
+    test "runs" {
+        run dpkg --version
+    }
+    """.replace("$SUITE", debian.SUITE)
+    built = project.ok(body, start="scratch")
+    assert any("Debian 'dpkg' package management program" in line for line in built.printed())
+    files = project.files(body, start="scratch")
+    assert not [name for name in files if name.startswith(("/dev/", "/proc/", "/sys/"))]
+    assert files["/etc/passwd"].uid == 0

@@ -1,0 +1,269 @@
+"""Secrets in real builds: they reach the steps that are granted them, and nothing else ever."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Pybuild
+from tests.support.project import Project
+
+RUNTIMES = ("runc", "crun", "bwrap")
+VALUE = "correct-horse-battery-staple-%7"
+HEAD = "secret token"
+
+
+@pytest.fixture
+def project(pybuild: Pybuild, tmp_path: Path) -> Project:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (tmp_path / "token").write_text(f"{VALUE}\n")
+    made = Project(pybuild=pybuild, directory=directory, arguments=("--secret", f"id=token,src={tmp_path}/token"))
+    made.base()
+    return made
+
+
+def shapes(value: str) -> Iterator[bytes]:
+    """How the value may have been written; base64 without what depends on its neighbours."""
+    raw = value.encode()
+    yield from (raw, raw.hex().encode(), raw.hex().upper().encode())
+    for offset in range(3):
+        yield base64.b64encode(b"x" * offset + raw)[4:-4]
+
+
+def found_in(directory: Path, value: str = VALUE) -> list[Path]:
+    """The files below a directory, and names in it, that hold the value in any shape."""
+    found = []
+    for folder, folders, names in os.walk(directory):
+        for name in (*folders, *names):
+            path = Path(folder, name)
+            data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+            target = os.fsencode(path.readlink()) if path.is_symlink() else b""
+            if any(shape in data + target + os.fsencode(name) for shape in shapes(value)):
+                found.append(path)
+    return found
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_as_a_file_and_as_a_variable(project: Project, store: Path, runtime: str) -> None:
+    body = f"""
+    with secret(token)
+    run grep -q -x -F '{VALUE[:-2]}'%7 /run/secrets/token; stat -c '%u %a %s' /run/secrets/token
+    with secret(token, env: TOKEN)
+    run echo ${{#TOKEN}}; test ! -e /run/secrets
+    with secret(token, target: /etc/deep/token.conf, env: TOKEN)
+    host wc -c < /etc/deep/token.conf; echo ${{#TOKEN}}
+    user 77
+    with secret(token)
+    run head -c 7 /run/secrets/token; echo; stat -c '%u %a' /run/secrets/token
+    run test ! -e /run/secrets/token; env | grep -c TOKEN || true
+    """
+    built = project.ok(body, "--runtime", runtime, head=HEAD)
+    size = str(len(VALUE) + 1)
+    # A variable holds the file's final newline too.
+    assert built.printed() == [f"0 400 {size}", size, size, size, "correct", "77 400", "0"]
+    assert found_in(store) == []
+    assert not [name for name in project.added(body, head=HEAD) if "secret" in name or "deep" in name]
+
+
+def test_an_optional_one_that_is_not_given(project: Project) -> None:
+    head = "secret token\nsecret other"
+    body = """
+    with secret(other, optional: true), secret(token, env: T)
+    run ls /run/secrets 2>/dev/null || echo none
+    with secret(other, env: OTHER, optional: true)
+    run echo "<$OTHER>"
+    """
+    assert project.lines(body, head=head) == ["none", "<>"]
+
+
+def test_a_required_one_that_is_not_given(project: Project) -> None:
+    built = project.build("run true\nwith secret(other)\nrun true", head='secret other "the other one"')
+    assert built.code == 2
+    assert "Buildfile:7:1: error: the step needs the secret 'other': the other one" in built.message
+    assert not [event for event in built.events if event["event"] == "Started"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "environment"),
+    [
+        ("id=token,env=FROM", {"FROM": VALUE}),
+        (f"id=token,cmd=printf %s {VALUE}", {}),
+        (f"id=token,cmd=sh -c 'echo noise >&2; echo {VALUE}'", {}),
+    ],
+)
+def test_where_one_may_come_from(project: Project, spec: str, environment: dict[str, str]) -> None:
+    other = Project(pybuild=project.pybuild.having(**environment), directory=project.directory)
+    body = "with secret(token, env: T)\nrun echo $T ${#T}; echo ${FROM:-unseen}"
+    assert other.lines(body, "--secret", spec, head=HEAD) == [f"*** {len(VALUE)}", "unseen"]
+
+
+def test_a_command_that_fails_shows_nothing_of_itself(project: Project) -> None:
+    other = Project(pybuild=project.pybuild, directory=project.directory)
+    spec = f"id=token,cmd=sh -c 'echo {VALUE}; echo {VALUE} >&2; exit 3'"
+    built = other.build("with secret(token)\nrun true", "--secret", spec, head=HEAD)
+    assert built.code == 14
+    assert "Buildfile:6:1: error:" in built.message
+    assert "the command for the secret 'token' ended with status 3" in built.message
+    assert VALUE not in built.result.output
+
+
+def test_a_short_one_is_refused(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("short7\n")
+    body = "with secret(token)\nrun cp /run/secrets/token /kept"
+    built = project.build(body, head=HEAD)
+    assert built.code == 2
+    assert "fewer than 8 bytes" in built.message and "--allow-short-secret" in built.message
+    project.ok(body, "--allow-short-secret", head=HEAD)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_output_never_shows_one(project: Project, store: Path, runtime: str) -> None:
+    half = len(VALUE) // 2
+    body = rf"""
+    with secret(token, env: T)
+    run {{
+        value=$(printf '%s' "$T")
+        echo "before $value after"
+        printf '%s' "$value" | head -c {half}; sleep 0.3; printf '%s\n' "$value" | tail -c +{half + 1}
+        echo "on stderr $value" >&2
+        printf '%s' "$value" | base64 -w 0; echo
+        printf 'xy%s' "$value" | base64 -w 0; echo
+        printf '%s' "$value" | od -A n -t x1 -v | tr -d ' \n'; echo
+        echo "end without a line end: $value" | tr -d '\n'
+        exit 9
+    }}
+    """
+    built = project.build(body, "--runtime", runtime, head=HEAD)
+    assert built.code == 5, built.result.output
+    for shape in shapes(VALUE):
+        assert shape.decode() not in built.result.output
+    assert built.printed()[:2] == ["before *** after", "***"]
+    assert built.printed("stderr") == ["on stderr ***"]
+    assert "before *** after" in built.message
+    assert found_in(store) == []
+
+
+def test_a_secret_of_another_step_is_redacted_too(project: Project) -> None:
+    """It comes by way of a cache, to a step that began before the secret was read."""
+    stages = """
+    secret token
+    stage reader {
+        from "oci:base"
+        with cache(/c, id: meet)
+        run {
+            touch /c/reading
+            for i in $(seq 200); do
+                test ! -e /c/written || break
+                sleep 0.02
+            done
+            cat /c/written
+        }
+    }
+    stage waits {
+        from "oci:base"
+        with cache(/c, id: meet)
+        run {
+            for i in $(seq 200); do
+                test ! -e /c/reading || break
+                sleep 0.02
+            done
+        }
+    }
+    stage writer {
+        from waits
+        with cache(/c, id: meet), secret(token, env: T)
+        run printf 'got %s' "$T" > /c/part; mv /c/part /c/written
+    }
+    """
+    body = "copy /etc/passwd to /1 from reader\ncopy /etc/passwd to /2 from writer"
+    assert project.lines(body, head=stages) == ["got ***"]
+
+
+@pytest.mark.parametrize(
+    ("script", "place", "form"),
+    [
+        ("mkdir -p /etc/app; cp $S /etc/app/conf", "/etc/app/conf", "raw"),
+        ("printf 'xx%s' \"$(cat $S)\" | base64 -w 0 > /b", "/b", "base64"),
+        ("od -A n -t x1 -v $S | tr -d ' \\n' > /h", "/h", "hex"),
+        ("ln -s \"$(cat $S)\" /link", "/link", "raw"),
+        ("touch \"/name-$(cat $S)\"", "/name-***", "raw"),
+        ("(head -c 1048570 /dev/zero; cat $S) > /big", "/big", "raw"),
+    ],
+)
+def test_a_step_that_writes_one_into_its_tree_fails(
+    project: Project, store: Path, script: str, place: str, form: str
+) -> None:
+    built = project.build(f"with secret(token)\nrun S=/run/secrets/token; {script}", head=HEAD)
+    assert built.code == 7, built.result.output
+    assert "Buildfile:6:1: error:" in built.message
+    assert f"the secret 'token' was found in {place} ({form}" in built.message
+    assert VALUE not in built.result.output
+    assert found_in(store) == []
+
+
+def test_a_host_step_that_writes_one_fails(project: Project, store: Path) -> None:
+    built = project.build('with secret(token, env: T)\nhost echo "$T" > $ROOTFS/x', head=HEAD)
+    assert built.code == 7
+    assert "found in /x" in built.message
+    assert found_in(store) == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_no_helper_process_holds_one(project: Project, store: Path, runtime: str) -> None:
+    """While the step waits, no command line nor environment of another process has it."""
+    body = "with secret(token, env: T), cache(/meet)\nrun touch /meet/up; while test -e /meet/up; do sleep 0.05; done"
+    seen: set[str] = set()
+
+    def watch() -> None:
+        meeting = None
+        while meeting is None:
+            meeting = next(store.glob("caches/*/*/up"), None)
+            threading.Event().wait(0.02)
+        for process in Path("/proc").glob("[0-9]*"):
+            for name in ("cmdline", "environ"):
+                try:
+                    if VALUE.encode() in (process / name).read_bytes():
+                        seen.add(f"{name} of {(process / 'comm').read_text().strip()}")
+                except OSError:
+                    continue
+        meeting.unlink()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    project.ok(body, "--runtime", runtime, head=HEAD)
+    watcher.join()
+    assert seen <= {"environ of sh", "environ of sleep", "environ of busybox"}
+
+
+def test_the_value_is_in_no_key(project: Project, tmp_path: Path) -> None:
+    body = 'with secret(token, env: T)\nrun test -n "$T"; touch /x'
+    assert project.ok(body, head=HEAD).ran > 0
+    (tmp_path / "token").write_text("another-value-altogether")
+    assert project.ok(body, head=HEAD).ran == 0
+
+
+def test_kill_in_a_step_leaves_nothing_of_it_once_the_store_is_opened_again(project: Project, store: Path) -> None:
+    body = "with secret(token)\nrun cp /run/secrets/token /kept; echo up; sleep 1000"
+    text = f"buildfile 1\n{HEAD}\nimage a {{\nfrom \"oci:base\"\n{body}\n}}\n"
+    project.write({"Buildfile": text})
+    command = [sys.executable, "-m", "buildkit_py.cli", "build", ".", "--progress", "plain", *project.arguments]
+    process = subprocess.Popen(
+        command, cwd=project.directory, env=project.pybuild.variables(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.rstrip().endswith(b" up"):
+            break
+    process.kill()
+    process.stderr.close()
+    process.wait()
+    project.pybuild.ok("store", "check")
+    assert found_in(store) == []
