@@ -139,10 +139,10 @@ class Compiler:
         self._texts.files[os.path.relpath(file.path)] = file.text
         request = self._request(options, file)
         known = self._store.memo.get("compiled", self._key(request, file))
-        if known is not None and self._same_imports(known["imports"]):
+        if known is not None and self._resolver.unchanged(known["read"]):
             return relocated(codec.decode_definition(known["definition"]), _shown(options))
         definition = load_build_file(options, file, self._resolver.locked())
-        plain = {"imports": self._resolver.imports(), "definition": definition.to_plain()}
+        plain = {"read": self._resolver.read(), "definition": definition.to_plain()}
         self._resolver.save_lock()
         self._store.memo.put("compiled", self._key(request, file), plain)
         return relocated(definition, _shown(options))
@@ -162,12 +162,6 @@ class Compiler:
     def _key(self, request: Mapping[str, Any], file: BuildFile) -> str:
         lock = self._resolver.lock_text()
         return canonical.digest({**request, "lock": lock}).hex
-
-    def _same_imports(self, imports: Mapping[str, str]) -> bool:
-        try:
-            return all(str(Digest.of(self._resolver.text(path).encode())) == digest for path, digest in imports.items())
-        except SourceInputError:
-            return False
 
 
 def _hidden(options: BuildOptions, file: BuildFile) -> tuple[str, ...]:

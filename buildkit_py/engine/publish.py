@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buildkit_py.engine.options import BuildOptions, ImageResult, LayerResult
-from buildkit_py.errors import UsageError
-from buildkit_py.events import ImageDone, LayerDone, OutputDone
-from buildkit_py.graph.definition import ImageTarget, Output
+from buildkit_py.engine.outputs import OutputWriter
+from buildkit_py.events import ImageDone, LayerDone
+from buildkit_py.graph.definition import ImageTarget
 from buildkit_py.graph.op import ImageSource
 from buildkit_py.image.assemble import BaseImage, NewLayer, assemble, assemble_index
-from buildkit_py.image.stored import closure
-from buildkit_py.reference import Reference
 from buildkit_py.solver.build import layers_of
 from buildkit_py.solver.layers import LayerNode
 
@@ -40,7 +37,6 @@ class Publisher:
         by_name: dict[str, list[ImageTarget]] = {}
         for target in self._session.definition.targets:
             by_name.setdefault(target.name, []).append(target)
-        self._check_request(by_name)
         results: list[ImageResult] = []
         whole: dict[str, Descriptor] = {}
         for name, targets in by_name.items():
@@ -49,16 +45,10 @@ class Publisher:
             whole[name] = self._join(name, [each for _, each in assembled])
         for name, descriptor in whole.items():
             self._name(name, descriptor)
+        writer = OutputWriter(self._session, self._images, self._options)
         for name, targets in by_name.items():
-            self._write(name, targets, whole[name])
+            writer.write(name, targets, whole[name])
         return results, {name: str(descriptor.digest) for name, descriptor in whole.items()}
-
-    def _check_request(self, by_name: dict[str, list[ImageTarget]]) -> None:
-        if len(by_name) > 1 and (self._options.tags or self._options.outputs):
-            raise UsageError(
-                f"--tag and --output need one image, and this builds {len(by_name)}: {', '.join(sorted(by_name))}",
-                hint="choose one with --target",
-            )
 
     def _assemble(self, target: ImageTarget) -> Assembled:
         layers = [NewLayer(name=node.name, blob=node.blob) for node in self._nodes_of(target) if node.blob is not None]
@@ -120,58 +110,3 @@ class Publisher:
     def _name(self, name: str, descriptor: Descriptor) -> None:
         for each in dict.fromkeys((name, *self._options.tags)):
             self._store.images.put(each, descriptor.to_plain())
-
-    def _write(self, name: str, targets: Sequence[ImageTarget], descriptor: Descriptor) -> None:
-        declared = dict.fromkeys(replace(output, span=None) for target in targets for output in target.outputs)
-        for output in (*declared, *self._options.outputs):
-            skipped = self._write_one(self._options.tags[0] if self._options.tags else name, output, descriptor)
-            self._session.emit(
-                OutputDone(at=self._session.now(), image=name, kind=output.kind, value=output.value, skipped=skipped)
-            )
-
-    def _write_one(self, name: str, output: Output, descriptor: Descriptor) -> str | None:
-        """Write one output; returns why it was not written, if so."""
-        if output.kind == "store":
-            self._store.images.put(output.value, descriptor.to_plain())
-            return None
-        if output.kind == "registry":
-            if not self._options.push:
-                return "needs --push"
-            self._push(output.value, descriptor)
-            return None
-        from buildkit_py.image.outputs import write_output
-
-        self._bring(descriptor)
-        write_output(
-            self._store,
-            output.kind,
-            output.value,
-            descriptor,
-            name=name,
-            directory=self._options.context,
-            epoch=self._session.options.epoch,
-        )
-        return None
-
-    def _bring(self, descriptor: Descriptor) -> None:
-        """Fetch the layers of bases that no step needed, now that their bytes are."""
-        missing = [blob for blob in closure(self._store, descriptor) if not self._store.blobs.has(str(blob.digest))]
-        if missing:
-            self._images.fetch(missing)
-
-    def _push(self, value: str, descriptor: Descriptor) -> None:
-        from buildkit_py.registry.source import is_local
-
-        origins = {
-            str(layer.digest): Reference.parse(op.ref)
-            for op in (vertex.op for vertex in self._session.definition.vertices.values())
-            if isinstance(op, ImageSource) and not is_local(op.ref)
-            for layer in self._images.documents(op)[0].layers
-        }
-        self._images.client.push(
-            Reference.parse(value),
-            descriptor,
-            self._store.blobs,
-            origins=origins,
-            bring=lambda missing: self._images.fetch([missing]),
-        )

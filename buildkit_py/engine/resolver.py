@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from buildkit_py.platform import Platform
     from buildkit_py.store import Store
 
+_LOCAL = ("oci:", "oci-archive:")
 MAX_BUILD_FILE = 16 * 1024 * 1024
 
 
@@ -33,7 +34,7 @@ class EngineResolver:
         self._lock_path = lock_path
         self._locked = locked
         self._lock: LockFile | None = None
-        self._imports: dict[str, str] = {}
+        self._read: dict[str, str] = {}
         self.texts: dict[str, str] = {}
 
     def lock_text(self) -> str | None:
@@ -64,14 +65,23 @@ class EngineResolver:
         """Write the lock file if it changed."""
         return self._lock is not None and self._lock.save()
 
-    def imports(self) -> dict[str, str]:
-        """The files that were read, with the digest of each."""
-        return dict(self._imports)
+    def read(self) -> dict[str, str]:
+        """What the answers depend on besides the lock file: build files and local images, with the state of each."""
+        return dict(self._read)
+
+    def unchanged(self, read: Mapping[str, str]) -> bool:
+        """Whether everything that an earlier build read is as it was then."""
+        try:
+            return all(self._state(name) == state for name, state in read.items())
+        except SourceInputError:
+            return False
 
     def image(self, ref: str, platform: Platform) -> ResolvedImage:
         """Pin an image and read its configuration; no layer is fetched."""
         from buildkit_py.image.config import from_document
 
+        if ref.startswith(_LOCAL):
+            self._read[ref] = self._state(ref)
         pulled = self._images().describe(ref, platform)
         return ResolvedImage(digest=str(pulled.digest), config=from_document(pulled.config))
 
@@ -98,6 +108,17 @@ class EngineResolver:
             text = data.decode()
         except UnicodeDecodeError as error:
             raise SourceInputError(f"{path} is not UTF-8 text (byte {error.start})") from None
-        self._imports[path] = str(Digest.of(data))
+        self._read[path] = str(Digest.of(data))
         self.texts[path] = text
         return text
+
+    def _state(self, name: str) -> str:
+        """What changes with a build file (its digest) or a local image (the stat data of the file that names it)."""
+        if not name.startswith(_LOCAL):
+            return str(Digest.of(self.text(name).encode()))
+        kind, path, *_ = name.split(":")
+        try:
+            facts = (self._context / path / ("index.json" if kind == "oci" else "")).stat()
+        except OSError:
+            return ""
+        return f"{facts.st_size}:{facts.st_mtime_ns}:{facts.st_ctime_ns}:{facts.st_ino}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from buildkit_py import events
 from buildkit_py.engine.check import check_secrets, check_tools, runnable
 from buildkit_py.engine.options import BuildOptions, BuildResult, ImageResult
+from buildkit_py.engine.outputs import check_outputs
 from buildkit_py.engine.record import Recorder
 from buildkit_py.executor.local import LocalExecutor
 from buildkit_py.executor.secrets import SecretSpec, SecretStore, SshSpec
@@ -54,6 +55,7 @@ class BuildRun:
     def run(self) -> BuildResult:
         """Do it all; raises the first failure once everything that may go on has ended."""
         tools = MachineTools(self._store)
+        check_outputs(self._definition, self._options)
         check_tools(self._definition, tools)
         check_secrets(self._definition, self._secrets)
         shop = self._workshop()

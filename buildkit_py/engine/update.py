@@ -24,7 +24,7 @@ def update(resolver: EngineResolver, options: BuildOptions, file: BuildFile, nam
     if unknown := locked.unknown():
         raise NotFoundError(
             f"{file.lock_path.name} pins nothing called {unknown[0]!r}",
-            hint="it pins " + (", ".join(sorted({name.partition(' ')[0] for name in before})) or "nothing"),
+            hint="it pins " + (", ".join(sorted({name.partition(" ")[0] for name in before})) or "nothing"),
         )
     if not names:
         locked.drop_unused()

@@ -1,30 +1,31 @@
 """Applying: somebody else's layer becomes a snapshot, member by member, through descriptors that no link can divert.
 
-Whiteouts become character devices 0:0, opaque markers whiteouts of the names that the lower tree has. A parent that is a symbolic
-link leads where it leads *inside* the tree. Anything that no honest tool writes is refused with `IntegrityError`.
+Whiteouts become character devices 0:0, opaque markers whiteouts of the names that the lower tree has. A parent that
+is a symbolic link leads where it leads *inside* the tree. Anything that no honest tool writes is refused with
+`IntegrityError`. OCI image specification 1.1, "Image Layer Filesystem Changeset".
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
 import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from buildkit_py.errors import IntegrityError, SandboxError, SourceInputError, StoreError
-from buildkit_py.layer.decompress import decompressed
+from buildkit_py.errors import IntegrityError, SourceInputError, StoreError
+from buildkit_py.layer import xattrs
+from buildkit_py.layer.changes import Changes
+from buildkit_py.layer.draft import blocks
 from buildkit_py.layer.entry import Diff, Entry
-from buildkit_py.layer.tree import ROOT, Tree, resolve
+from buildkit_py.layer.tarstream import Limits, TarStream, mtime_of, parts_of, target_of
+from buildkit_py.layer.tree import Tree, join, printable, resolve
+from buildkit_py.layer.writer import TreeWriter
 
-BLOCK = 1 << 20
 _PREFIX = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _XATTR = "SCHILY.xattr."
+_MAX_ID = 2**32 - 2
 _TYPES: dict[bytes, Any] = {
     tarfile.REGTYPE: "file",
     tarfile.AREGTYPE: "file",
@@ -37,16 +38,6 @@ _TYPES: dict[bytes, Any] = {
     tarfile.BLKTYPE: "block",
     tarfile.FIFOTYPE: "fifo",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one layer may hold: bytes unpacked, entries, and attributes of one entry."""
-
-    bytes: int = 256 << 30
-    entries: int = 10_000_000
-    xattrs: int = 128
-    pax: int = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,327 +55,196 @@ def apply_layer(blob: BinaryIO, directory: Path, *, lower: Tree, limits: Limits 
     Raises `IntegrityError` for what no layer may hold, `SandboxError` for a device that this user can't make.
     """
     bounds = limits or Limits()
-    stream = _Hashed(decompressed(blob), bounds.bytes)
-    applier = _Applier(directory, lower, bounds)
+    stream = TarStream(blob, bounds)
     try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_member(bounds)) as archive:  # type: ignore[call-overload]
-            for member in archive:
-                applier.member(member, archive)
-                archive.members = []
-        stream.drain()
-        diff = applier.finish()
-    except (tarfile.TarError, EOFError, zlib.error, UnicodeError, ValueError) as error:
-        raise IntegrityError(f"the layer can't be read: {error}") from None
+        with TreeWriter(directory) as writer:
+            applier = _Applier(writer, lower, bounds)
+            for member in stream.members():
+                applier.member(member, stream)
+            stream.drain()
+            diff = applier.finish()
+    except IntegrityError as error:
+        raise IntegrityError(f"the layer can't be unpacked: {error.message}", hint=error.hint) from None
     except OSError as error:
-        raise StoreError(f"the layer can't be unpacked: {error.strerror or error}: {error.filename or ''}") from None
+        raise StoreError(f"the layer can't be read: {error.strerror}") from None
     return Applied(diff=diff, diff_id=stream.digest, size=applier.size)
 
 
-def _member(limits: Limits) -> type[tarfile.TarInfo]:
-    class Member(tarfile.TarInfo):
-        """Refuses extended headers that are larger than any honest one."""
-
-        def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-            extended = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
-            if self.type in (*extended, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK) and self.size > limits.pax:
-                raise IntegrityError(f"the layer has an extended header of {self.size} bytes, {limits.pax} is the most")
-            made: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
-            return made
-
-    return Member
-
-
-class _Hashed:
-    """Counts and hashes what is read of a tar."""
-
-    def __init__(self, source: IO[bytes], limit: int) -> None:
-        self._source = source
-        self._left = limit
-        self._hasher = hashlib.sha256()
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._hasher.hexdigest()}"
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._source.read(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise IntegrityError("the layer unpacks to more bytes than is allowed")
-        self._hasher.update(data)
-        return data
-
-    def drain(self) -> None:
-        while self.read(BLOCK):
-            pass
-
-
 class _Applier:
-    def __init__(self, directory: Path, lower: Tree, limits: Limits) -> None:
-        self._root = directory
+    def __init__(self, writer: TreeWriter, lower: Tree, limits: Limits) -> None:
+        self._writer = writer
         self._lower = lower
         self._limits = limits
-        self._entries: dict[str, Entry] = {}
-        self._opaque: list[str] = []
-        self._times: dict[str, float] = {}
-        self._count = 0
+        self._changes: Changes[int] = Changes(lower)
+        self._made: set[str] = {""}
+        self._times: dict[str, int] = {}
+        self._files = 0
         self.size = 0
 
-    # The layer's own entries come before what is below: this is the tree that links are resolved in.
-    def lookup(self, path: str) -> Entry | None:
-        found = self._entries.get(path)
-        if found is not None:
-            return None if found.type == "whiteout" else found
-        return self._lower.lookup(path)
-
-    def children(self, path: str) -> Iterator[str]:
-        yield from self._lower.children(path)
-
-    def open(self, path: str) -> BinaryIO:
-        return self._lower.open(path)
-
-    def member(self, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
-        self._count += 1
-        if self._count > self._limits.entries:
-            raise IntegrityError(f"the layer has more than {self._limits.entries} entries")
-        path = self._place(member.name, directory=member.isdir())
-        name = path.rpartition("/")[2]
-        if name.startswith(_PREFIX):
-            self._marker(path, name)
+    def member(self, member: tarfile.TarInfo, stream: TarStream) -> None:
+        """Take one entry of the layer."""
+        path = self._place(member.name)
+        if path.rpartition("/")[2].startswith(_PREFIX):
+            self._marker(member, path)
             return
         entry = self._entry(member, path)
+        self._times[path] = mtime_of(member)
         if not path:
             if entry.type != "dir":
-                raise IntegrityError(f"the layer replaces the root by a {entry.type}")
-            self._entries[""] = entry
-            return
-        self._parents(path)
-        self._replace(path, entry)
-        self._lay(entry, member, archive)
-        self._times[path] = max(member.mtime, 0)
+                raise IntegrityError(f"it replaces the root by a {entry.type}")
+            self._changes.put(entry)
+        elif entry.type == "hardlink":
+            self._link(path, self._place(member.linkname))
+        else:
+            self._lay(entry, stream.blocks(member))
 
     def finish(self) -> Diff:
-        """Set what must come last, and give the diff."""
-        for path in self._opaque:
-            self._hide(path)
-        self._regroup()
-        for path in list(self._entries):
-            self._parents(path)
-        if self._entries:
-            self._entries.setdefault("", self._lower.lookup("") or ROOT)
-        for path in sorted(self._entries, reverse=True):
-            self._finish_entry(self._entries[path])
-        return Diff.of(self._entries.values())
+        """Make the whiteouts, give directories what they shall have, and give the diff."""
+        diff, _ = self._changes.finish(keep_equal=True)
+        for entry in diff.entries:
+            self._make_parents(entry.path)
+            if entry.type == "whiteout":
+                self._writer.other(entry, 0)
+            elif entry.type == "dir" and entry.path not in self._made:
+                self._make(entry.path)
+        for entry in reversed(diff.entries):
+            if entry.type == "dir":
+                self._writer.finish(entry, self._times.get(entry.path, 0))
+        return diff
 
-    def _place(self, name: str, *, directory: bool) -> str:
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        if ".." in parts or "\0" in name:
-            raise IntegrityError(f"the layer has a name that leads out of it: {name[:200]!r}")
-        if not parts:
-            return ""
-        try:
-            parent = resolve(self, "/".join(parts[:-1]))
-        except SourceInputError as error:
-            raise IntegrityError(f"the layer has a name that leads nowhere: {error.message}") from None
-        path = "/".join(piece for piece in (parent, parts[-1]) if piece)
-        below = self.lookup(path)
-        if directory and below is not None and below.type == "symlink":
-            # A directory over a link to a directory: the link is replaced, as tar does.
-            return path
-        return path
+    def _place(self, name: str) -> str:
+        """Where a name of the layer is in the tree: links of its parents are followed inside it."""
+        *parents, last = parts_of(name) or [""]
+        if any(part.startswith(_PREFIX) for part in parents):
+            raise IntegrityError(f"it has something in a removal: {name[:200]!r}")
+        parent = written = "/".join(parents)
+        if written not in self._made:
+            try:
+                parent = resolve(self._changes, written)
+            except SourceInputError as error:
+                raise IntegrityError(f"it has a name that leads nowhere: {error.message}") from None
+        if last.startswith(_PREFIX) and parent != written:
+            raise IntegrityError(f"it removes something through a link: {name[:200]!r}")
+        return join(parent, last).rstrip("/")
 
-    def _marker(self, path: str, name: str) -> None:
-        parent = path.rpartition("/")[0]
-        if name == _OPAQUE:
-            self._opaque.append(parent)
-            return
+    def _marker(self, member: tarfile.TarInfo, path: str) -> None:
+        parent, _, name = path.rpartition("/")
         hidden = name[len(_PREFIX) :]
-        if hidden in ("", ".", "..") or hidden.startswith(_PREFIX):
-            raise IntegrityError(f"the layer has a malformed removal: {path[:200]!r}")
-        target = f"{parent}/{hidden}" if parent else hidden
-        if self._lower.lookup(target) is not None and target not in self._entries:
-            self._parents(target)
-            self._whiteout(target)
-
-    def _whiteout(self, path: str) -> None:
-        self._make_parents(path)
-        os.mknod(self._root / path, stat.S_IFCHR, 0)
-        self._entries[path] = Entry(path=path, type="whiteout")
-
-    def _hide(self, path: str) -> None:
-        entry = self._lower.lookup(path)
-        if entry is None or entry.type != "dir":
-            return
-        for name in self._lower.children(path):
-            whole = f"{path}/{name}" if path else name
-            found = self._entries.get(whole)
-            if found is None:
-                self._parents(whole)
-                self._whiteout(whole)
-            elif found.type == "dir":
-                self._hide(whole)
+        if name == _OPAQUE:
+            for each in self._lower.children(parent):
+                self._changes.hide(join(parent, each))
+        elif hidden in ("", ".", "..") or hidden.startswith(_PREFIX) or not member.isfile():
+            raise IntegrityError(f"it has a malformed removal: {path[:200]!r}")
+        else:
+            # What this layer itself has there stays: a removal means what is below.
+            self._changes.hide(join(parent, hidden))
 
     def _entry(self, member: tarfile.TarInfo, path: str) -> Entry:
         kind = _TYPES.get(member.type)
         if kind is None:
-            raise IntegrityError(f"the layer has an entry of an unknown type: {path[:200]!r}")
+            raise IntegrityError(f"it has an entry of an unknown type: {path[:200]!r}")
         entry = Entry(
             path=path,
             type=kind,
             mode=0o777 if kind == "symlink" else member.mode & 0o7777,
             uid=_id(member.uid, path),
             gid=_id(member.gid, path),
-            xattrs=self._xattrs(member),
+            xattrs=self._xattrs(member) if kind in ("file", "dir") else (),
         )
         if kind == "symlink":
-            return replace(entry, target=member.linkname)
-        if kind == "hardlink":
-            return self._hardlink(entry, member)
+            return replace(entry, target=target_of(member))
         if kind in ("char", "block"):
-            return replace(entry, device=(member.devmajor, member.devminor))
+            return replace(entry, device=_device(member, path))
         return entry
 
-    def _hardlink(self, entry: Entry, member: tarfile.TarInfo) -> Entry:
-        target = self._place(member.linkname, directory=False)
-        found = self._entries.get(target)
-        if found is None:
-            found = self._lower.lookup(target)
-            if found is None or found.type not in ("file", "hardlink"):
-                raise IntegrityError(f"the layer links /{entry.path[:200]} to /{target[:200]}, which is not there")
-            self._copy_up(target, found)
-        if found.type in ("dir", "whiteout"):
-            raise IntegrityError(f"the layer links /{entry.path[:200]} to a {found.type}")
-        return replace(found, path=entry.path, type="hardlink", target=target)
+    def _xattrs(self, member: tarfile.TarInfo) -> xattrs.Xattrs:
+        names = [key for key in member.pax_headers if key.startswith(_XATTR)]
+        if len(names) > self._limits.xattrs:
+            raise IntegrityError(f"it has an entry with {len(names)} attributes, {self._limits.xattrs} is the most")
+        found = ((key[len(_XATTR) :], member.pax_headers[key]) for key in names)
+        return tuple(
+            sorted((key, value.encode("utf-8", "surrogateescape")) for key, value in found if xattrs.is_kept(key))
+        )
 
-    def _copy_up(self, path: str, entry: Entry) -> None:
-        """A link to a file of a lower layer needs that file in this one."""
-        self._parents(path)
+    def _lay(self, entry: Entry, content: Iterator[bytes]) -> None:
+        path = entry.path
+        self._clear(path, keep=entry.type == "dir")
         self._make_parents(path)
-        with self._lower.open(path) as source, open(self._root / path, "xb") as file:
-            while block := source.read(BLOCK):
-                file.write(block)
-        self._entries[path] = replace(entry, type="file", target=None)
+        if entry.type == "file":
+            written = self._writer.file(entry, content, self._times.get(path, 0))
+            self.size += written.size
+            self._files += 1
+            whole = replace(entry, size=written.size, digest=written.digest)
+            self._changes.put(whole, self._files, link=self._files)
+        elif entry.type == "dir":
+            if path not in self._made:
+                self._make(path)
+            self._changes.put(entry)
+        else:
+            self._writer.other(entry, self._times.get(path, 0))
+            self._changes.put(entry)
 
-    def _xattrs(self, member: tarfile.TarInfo) -> tuple[tuple[str, bytes], ...]:
-        found: list[tuple[str, bytes]] = []
-        for key, value in member.pax_headers.items():
-            name = key[len(_XATTR) :]
-            if key.startswith(_XATTR) and not name.startswith(("trusted.overlay.", "user.overlay.")):
-                found.append((name, value.encode("utf-8", "surrogateescape")))
-        if len(found) > self._limits.xattrs:
-            raise IntegrityError(
-                f"an entry of the layer has {len(found)} attributes, {self._limits.xattrs} is the most"
-            )
-        return tuple(sorted(found))
+    def _link(self, path: str, target: str) -> None:
+        found = self._changes.lookup(target) if target else None
+        if found is None or found.type == "dir" or target.startswith(f"{path}/"):
+            raise IntegrityError(f"it links /{path[:200]} to /{target[:200]}, which is no file in it or below it")
+        if path == target:
+            return
+        if self._changes.changed(target) is None:
+            self._copy_up(found)
+        self._clear(path, keep=False)
+        self._make_parents(path)
+        self._writer.link(path, target)
+        whole = replace(self._changes.changed(target) or found, path=path)
+        number = self._changes.carried(target)
+        self._changes.put(whole, number, link=number)
 
-    def _parents(self, path: str) -> None:
-        """Parents that the layer did not name are what they are below, or 0755 0:0."""
-        while path:
-            path = path.rpartition("/")[0]
-            if path and path not in self._entries:
-                below = self._lower.lookup(path)
-                entry = below if below is not None and below.type == "dir" else Entry(path=path, type="dir", mode=0o755)
-                self._entries[path] = entry
-            elif path and self._entries[path].type != "dir":
-                raise IntegrityError(f"the layer has something below /{path[:200]}, which is not a directory")
+    def _copy_up(self, entry: Entry) -> None:
+        """A link to a file of a lower layer needs that file in this one."""
+        self._times[entry.path] = 0
+        if entry.type not in ("file", "hardlink"):
+            self._lay(entry, iter(()))
+            return
+        with self._lower.open(entry.path) as source:
+            self._lay(replace(entry, type="file", target=None), blocks(source))
+
+    def _clear(self, path: str, *, keep: bool) -> None:
+        """Take away what this layer made at a path, but for a directory where a directory comes again (`keep`)."""
+        old = self._changes.changed(path)
+        if old is None or (keep and old.type == "dir"):
+            return
+        for each in self._changes.below(path):
+            found = self._changes.changed(each)
+            self._writer.remove(each, directory=found is not None and found.type == "dir")
+            self._made.discard(each)
+        self._changes.remove(path)
 
     def _make_parents(self, path: str) -> None:
-        parent = path.rpartition("/")[0]
-        if parent:
-            (self._root / parent).mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Parents that the layer did not name are what they are below, or 0755 0:0."""
+        missing: list[str] = []
+        while (path := path.rpartition("/")[0]) not in self._made:
+            missing.append(path)
+        for each in reversed(missing):
+            found = self._changes.lookup(each)
+            if found is not None and found.type != "dir":
+                raise IntegrityError(f"it has something below /{printable(each)[:200]}, which is a {found.type}")
+            if self._changes.changed(each) is None:
+                self._changes.put(found or Entry(path=each, type="dir", mode=0o755))
+            self._make(each)
 
-    def _replace(self, path: str, entry: Entry) -> None:
-        old = self._entries.get(path)
-        if old is not None and not (old.type == "dir" and entry.type == "dir"):
-            _remove(self._root / path)
-            for each in [each for each in self._entries if each.startswith(f"{path}/")]:
-                del self._entries[each]
-        self._entries[path] = entry
-
-    def _lay(self, entry: Entry, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
-        self._make_parents(entry.path)
-        place = self._root / entry.path
-        match entry.type:
-            case "dir":
-                place.mkdir(mode=0o700, exist_ok=True)
-            case "symlink":
-                place.symlink_to(entry.target or "")
-            case "hardlink":
-                os.link(self._root / (entry.target or ""), place, follow_symlinks=False)
-            case "fifo":
-                os.mkfifo(place)
-            case "file":
-                self._write(entry, member, archive)
-            case _:
-                self._node(entry, place)
-
-    def _write(self, entry: Entry, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
-        hasher, size = hashlib.sha256(), 0
-        source = archive.extractfile(member)
-        with open(self._root / entry.path, "xb", buffering=0) as file:
-            while source is not None and (block := source.read(BLOCK)):
-                hasher.update(block)
-                file.write(block)
-                size += len(block)
-        if size != member.size:
-            raise IntegrityError(f"the layer ends in the middle of /{entry.path[:200]}")
-        self.size += size
-        self._entries[entry.path] = replace(entry, size=size, digest=f"sha256:{hasher.hexdigest()}")
-
-    @staticmethod
-    def _node(entry: Entry, place: Path) -> None:
-        kind = stat.S_IFCHR if entry.type == "char" else stat.S_IFBLK
-        try:
-            os.mknod(place, kind | 0o600, os.makedev(*(entry.device or (0, 0))))
-        except PermissionError:
-            raise SandboxError(
-                f"the image has a device, /{entry.path}, which an ordinary user can't make", hint="build as root"
-            ) from None
-
-    def _regroup(self) -> None:
-        """The first name of a file in path order is the file, whatever the layer's order was."""
-        groups: dict[str, list[str]] = {}
-        for path, entry in self._entries.items():
-            if entry.type == "hardlink" and entry.target is not None:
-                target = entry.target
-                while (found := self._entries.get(target)) is not None and found.type == "hardlink" and found.target:
-                    target = found.target
-                groups.setdefault(target, [target]).append(path)
-        for target, paths in groups.items():
-            whole = self._entries[target]
-            if whole.type != "file":
-                continue
-            first, *others = sorted(paths)
-            self._entries[first] = replace(whole, path=first)
-            for path in others:
-                self._entries[path] = replace(whole, path=path, type="hardlink", target=first)
-
-    def _finish_entry(self, entry: Entry) -> None:
-        if entry.type == "whiteout" or (entry.type == "hardlink" and entry.digest is None):
-            return
-        place = self._root / entry.path
-        if entry.type == "dir":
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chown(place, entry.uid, entry.gid, follow_symlinks=False)
-        if entry.type != "symlink":
-            place.chmod(entry.mode)
-        for name, value in entry.xattrs:
-            os.setxattr(place, name, value, follow_symlinks=False)
-        time = self._times.get(entry.path, 0)
-        os.utime(place, (time, time), follow_symlinks=False)
+    def _make(self, path: str) -> None:
+        self._writer.directory(path)
+        self._made.add(path)
 
 
 def _id(number: int, path: str) -> int:
-    if not 0 <= number <= 2**32 - 2:
-        raise IntegrityError(f"the layer gives /{path[:200]} to the user or group {number}")
+    if not 0 <= number <= _MAX_ID:
+        raise IntegrityError(f"it gives /{path[:200]} to the user or group {number}")
     return number
 
 
-def _remove(path: Path) -> None:
-    """Remove what this layer made itself: real directories below the private root, so no link is followed."""
-    import shutil
-
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+def _device(member: tarfile.TarInfo, path: str) -> tuple[int, int]:
+    major, minor = member.devmajor, member.devminor
+    if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20) or (major == minor == 0):
+        raise IntegrityError(f"it has an impossible device: /{path[:200]}, {major}:{minor}")
+    return major, minor

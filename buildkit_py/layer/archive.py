@@ -3,8 +3,8 @@
     entries in path order ──▶ tar (USTAR, PAX where a field does not fit) ──sha256──▶ diff id
                                   └──▶ compression ──sha256──▶ digest
 
-Names of users are left out; every time is the build's. Gzip is made by isa-l at one level with a fixed header. OCI image
-specification 1.1, "Image Layer Filesystem Changeset".
+Names of users are left out; every time is the build's. Gzip is made by isa-l at one level with a fixed header. OCI
+image specification 1.1, "Image Layer Filesystem Changeset".
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def write_layer(
 ) -> Written:
     """Write a diff as a layer. `open_content` gives the bytes of each `file` entry.
 
-    Raises `IntegrityError` where a file has not the size and digest of its entry, `StepError` for a name that layers can't hold.
+    Raises `IntegrityError` where a file has not the size and digest of its entry, `StepError` for a name that layers
+    can't hold.
     """
     squeeze = _COMPRESSORS[compression](out)
     tar = _Tar(squeeze)
@@ -86,7 +87,10 @@ def _write_content(entry: Entry, open_content: Callable[[Entry], BinaryIO], tar:
 
 
 class _Tar:
-    """Gathers small writes, hashes, and passes on."""
+    """Gathers what is written into blocks of one size, hashes them, and passes them on.
+
+    What a compressor gives depends on where its input is cut, so the cuts must not depend on how a source is read.
+    """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -98,12 +102,17 @@ class _Tar:
         self._gathered.append(data)
         self._size += len(data)
         if self._size >= BLOCK:
-            self.flush()
+            whole = b"".join(self._gathered)
+            end = self._size - self._size % BLOCK
+            for start in range(0, end, BLOCK):
+                self._pass_on(whole[start : start + BLOCK])
+            self._gathered = [whole[end:]]
+            self._size -= end
 
     def flush(self) -> None:
-        data = b"".join(self._gathered)
-        self._gathered.clear()
-        self._size = 0
+        self._pass_on(b"".join(self._gathered))
+
+    def _pass_on(self, data: bytes) -> None:
         self.hasher.update(data)
         self._sink.write(data)
 
@@ -120,7 +129,7 @@ class _Plain:
 
 
 class _Gzip:
-    """One gzip member; isa-l's level 1, or zlib's where isa-l is not built for the machine: both are deterministic."""
+    """One gzip member by isa-l, level 1: level 0 is hardly faster, 2 and 3 are slower and hardly smaller."""
 
     def __init__(self, out: Sink) -> None:
         from isal import isal_zlib

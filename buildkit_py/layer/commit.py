@@ -37,7 +37,7 @@ def commit(
 ) -> LayerBlob:
     """Compose `diffs` (digests, lowest first) over the tree `lower` and write them as one blob.
 
-    `lower` (a content id) may be None where no diff removes anything: then what is below does not matter.
+    `lower` (a content id) may be None unless they `needs_lower`: then what is below does not matter.
     """
     composed = compose([trees.diff(digest) for digest in diffs], trees.tree(lower) if lower else EmptyTree())
     directories = [store.snapshots.fs(digest) for digest in diffs]

@@ -1,108 +1,165 @@
-"""A local directory as a tree: only what is looked at is listed, only what is selected is read.
+"""A local directory as a tree: what a client offers to a build.
 
-Every file belongs to 0:0, and has no extended attributes: who owns a checkout says nothing about an image.
+Only the directories that are looked at are read, and a file's bytes only where the stat cache does not know them.
+Everything belongs to 0:0 and has no extended attributes, so that the same files give the same tree on every machine.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Sequence
+import threading
+import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
-from buildkit_py.layer.openat import open_in
-from buildkit_py.layer.patterns import IgnoreRules
-from buildkit_py.layer.statcache import StatCache
+from buildkit_py.layer.openat import DIRECTORY, open_below, open_directory, open_regular
+from buildkit_py.layer.patterns import Rules
+from buildkit_py.layer.statcache import StatCache, now, stamp_of
+from buildkit_py.layer.tree import ROOT, join, printable
 
-BLOCK = 1 << 20
+_BLOCK = 1 << 20
 
 
 class ContextTree:
-    """Implements `Tree` over `root`. `hidden` are paths that a directory's listing leaves out, though their name finds them."""
+    """A `Tree` over `root`. Paths that the `ignore` rules leave out are not there; `hidden` paths are in no directory's
+    list, though they are found by their own name. Sockets are not there either. Thread-safe.
 
-    def __init__(self, root: Path, stats: StatCache, *, ignore: Sequence[str] = (), hidden: Sequence[str] = ()) -> None:
-        self._root = root.resolve()
+    Raises `SourceInputError` where something can't be read.
+    """
+
+    def __init__(self, root: Path, stats: StatCache, *, ignore: Iterable[str] = (), hidden: Iterable[str] = ()) -> None:
+        self._path = os.fspath(root.absolute())
         self._stats = stats
-        self._rules = IgnoreRules(ignore)
-        self._hidden = frozenset(path.strip("/") for path in hidden)
-        self._entries: dict[str, Entry | None] = {}
+        self._rules = Rules(ignore)
+        self._hidden = frozenset(os.path.normpath(path).lstrip("/") for path in hidden)
+        try:
+            self._fd = open_directory(root)
+        except OSError as error:
+            raise SourceInputError(f"the directory {root} can't be read: {error.strerror}") from error
+        weakref.finalize(self, os.close, self._fd)
+        self._lock = threading.Lock()
+        self._listed: dict[str, dict[str, os.stat_result]] = {}
+        self._entries: dict[str, Entry] = {}
 
     def lookup(self, path: str) -> Entry | None:
-        """The entry of exactly this name; what a link in a parent leads to is not looked at."""
-        if path not in self._entries:
-            self._entries[path] = self._look(path)
-        return self._entries[path]
+        """The entry of that name, unless it is ignored."""
+        if not path:
+            return ROOT
+        known = self._entries.get(path)
+        if known is not None:
+            return known
+        directory, _, name = path.rpartition("/")
+        status = self._list(directory).get(name)
+        if status is None or not self._offered(path, status):
+            return None
+        entry = self._entry(path, status)
+        self._entries[path] = entry
+        return entry
 
     def children(self, path: str) -> Iterable[str]:
-        """The sorted names in a directory, without those that are hidden."""
-        entry = self.lookup(path)
-        if entry is None or entry.type != "dir":
-            return []
-        try:
-            names = sorted(os.listdir(self._root / path))
-        except OSError as error:
-            raise SourceInputError(f"{path or '.'} can't be listed: {error.strerror}") from None
-        whole = [(f"{path}/{name}" if path else name, name) for name in names]
-        return [name for each, name in whole if each not in self._hidden and self._visible(each)]
-
-    def open(self, path: str) -> BinaryIO:
-        """The content of a regular file."""
-        try:
-            return open_in(self._root, path)
-        except OSError as error:
-            raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
-
-    def _visible(self, path: str) -> bool:
-        return not self._rules or not self._rules.ignores(path) or self._rules.can_include_again
-
-    def _look(self, path: str) -> Entry | None:
-        if path and not self._parent_is_directory(path):
-            return None
-        try:
-            facts = os.lstat(self._root / path)
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return None
-        except OSError as error:
-            raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
-        if path and self._rules.ignores(path) and not (stat.S_ISDIR(facts.st_mode) and self._holds_something(path)):
-            return None
-        return self._entry(path, facts)
-
-    def _parent_is_directory(self, path: str) -> bool:
-        parent = self.lookup(path.rpartition("/")[0])
-        return parent is not None and parent.type == "dir"
-
-    def _holds_something(self, path: str) -> bool:
-        """Whether a directory that is ignored holds a name that is not."""
-        return self._rules.can_include_again and any(
-            self._look(f"{path}/{name}") is not None for name in os.listdir(self._root / path)
+        """The names that are neither ignored nor hidden."""
+        found = self._list(path)
+        return sorted(
+            name
+            for name, status in found.items()
+            if (place := join(path, name)) not in self._hidden and self._offered(place, status)
         )
 
-    def _entry(self, path: str, facts: os.stat_result) -> Entry | None:
-        mode = stat.S_IMODE(facts.st_mode)
-        if stat.S_ISDIR(facts.st_mode):
-            return Entry(path=path, type="dir", mode=mode)
-        if stat.S_ISLNK(facts.st_mode):
-            return Entry(path=path, type="symlink", mode=0o777, target=os.readlink(self._root / path))
-        if stat.S_ISREG(facts.st_mode):
-            return Entry(path=path, type="file", mode=mode, size=facts.st_size, digest=self._digest(path, facts))
-        if stat.S_ISFIFO(facts.st_mode):
-            return Entry(path=path, type="fifo", mode=mode)
-        return None
+    def open(self, path: str) -> BinaryIO:
+        """The file as it is now."""
+        try:
+            return open_regular(self._fd, path)
+        except OSError as error:
+            raise self._failure(path, error) from error
 
-    def _digest(self, path: str, facts: os.stat_result) -> str:
-        parent, _, name = path.rpartition("/")
-        directory = str(self._root / parent)
-        known = self._stats.get(directory, name, facts)
-        if known is None:
-            with self.open(path) as file:
-                hasher = hashlib.sha256()
-                while block := file.read(BLOCK):
-                    hasher.update(block)
-            known = f"sha256:{hasher.hexdigest()}"
-            self._stats.put(directory, name, facts, known)
-        return known
+    def _offered(self, path: str, status: os.stat_result) -> bool:
+        if stat.S_ISSOCK(status.st_mode):
+            return False
+        if not self._rules.excludes(path):
+            return True
+        # An ignored directory is there as soon as a rule takes something in it in again.
+        return stat.S_ISDIR(status.st_mode) and not self._rules.prunes(path) and bool(self.children(path))
+
+    def _list(self, directory: str) -> dict[str, os.stat_result]:
+        with self._lock:
+            found = self._listed.get(directory)
+        if found is None:
+            found = self._read(directory)
+            with self._lock:
+                self._listed[directory] = found
+        return found
+
+    def _read(self, directory: str) -> dict[str, os.stat_result]:
+        try:
+            fd = open_below(self._fd, directory, DIRECTORY)
+        except OSError as error:
+            # Not there, a file, or a link: the tree has no such directory.
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
+                return {}
+            raise self._failure(directory, error) from error
+        try:
+            with os.scandir(fd) as found:
+                return {each.name: each.stat(follow_symlinks=False) for each in found}
+        except OSError as error:
+            raise self._failure(directory, error) from error
+        finally:
+            os.close(fd)
+
+    def _entry(self, path: str, status: os.stat_result) -> Entry:
+        mode = stat.S_IMODE(status.st_mode)
+        kind = stat.S_IFMT(status.st_mode)
+        if kind == stat.S_IFREG:
+            size, digest = self._digest(path, status)
+            return Entry(path=path, type="file", mode=mode, size=size, digest=digest)
+        if kind == stat.S_IFDIR:
+            return Entry(path=path, type="dir", mode=mode)
+        if kind == stat.S_IFLNK:
+            return Entry(path=path, type="symlink", mode=0o777, target=self._target(path))
+        if kind == stat.S_IFIFO:
+            return Entry(path=path, type="fifo", mode=mode)
+        raise SourceInputError(
+            f"{printable(path)} in {self._path} is a device", hint="name it in the ignore file, or move it away"
+        )
+
+    def _target(self, path: str) -> str:
+        directory, _, name = path.rpartition("/")
+        try:
+            fd = open_below(self._fd, directory, DIRECTORY)
+            try:
+                return os.readlink(name, dir_fd=fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise self._failure(path, error) from error
+
+    def _digest(self, path: str, status: os.stat_result) -> tuple[int, str]:
+        directory, _, name = path.rpartition("/")
+        place = f"{self._path}/{directory}"
+        known = self._stats.get(place, name, stamp_of(status))
+        if known is not None:
+            return status.st_size, known
+        read_at = now()
+        hashed = hashlib.sha256()
+        size = 0
+        with self.open(path) as file:
+            before = os.fstat(file.fileno())
+            while block := file.read(_BLOCK):
+                hashed.update(block)
+                size += len(block)
+            after = os.fstat(file.fileno())
+        if stamp_of(before) != stamp_of(after) or size != after.st_size:
+            raise SourceInputError(
+                f"{printable(path)} in {self._path} changed while it was being read", hint="run the same command again"
+            )
+        digest = f"sha256:{hashed.hexdigest()}"
+        self._stats.put(place, name, stamp_of(after), digest, read_at=read_at)
+        return size, digest
+
+    def _failure(self, path: str, error: OSError) -> SourceInputError:
+        return SourceInputError(f"{printable(path) or '.'} in {self._path} can't be read: {error.strerror}")

@@ -11,6 +11,7 @@ from buildkit_py.errors import SourceInputError
 from buildkit_py.graph.op import LocalSource
 
 if TYPE_CHECKING:
+    from buildkit_py.layer.statcache import StatCache
     from buildkit_py.layer.tree import Tree
 
 
@@ -20,6 +21,7 @@ class Contexts:
     def __init__(self, roots: Mapping[str, Path], stat_cache: Path) -> None:
         self._roots = dict(roots)
         self._stat_cache = stat_cache
+        self._stats: StatCache | None = None
         self._lock = Lock()
         self._trees: dict[LocalSource, Tree] = {}
 
@@ -29,13 +31,17 @@ class Contexts:
             raise SourceInputError(f"the build was given no directory called {source.name!r}")
         with self._lock:
             if source not in self._trees:
-                from buildkit_py.layer.context import ContextTree
-                from buildkit_py.layer.statcache import StatCache
-
-                self._trees[source] = ContextTree(
-                    self._roots[source.name],
-                    StatCache(self._stat_cache),
-                    ignore=source.ignore,
-                    hidden=source.hidden,
-                )
+                self._trees[source] = self._open(source)
             return self._trees[source]
+
+    def close(self) -> None:
+        """Keep what was learned about files for the next build. Never fails: it costs time alone."""
+        if self._stats is not None:
+            self._stats.close()
+
+    def _open(self, source: LocalSource) -> Tree:
+        from buildkit_py.layer.context import ContextTree
+        from buildkit_py.layer.statcache import StatCache
+
+        self._stats = self._stats or StatCache(self._stat_cache)
+        return ContextTree(self._roots[source.name], self._stats, ignore=source.ignore, hidden=source.hidden)

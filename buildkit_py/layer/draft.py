@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from buildkit_py.errors import IntegrityError, SandboxError, StoreError
+from buildkit_py.errors import IntegrityError
 from buildkit_py.layer.entry import Diff, Entry
-from buildkit_py.layer.tree import Tree, walk
+from buildkit_py.layer.flat import flat
+from buildkit_py.layer.tree import ROOT, Tree, printable
+from buildkit_py.layer.writer import BLOCK, TreeWriter
 
-BLOCK = 1 << 20
+SECOND = 1_000_000_000
 Content = Callable[[], BinaryIO]
 
 
@@ -27,95 +27,49 @@ class Draft:
 
 
 def materialise(draft: Draft, directory: Path, epoch: int) -> int:
-    """Lay a draft down in an empty directory, in the form of a snapshot; returns the bytes written.
+    """Lay a draft down in an empty directory, in the form of a snapshot; returns the bytes of its files.
 
-    Each file is verified against its digest while it is copied. Raises `IntegrityError`, `StoreError`.
+    Each file is verified against its digest while it is copied. Raises `IntegrityError`, `StoreError`, `SandboxError`.
     """
-    total = 0
-    made: set[str] = set()
-    try:
+    mtime, size = epoch * SECOND, 0
+    with TreeWriter(directory) as writer:
         for entry in draft.diff.entries:
-            _parents(directory, entry.path, made)
-            total += _lay(entry, directory, draft.contents)
-            made.add(entry.path)
+            if entry.type == "file":
+                _copy(writer, entry, draft.contents[entry.path], mtime)
+                size += entry.size
+            elif entry.type == "hardlink":
+                writer.link(entry.path, entry.target or "")
+            elif entry.type != "dir":
+                writer.other(entry, mtime)
+            elif entry.path:
+                writer.directory(entry.path)
         for entry in reversed(draft.diff.entries):
-            _finish(entry, directory / entry.path, epoch)
-        for path in sorted(made - {entry.path for entry in draft.diff.entries}, reverse=True):
-            os.utime(directory / path, (epoch, epoch))
-    except OSError as error:
-        raise StoreError(f"a snapshot can't be written: {error.strerror}: {error.filename}") from None
-    return total
+            if entry.type == "dir":
+                writer.finish(entry, mtime)
+    return size
 
 
 def checkout(tree: Tree, directory: Path, epoch: int = 0) -> None:
-    """Lay a whole tree down in an empty directory."""
-    entries = [entry for entry in walk(tree, "") if entry.path]
-    contents = {entry.path: (lambda path=entry.path: tree.open(path)) for entry in entries if entry.type == "file"}
-    materialise(Draft(diff=Diff.of(entries), contents=contents), directory, epoch)
+    """Lay a whole tree down in an empty directory; names of one file stay so, every time is `epoch`."""
+    diff = flat(tree)
+    contents = {entry.path: partial(tree.open, entry.path) for entry in diff.entries if entry.type == "file"}
+    materialise(Draft(diff=diff, contents=contents), directory, epoch)
 
 
-def _parents(directory: Path, path: str, made: set[str]) -> None:
-    """The parents that a snapshot needs to hold an entry, though they did not change."""
-    parent = path.rpartition("/")[0]
-    missing = []
-    while parent and parent not in made:
-        missing.append(parent)
-        parent = parent.rpartition("/")[0]
-    for each in reversed(missing):
-        (directory / each).mkdir(mode=0o755)
-        made.add(each)
+def dress_root(tree: Tree, directory: Path, epoch: int = 0) -> None:
+    """Give an empty upper directory what the tree's root has: it decides what the merged root looks like."""
+    with TreeWriter(directory) as writer:
+        writer.finish(tree.lookup("") or ROOT, epoch * SECOND)
 
 
-def _lay(entry: Entry, directory: Path, contents: Mapping[str, Content]) -> int:
-    path = directory / entry.path
-    match entry.type:
-        case "file":
-            with contents[entry.path]() as source:
-                _copy(source, path, entry)
-            return entry.size
-        case "dir":
-            if entry.path:
-                path.mkdir(mode=0o700)
-        case "symlink":
-            path.symlink_to(entry.target or "")
-        case "hardlink":
-            os.link(directory / (entry.target or ""), path, follow_symlinks=False)
-        case "fifo":
-            os.mkfifo(path)
-        case "whiteout":
-            os.mknod(path, stat.S_IFCHR, 0)
-        case "char" | "block":
-            _node(entry, path)
-    return 0
+def _copy(writer: TreeWriter, entry: Entry, content: Content, mtime: int) -> None:
+    with content() as source:
+        written = writer.file(entry, blocks(source), mtime)
+    if written.digest != entry.digest:
+        raise IntegrityError(f"/{printable(entry.path)} changed while it was copied", hint="run the build again")
 
 
-def _node(entry: Entry, path: Path) -> None:
-    major, minor = entry.device or (0, 0)
-    kind = stat.S_IFCHR if entry.type == "char" else stat.S_IFBLK
-    try:
-        os.mknod(path, kind | entry.mode, os.makedev(major, minor))
-    except PermissionError:
-        raise SandboxError(
-            f"the device /{entry.path} can't be made by an ordinary user", hint="build as root"
-        ) from None
-
-
-def _copy(source: BinaryIO, path: Path, entry: Entry) -> None:
-    hasher = hashlib.sha256()
-    with path.open("xb", buffering=0) as file:
-        while block := source.read(BLOCK):
-            hasher.update(block)
-            file.write(block)
-    if f"sha256:{hasher.hexdigest()}" != entry.digest:
-        raise IntegrityError(f"/{entry.path} changed while it was copied", hint="run the build again")
-
-
-def _finish(entry: Entry, path: Path, epoch: int) -> None:
-    if entry.type in ("whiteout", "hardlink"):
-        return
-    os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
-    if entry.type != "symlink":
-        path.chmod(entry.mode)
-    for name, value in entry.xattrs:
-        os.setxattr(path, name, value, follow_symlinks=False)
-    os.utime(path, (epoch, epoch), follow_symlinks=False)
+def blocks(source: BinaryIO) -> Iterator[bytes]:
+    """The bytes of a file, some at a time."""
+    while block := source.read(BLOCK):
+        yield block

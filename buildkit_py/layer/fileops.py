@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from buildkit_py.digest import Digest
 from buildkit_py.errors import SourceInputError
 from buildkit_py.graph.op import Chmod, Chown, Copy, FileStep, Mkdir, Remove, Symlink, Unpack, Write
-from buildkit_py.layer.draft import Content, Draft
+from buildkit_py.layer.draft import Draft
 from buildkit_py.layer.edit import Edit
 from buildkit_py.layer.entry import Entry
+from buildkit_py.layer.flat import link_key
 from buildkit_py.layer.modes import apply_mode
 from buildkit_py.layer.owner import resolve_owner
 from buildkit_py.layer.patterns import is_glob
 from buildkit_py.layer.select import Root, glob, select
-from buildkit_py.layer.tree import EmptyTree, Tree, resolve, walk
+from buildkit_py.layer.tree import EmptyTree, Tree, join, printable, resolve, walk
 
 
 def apply_op(op: FileStep, base: Tree, source: Tree | None = None, *, spool: Path | None = None) -> Draft:
-    """What a file step changes of `base`. `source` is the tree of the input `from`, `spool` a directory for what an archive
-    holds. Raises `SourceInputError` where a path or an owner is not there.
+    """What a file step changes of `base`. `source` is the tree of the input `from`, `spool` a directory for what an
+    archive holds. Raises `SourceInputError` where a path or an owner is not there.
     """
     edit = Edit(base)
     _STEPS[op.type](op, edit, source or EmptyTree(), spool)
@@ -34,35 +36,75 @@ def _copy(op: Copy, edit: Edit, source: Tree, spool: Path | None) -> None:
     roots = select(source, op.sources, exclude=op.exclude, contents=op.contents).roots
     owner = resolve_owner(edit, op.owner) if op.owner is not None else None
     into = op.dest.endswith("/") or len(roots) > 1
-    start = resolve(edit, op.dest) if into else edit.place(op.dest)
+    start = resolve(edit, op.dest) if into or op.contents == "always" else edit.place(op.dest)
+    if op.contents == "always" and roots and roots[0].name:
+        # A Dockerfile's COPY of a file to the name of a directory copies into it.
+        there = edit.lookup(start)
+        into |= there is not None and there.type == "dir"
     if into:
         _make_directory(edit, start)
-    for root in roots:
-        _copy_root(op, edit, source, root, start, into, owner)
+    for number, root in enumerate(roots):
+        _Copying(op, edit, source, root, owner, number).to(
+            "/".join(filter(None, (start, root.name))) if into else start
+        )
 
 
-def _copy_root(
-    op: Copy, edit: Edit, source: Tree, root: Root, start: str, into: bool, owner: tuple[int, int] | None
-) -> None:
-    target = "/".join(part for part in (start, root.name) if part) if into else start
-    for entry in root.entries:
-        path = "/".join(part for part in (target, entry.path[len(root.path) :].strip("/")) if part)
-        if not path or (entry.path == root.path and not root.name and entry.type == "dir"):
-            # What a directory holds is copied, not the directory: one that is there keeps its mode and owner.
-            if path and edit.lookup(path) is None:
-                edit.put(_changed(op, entry, path, owner))
-            continue
-        _copy_entry(op, edit, source, entry, path, owner)
+@dataclass(frozen=True, slots=True)
+class _Copying:
+    """One selected thing on its way; `number` tells the sources of one copy apart."""
 
+    op: Copy
+    edit: Edit
+    source: Tree
+    root: Root
+    owner: tuple[int, int] | None
+    number: int
 
-def _copy_entry(op: Copy, edit: Edit, source: Tree, entry: Entry, path: str, owner: tuple[int, int] | None) -> None:
-    made = _changed(op, entry, path, owner)
-    if entry.type == "hardlink":
-        made = replace(made, type="file", target=None)
-    content: Content | None = None
-    if made.type == "file":
-        content = _opener(source, entry.path)
-    edit.put(made, content)
+    def to(self, target: str) -> None:
+        """Copy it to be `target`; `moved` is where directories that met a link in the destination have gone."""
+        moved: dict[str, str] = {}
+        targets = {entry.target for entry in self.root.entries if entry.type == "hardlink"}
+        for entry in self.root.entries:
+            below = entry.path[len(self.root.path) :].strip("/")
+            parent, _, name = below.rpartition("/")
+            place = join(moved.get(parent, join(target, parent).rstrip("/")), name) if below else target
+            made = _changed(self.op, entry, place, self.owner)
+            if entry.type == "dir":
+                moved[below] = self._directory(made, is_top=not below)
+            elif entry.type in ("file", "hardlink"):
+                self._refuse_directory(place)
+                whole = replace(made, type="file", target=None)
+                link = link_key(entry, targets)
+                self.edit.put(whole, partial(self.source.open, entry.path), link and (self.number, *link))
+            else:
+                self._refuse_directory(place)
+                self.edit.put(made)
+
+    def _directory(self, made: Entry, *, is_top: bool) -> str:
+        """Make or keep a directory; returns where it really is."""
+        place = resolve(self.edit, made.path)
+        found = self.edit.lookup(place)
+        if found is not None and found.type == "dir":
+            # What the source holds is copied; a directory that is there keeps its mode and owner, unless it was named.
+            if place and place == made.path and not (is_top and not self.root.name):
+                self.edit.put(made)
+            return place
+        there = self.edit.lookup(made.path)
+        if there is not None:
+            raise SourceInputError(
+                f"a directory can't be copied to /{printable(made.path)}: a {there.type} is there",
+                hint="remove it first",
+            )
+        self.edit.put(made)
+        return made.path
+
+    def _refuse_directory(self, place: str) -> None:
+        found = self.edit.lookup(place)
+        if found is not None and found.type == "dir":
+            shown = printable(place)
+            raise SourceInputError(
+                f"a file can't be copied to /{shown}: a directory is there", hint=f"write /{shown}/ to copy into it"
+            )
 
 
 def _changed(op: Copy, entry: Entry, path: str, owner: tuple[int, int] | None) -> Entry:
@@ -76,10 +118,6 @@ def _changed(op: Copy, entry: Entry, path: str, owner: tuple[int, int] | None) -
     if entry.type == "symlink":
         mode = 0o777
     return replace(entry, path=path, uid=uid, gid=gid, mode=mode)
-
-
-def _opener(tree: Tree, path: str) -> Content:
-    return lambda: tree.open(path)
 
 
 def _make_directory(edit: Edit, path: str) -> None:
@@ -168,7 +206,7 @@ def _paths(edit: Edit, patterns: tuple[str, ...], *, missing_ok: bool = False) -
     for pattern in patterns:
         clean = pattern.strip("/")
         if is_glob(clean):
-            found = sorted(glob(edit, clean))
+            found = [edit.place(path) for path in glob(edit, clean)]
             if not found and not missing_ok:
                 raise SourceInputError(f"nothing matches {pattern!r}")
             yield from found

@@ -1,37 +1,51 @@
-"""Modes: octal or symbolic text applied to what a file has."""
+"""File modes: octal text, or symbols as chmod(1) has them."""
 
 from __future__ import annotations
 
 import re
 
-_WHO = {"u": 0o4700, "g": 0o2070, "o": 0o1007}
-_BITS = {"r": 0o444, "w": 0o222, "x": 0o111, "s": 0o6000, "t": 0o1000}
-_CLAUSE = re.compile(r"([ugoa]*)([-+=])([rwxXst]*)")
+from buildkit_py.errors import GraphError
+
+_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXst]*)+)\Z")
+_ACTION = re.compile(r"([-+=])([rwxXst]*)")
+_SHIFT = {"u": 6, "g": 3, "o": 0}
+_BITS = {"r": 4, "w": 2, "x": 1}
+_SET_ID = {"u": 0o4000, "g": 0o2000}
 
 
 def apply_mode(text: str, mode: int, *, directory: bool) -> int:
-    """The mode that `text` (checked before: octal, or symbolic as `u+x,go-w`) makes of `mode`."""
-    if text.isdigit():
+    """The mode that `text` makes of `mode` (12 bits). Symbols without a `ugoa` mean all, whatever the umask.
+
+    Raises `GraphError` for what is no mode.
+    """
+    if re.match(r"[0-7]{3,4}\Z", text):
         return int(text, 8)
-    for who, action, letters in _CLAUSE.findall(text):
-        mode = _apply(who, action, letters, mode, directory)
+    for clause in text.split(","):
+        found = _CLAUSE.match(clause)
+        if not found:
+            raise GraphError(f"not a file mode: {text!r}", hint="write octal digits as 0644, or symbols as u+x,go-w")
+        who = "ugo" if not found[1] or "a" in found[1] else found[1]
+        for sign, letters in _ACTION.findall(found[2]):
+            mode = _apply(sign, letters, mode, who, directory)
     return mode
 
 
-def _apply(who: str, action: str, letters: str, mode: int, directory: bool) -> int:
-    everyone = not who or "a" in who
-    mask = 0o7777 if everyone else 0
-    for letter in who:
-        mask |= _WHO.get(letter, 0)
+def _apply(sign: str, letters: str, mode: int, who: str, directory: bool) -> int:
     bits = 0
     for letter in letters:
-        if letter == "X":
-            bits |= 0o111 if directory or mode & 0o111 else 0
-        else:
-            bits |= _BITS[letter]
-    bits &= mask
-    if action == "+":
+        if letter == "X" and not (directory or mode & 0o111):
+            continue
+        if letter == "t":
+            bits |= 0o1000
+        for each in who:
+            bits |= _SET_ID.get(each, 0) if letter == "s" else _BITS.get(letter.lower(), 0) << _SHIFT[each]
+    if sign == "+":
         return mode | bits
-    if action == "-":
+    if sign == "-":
         return mode & ~bits
-    return (mode & ~(mask & 0o777 if everyone else mask)) | bits
+    kept = mode
+    for each in who:
+        kept &= ~(7 << _SHIFT[each])
+        # As chmod(1): a directory keeps its set-id bits unless they are named.
+        kept &= ~(0 if directory else _SET_ID.get(each, 0))
+    return kept | bits

@@ -1,53 +1,112 @@
-"""Opening files below a directory so that no symbolic link and no `..` can lead out of it (openat2, Linux 5.6)."""
+"""Files reached through descriptors only, so that no link can lead out of a root.
+
+`openat2(2)` is called by number (437 on every architecture) because Python has no name for it.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
-import struct
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO
 
 _OPENAT2 = 437
-_NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 0x01, 0x02, 0x04, 0x08, 0x10
+_RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 2, 4, 8
+_NO_LINKS = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS
+_INSIDE = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS
+_ATTEMPTS = 100
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def openat2(directory: int, path: str, flags: int, *, resolve: int, mode: int = 0) -> int:
-    """The system call; raises `OSError`."""
-    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
-    fd: int = _libc.syscall(_OPENAT2, directory, os.fsencode(path), how, len(how))
-    if fd < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), path)
-    return fd
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-def open_directory(path: Path | str) -> int:
-    """A descriptor of a directory to start from."""
-    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+def open_below(directory: int, path: str, flags: int = os.O_RDONLY, *, links: bool = False) -> int:
+    """Open `path` below an open directory and give the descriptor; raises `OSError`.
+
+    Links are refused (ELOOP), or with `links` followed as long as they stay below (else EXDEV).
+    """
+    resolve = _INSIDE if links else _NO_LINKS
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    name = os.fsencode(path) or b"."
+    for _ in range(_ATTEMPTS):
+        fd: int = _libc.syscall(
+            ctypes.c_long(_OPENAT2), ctypes.c_int(directory), name, ctypes.byref(how), ctypes.c_size_t(24)
+        )
+        if fd >= 0:
+            return fd
+        # EAGAIN: a rename elsewhere raced with the walk, and the kernel can't tell whether it left the root.
+        if ctypes.get_errno() != errno.EAGAIN:
+            break
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number), path)
 
 
-def open_in(root: Path | str | int, path: str) -> BinaryIO:
-    """A regular file below `root`, following no link at all; raises `OSError`."""
-    return _open_file(root, path, _NO_SYMLINKS | _BENEATH)
+def open_directory(path: Path) -> int:
+    """Open a root; the caller closes it."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def open_beneath(root: Path | str, path: str) -> BinaryIO:
-    """A regular file below `root`, following links that stay below it; raises `OSError`."""
-    return _open_file(root, path, _BENEATH | _NO_MAGICLINKS)
-
-
-def _open_file(root: Path | str | int, path: str, resolve: int) -> BinaryIO:
-    directory = root if isinstance(root, int) else open_directory(root)
-    try:
-        # O_NONBLOCK so that a FIFO in the place of the file can't hang the build.
-        fd = openat2(directory, path, os.O_RDONLY | os.O_NONBLOCK, resolve=resolve)
-    finally:
-        if directory is not root:
-            os.close(directory)
+def open_regular(directory: int, path: str, *, links: bool = False) -> BinaryIO:
+    """Open a regular file below a directory for reading; anything else raises `OSError`, and never blocks."""
+    fd = open_below(directory, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, links=links)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError(22, "not a regular file", path)
-    return open(fd, "rb", buffering=0)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return os.fdopen(fd, "rb", buffering=0)
+
+
+def open_in(root: Path, path: str) -> BinaryIO:
+    """Open the regular file `path` of a tree, following no link at all; raises `OSError`."""
+    with Root(root) as tree:
+        return open_regular(tree.fd, path.lstrip("/"))
+
+
+def open_beneath(root: Path, path: str) -> BinaryIO:
+    """Open a regular file below `root`; links may be followed as long as none leaves it. Raises `OSError`."""
+    with Root(root) as tree:
+        return open_regular(tree.fd, path.lstrip("/"), links=True)
+
+
+class Root:
+    """An open directory and, kept open, the directory below it that was used last. A context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = open_directory(path)
+        self._last = ""
+        self._last_fd = -1
+
+    def __enter__(self) -> Root:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close both."""
+        self.forget()
+        os.close(self.fd)
+
+    def forget(self) -> None:
+        """Close the directory that was used last, before it is removed."""
+        if self._last_fd >= 0:
+            os.close(self._last_fd)
+            self._last_fd = -1
+
+    def parent(self, path: str) -> tuple[int, str]:
+        """The descriptor of the directory that holds `path`, valid until the next call, and the last name."""
+        folder, _, name = path.rpartition("/")
+        if not folder:
+            return self.fd, name
+        if folder != self._last or self._last_fd < 0:
+            fd = open_below(self.fd, folder, DIRECTORY)
+            self.forget()
+            self._last, self._last_fd = folder, fd
+        return self._last_fd, name

@@ -24,7 +24,8 @@ class User:
 
 
 def resolve_owner(tree: Tree, owner: str) -> tuple[int, int]:
-    """Numbers of `user[:group]`. A user alone takes the group of /etc/passwd, a number that is not there its own number."""
+    """Numbers of `user[:group]`. A user alone takes the group of /etc/passwd, a number that is not there its own
+    number."""
     user, colon, group = owner.partition(":")
     uid, own_group = _user(tree, user) if user else (0, 0)
     return uid, _group(tree, group) if colon and group else own_group
@@ -65,8 +66,8 @@ def _group(tree: Tree, name: str) -> int:
 
 
 def _number(text: str) -> int:
-    if not text.isdigit() or int(text) > MAX_ID:
-        raise SourceInputError(f"not a user or group number: {text!r}", hint=f"they go from 0 to {MAX_ID}")
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_ID):
+        raise SourceInputError(f"not a user or group number: {text[:40]!r}", hint=f"they go from 0 to {MAX_ID}")
     return int(text)
 
 

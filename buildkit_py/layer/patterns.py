@@ -1,9 +1,14 @@
-"""Globs and ignore patterns: `*`, `?` and `[…]` stay inside a path component, `**` crosses them."""
+r"""Glob patterns, and lists of patterns that say what is left out.
+
+`*` stands for any run of characters but `/`, `?` for one of them, `[a-z]` and `[^a-z]` for one of a set, `**` for any
+run of characters, `/` included (`**/` for nothing too), `\` takes the next character as it is. A name that begins
+with a dot is like any other.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from buildkit_py.errors import SourceInputError
@@ -12,77 +17,123 @@ _MAGIC = re.compile(r"[*?\[\\]")
 
 
 def is_glob(text: str) -> bool:
-    """Whether a path has anything that a pattern gives a meaning."""
-    return bool(_MAGIC.search(text))
+    """Whether a path holds anything that stands for something else."""
+    return _MAGIC.search(text) is not None
 
 
-@lru_cache(maxsize=4096)
-def compile_glob(pattern: str) -> re.Pattern[str]:
-    """A pattern of a whole path; raises `SourceInputError` on an unclosed bracket."""
-    return re.compile(_translate(pattern), re.DOTALL)
+@lru_cache(maxsize=1024)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A regular expression that matches whole relative paths; raises `SourceInputError` for an open `[`."""
+    return re.compile("".join(_translate(pattern)) + r"\Z", re.DOTALL)
 
 
-def _translate(pattern: str) -> str:
-    made: list[str] = []
-    place, end = 0, len(pattern)
-    while place < end:
+def _translate(pattern: str) -> Iterator[str]:
+    place = 0
+    while place < len(pattern):
         char = pattern[place]
-        place += 1
-        if char == "*":
-            if pattern.startswith("*", place):
-                place += 1
-                if pattern.startswith("/", place):
-                    place += 1
-                    made.append("(?:.*/)?")
-                else:
-                    made.append(".*")
-            else:
-                made.append("[^/]*")
-        elif char == "?":
-            made.append("[^/]")
+        if pattern.startswith("**", place):
+            piece, place = _stars(pattern, place)
+            yield piece
         elif char == "[":
-            place, text = _bracket(pattern, place)
-            made.append(text)
-        elif char == "\\" and place < end:
-            made.append(re.escape(pattern[place]))
-            place += 1
+            piece, place = _set(pattern, place)
+            yield piece
+        elif char == "\\" and place + 1 < len(pattern):
+            yield re.escape(pattern[place + 1])
+            place += 2
         else:
-            made.append(re.escape(char))
-    return "".join(made) + r"\Z"
+            yield {"*": "[^/]*", "?": "[^/]"}.get(char) or re.escape(char)
+            place += 1
 
 
-def _bracket(pattern: str, place: int) -> tuple[int, str]:
-    start = place + 1 if pattern[place : place + 1] in ("^", "!") else place
-    close = pattern.find("]", start + 1)
-    if close < 0:
-        raise SourceInputError(f"the pattern {pattern!r} has a [ without a ]")
-    inside = pattern[start:close].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^").replace("&", "\\&")
-    return close + 1, f"(?!/)[{'^' if start > place else ''}{inside}]"
+def _stars(pattern: str, place: int) -> tuple[str, int]:
+    """`**`: with a slash on both sides (or an end of the pattern before it) it may stand for no directory at all."""
+    starts = place == 0 or pattern[place - 1] == "/"
+    while pattern.startswith("*", place):
+        place += 1
+    if starts and pattern.startswith("/", place):
+        return "(?:.*/)?", place + 1
+    return (".+" if starts and place == len(pattern) else ".*"), place
 
 
-class IgnoreRules:
-    """Ordered patterns, anchored at the root: the last that matches a path or a parent of it decides, `!` includes again."""
+def _set(pattern: str, place: int) -> tuple[str, int]:
+    end = place + 1
+    negated = pattern.startswith(("^", "!"), end)
+    end += negated
+    items: list[str] = []
+    first = end
+    while end < len(pattern) and (pattern[end] != "]" or end == first):
+        if pattern[end] == "\\":
+            end += 1
+        low = pattern[end : end + 1]
+        high = low
+        if pattern[end + 1 : end + 2] == "-" and pattern[end + 2 : end + 3] not in ("", "]"):
+            end += 3 if pattern[end + 2] == "\\" else 2
+            high = pattern[end : end + 1]
+        if low <= high:
+            items.append(f"{re.escape(low)}-{re.escape(high)}")
+        end += 1
+    if end >= len(pattern):
+        raise SourceInputError(
+            f"the pattern {pattern!r} has a [ without a ]", hint=r"write \[ for the character itself"
+        )
+    if not items:
+        return ("[^/]" if negated else "(?!)"), end + 1
+    return f"(?!/)[{'^' if negated else ''}{''.join(items)}]", end + 1
 
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._rules: list[tuple[bool, re.Pattern[str]]] = []
-        for text in patterns:
-            negated = text.startswith("!")
-            clean = text[1:].strip() if negated else text.strip()
-            parts = [part for part in clean.split("/") if part not in ("", ".")]
-            if parts:
-                self._rules.append((negated, compile_glob("/".join(parts))))
-        self.can_include_again = any(negated for negated, _ in self._rules)
+
+def literal(pattern: str) -> str:
+    """A pattern without magic as the path that it names."""
+    return re.sub(r"\\(.)", r"\1", pattern, flags=re.DOTALL)
+
+
+class Rules:
+    """An ordered list of patterns. Each is anchored at the root; what is in a directory that matches, matches too.
+
+    The last pattern that matches a path wins; one that begins with `!` takes the path in again.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._rules = [rule for rule in map(_rule, patterns) if rule is not None]
+        self._negations = any(again for again, _ in self._rules)
 
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def ignores(self, path: str) -> bool:
+    def excludes(self, path: str) -> bool:
         """Whether a path is left out."""
-        parents = [path]
-        while "/" in parents[-1]:
-            parents.append(parents[-1].rpartition("/")[0])
-        ignored = False
-        for negated, rule in self._rules:
-            if ignored == negated and any(rule.match(each) for each in parents):
-                ignored = not negated
-        return ignored
+        if not self._rules:
+            return False
+        for again, pattern in reversed(self._rules):
+            if _covers(pattern, path):
+                return not again
+        return False
+
+    def prunes(self, path: str) -> bool:
+        """Whether a directory is left out together with everything that can be in it."""
+        return not self._negations and self.excludes(path)
+
+
+def _rule(text: str) -> tuple[bool, re.Pattern[str]] | None:
+    text = text.strip()
+    again = text.startswith("!")
+    parts = [part for part in text[again:].strip().split("/") if part not in ("", ".")]
+    if not parts:
+        return None
+    kept: list[str] = []
+    for part in parts:
+        if part == "..":
+            del kept[-1:]
+        else:
+            kept.append(part)
+    return (again, compiled("/".join(kept))) if kept else None
+
+
+def _covers(pattern: re.Pattern[str], path: str) -> bool:
+    if pattern.match(path):
+        return True
+    end = path.rfind("/")
+    while end > 0:
+        if pattern.match(path, 0, end):
+            return True
+        end = path.rfind("/", 0, end)
+    return False

@@ -1,4 +1,5 @@
-"""Searching a diff for secrets: in contents, names, link targets and attributes, in every form that tools write them in."""
+"""Searching a diff for secrets: in contents, names, link targets and attributes, in every form that tools write them
+in."""
 
 from __future__ import annotations
 
@@ -24,6 +25,8 @@ class Hit:
 def find_secrets(diff: Diff, open_content: Callable[[Entry], BinaryIO], secrets: Mapping[str, bytes]) -> list[Hit]:
     """At most one hit a secret and entry. Compressed and encrypted copies are not found."""
     needles = [(name, form, shape) for name, value in secrets.items() for form, shape in forms(value)]
+    if not needles:
+        return []
     return [hit for entry in diff.entries for hit in _of_entry(entry, open_content, needles)]
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
-from buildkit_py.layer.patterns import compile_glob, is_glob
-from buildkit_py.layer.tree import Tree, resolve, walk
+from buildkit_py.layer.patterns import Rules, compiled, is_glob
+from buildkit_py.layer.tree import Tree, join, near, printable, resolve, walk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Root:
-    """One thing selected: `name` is what it is called, empty where only what it holds is meant; `path` is where it is."""
+    """One thing selected: `name` is what it is called, empty where only what it holds is meant; `path` is where it is.
+
+    `entries` begins with the thing itself, unless it is excluded; their paths are those of the tree.
+    """
 
     name: str
     path: str
@@ -36,15 +37,19 @@ class Selection:
 
 
 def _relative(root: Root, path: str) -> str:
-    rest = path[len(root.path) :].strip("/")
-    return "/".join(part for part in (root.name, rest) if part)
+    return join(root.name, path[len(root.path) :].lstrip("/")).rstrip("/")
 
 
 def select(
     tree: Tree, sources: Sequence[str], *, exclude: Sequence[str] = (), contents: Literal["slash", "always"] = "slash"
 ) -> Selection:
-    """Find what sources stand for; raises `SourceInputError` for one that stands for nothing."""
-    rules = [compile_glob(each.strip("/")) for each in exclude]
+    """Find what sources stand for. A link that a source names is followed inside the tree, links further below are
+    kept.
+
+    `exclude` are ignore-file patterns, relative to each directory that is selected. Raises `SourceInputError` for a
+    source that stands for nothing.
+    """
+    rules = Rules(exclude)
     roots = []
     for source in sources:
         for path in _matches(tree, source):
@@ -53,36 +58,49 @@ def select(
     return Selection(roots=tuple(roots))
 
 
-def _root(tree: Tree, path: str, inside: bool, exclude: Sequence[re.Pattern[str]]) -> Root:
+def _root(tree: Tree, path: str, inside: bool, rules: Rules) -> Root:
     real = resolve(tree, path)
+    if tree.lookup(real) is None:
+        real = resolve(tree, path, follow_last=False)
     entry = tree.lookup(real)
-    assert entry is not None
-    only_contents = (inside and entry.type == "dir") or not path
-    name = "" if only_contents else path.rpartition("/")[2]
-    entries = tuple(each for each in walk(tree, real) if not _excluded(each.path, real, exclude))
-    return Root(name=name, path=real, entries=entries)
+    is_directory = entry is not None and entry.type == "dir"
+    name = path.rpartition("/")[2]
+    if not is_directory and rules.excludes(name):
+        return Root(name=name, path=real, entries=())
+    return Root(name="" if inside and is_directory else name, path=real, entries=tuple(_entries(tree, real, rules)))
 
 
-def _excluded(path: str, root: str, rules: Sequence[re.Pattern[str]]) -> bool:
-    below = path[len(root) :].strip("/")
-    if not below or not rules:
-        return False
-    parts = below.split("/")
-    names = ["/".join(parts[: n + 1]) for n in range(len(parts))]
-    whole = [f"{root}/{name}".strip("/") for name in names]
-    return any(rule.match(name) for rule in rules for name in (*names, *whole))
+def _entries(tree: Tree, root: str, rules: Rules) -> list[Entry]:
+    """What is below a root and not excluded, and the directories that lead there."""
+    if not rules:
+        return list(walk(tree, root))
+    start = len(root) + 1 if root else 0
+
+    def skip(path: str) -> bool:
+        below = path[start:]
+        return rules.excludes(below) and (rules.prunes(below) or not list(tree.children(path)))
+
+    needed: set[str] = {root}
+    kept: list[Entry] = []
+    for entry in reversed(list(walk(tree, root, skip=skip))):
+        if entry.path in needed or not rules.excludes(entry.path[start:]):
+            needed.add(entry.path.rpartition("/")[0])
+            kept.append(entry)
+    return kept[::-1]
 
 
 def _matches(tree: Tree, source: str) -> list[str]:
-    clean = "/".join(part for part in source.split("/") if part not in ("", "."))
-    if is_glob(clean):
-        found = sorted(glob(tree, clean))
+    path = _clamp(source)
+    if is_glob(path):
+        found = glob(tree, path)
         if not found:
-            raise SourceInputError(f"nothing matches {source!r}")
+            raise SourceInputError(f"nothing matches {printable(source)}")
         return found
-    path = _clamp(clean)
-    if tree.lookup(resolve(tree, path)) is None:
-        raise SourceInputError(f"{source} is not there", hint=_suggest(tree, path))
+    entry = tree.lookup(resolve(tree, path))
+    if entry is None:
+        raise SourceInputError(f"{printable(source)} is not there", hint=near(tree, path))
+    if source.endswith("/") and entry.type != "dir":
+        raise SourceInputError(f"{printable(source)} is not a directory", hint="leave out the slash at its end")
     return [path]
 
 
@@ -91,33 +109,31 @@ def _clamp(path: str) -> str:
     for part in path.split("/"):
         if part == "..":
             del done[-1:]
-        elif part:
+        elif part not in ("", "."):
             done.append(part)
     return "/".join(done)
 
 
-def glob(tree: Tree, pattern: str) -> Iterator[str]:
-    """The paths that match a pattern; only directories that its fixed beginning names are looked at."""
-    fixed: list[str] = []
+def glob(tree: Tree, pattern: str) -> list[str]:
+    """The sorted paths that a pattern matches. Its fixed beginning may lead through links, the rest does not.
+
+    Only directories that can hold a match are listed, and no file is looked at.
+    """
     parts = pattern.split("/")
+    fixed: list[str] = []
     while parts and not is_glob(parts[0]):
         fixed.append(parts.pop(0))
-    start = "/".join(fixed)
-    deep = any("**" in part for part in parts)
-    rule = compile_glob(pattern)
-    pending = [(start, 0)]
+    shown, start = "/".join(fixed), resolve(tree, "/".join(fixed))
+    deepest = None if "**" in pattern else len(parts)
+    rule = compiled("/".join(parts))
+    found: list[str] = []
+    pending = [("", 1)]
     while pending:
         here, depth = pending.pop()
-        for name in tree.children(resolve(tree, here)):
-            path = f"{here}/{name}" if here else name
-            if rule.match(path):
-                yield path
-            entry = tree.lookup(resolve(tree, path, follow_last=False))
-            if entry is not None and entry.type == "dir" and (deep or depth + 1 < len(parts)):
-                pending.append((path, depth + 1))
-
-
-def _suggest(tree: Tree, path: str) -> str | None:
-    parent, _, name = path.rpartition("/")
-    close = difflib.get_close_matches(name, list(tree.children(resolve(tree, parent))), n=1)
-    return f"did you mean {parent + '/' if parent else ''}{close[0]}?" if close else None
+        for name in tree.children(join(start, here).rstrip("/")):
+            below = join(here, name)
+            if rule.match(below):
+                found.append(join(shown, below))
+            if deepest is None or depth < deepest:
+                pending.append((below, depth + 1))
+    return sorted(found)

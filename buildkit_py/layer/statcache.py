@@ -1,78 +1,165 @@
-"""Digests of local files, remembered by their stat data: one row a directory, so only what is looked at is read.
+"""What is known of local files: the SHA-256 of each, for as long as nothing about the file has changed.
 
-A file's digest is trusted while its size, modification time, change time and inode are what they were; and only if the last
-change was safely older than the look at it, since a change within the same clock tick can't be seen.
+A file is taken as unchanged when size, mtime, ctime and inode are what they were. One whose times are not clearly older
+than the moment it was read could have been written once more without a trace, so it is not kept (the rule that git
+calls racily clean). One SQLite row holds one directory:
+
+    directory (absolute path) → JSON {name: [size, mtime ns, ctime ns, inode, "sha256:…"]}
+
+It is a cache and nothing more: where it can't be read or written, files are read again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import time
+import weakref
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from buildkit_py.errors import StoreError
+if TYPE_CHECKING:
+    import sqlite3
 
-RACY_NS = 2_000_000_000
+_RACY_NS = 1_000_000_000
+_BATCH = 256
+
+Stamp = tuple[int, int, int, int]
+"""Size, mtime and ctime in nanoseconds, inode."""
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """What decides whether a file is unchanged."""
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 class StatCache:
-    """A table in a database of its own; losing it costs time alone, so nothing in it is synced. Thread-safe."""
+    """The cache in one SQLite file, made if it is missing. Thread-safe; several processes may share the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._rows = _Rows(path)
+        self._finalizer = weakref.finalize(self, self._rows.close)
+
+    def get(self, directory: str, name: str, stamp: Stamp) -> str | None:
+        """The digest of a file, if it has not changed."""
+        found = self._rows.load(directory).get(name)
+        return found[4] if found is not None and tuple(found[:4]) == stamp else None
+
+    def put(self, directory: str, name: str, stamp: Stamp, digest: str, *, read_at: int) -> None:
+        """Keep a digest; `read_at` is when its reading began (nanoseconds)."""
+        if max(stamp[1], stamp[2]) < read_at - _RACY_NS:
+            self._rows.store(directory, name, [*stamp, digest])
+
+    def close(self) -> None:
+        """Write what is not written yet. Happens by itself when the cache is no longer used."""
+        self._finalizer()
+
+
+def now() -> int:
+    """The time for `read_at`."""
+    return time.time_ns()
+
+
+class _Rows:
+    """Rows in memory and in SQLite; changed rows are written some at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = Lock()
-        self._known: dict[str, dict[str, list[object]]] = {}
-        self._changed: set[str] = set()
         self._connection: sqlite3.Connection | None = None
+        self._broken = False
+        self._known: dict[str, dict[str, list[int | str]]] = {}
+        self._dirty: set[str] = set()
 
-    def get(self, directory: str, name: str, facts: os.stat_result) -> str | None:
-        """The digest of a file, if it is known to be unchanged."""
+    def load(self, directory: str) -> dict[str, list]:  # type: ignore[type-arg]
+        known = self._known.get(directory)
+        if known is None:
+            with self._lock:
+                known = self._known.setdefault(directory, self._read(directory))
+        return known
+
+    def store(self, directory: str, name: str, row: list[int | str]) -> None:
+        self.load(directory)[name] = row
         with self._lock:
-            row = self._load(directory).get(name)
-        if row is not None and row[:4] == [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]:
-            return str(row[4])
-        return None
+            self._dirty.add(directory)
+            if len(self._dirty) >= _BATCH:
+                self._write()
 
-    def put(self, directory: str, name: str, facts: os.stat_result, digest: str) -> None:
-        """Remember a digest, unless the file changed too lately for that to be safe."""
-        if time.time_ns() - max(facts.st_mtime_ns, facts.st_ctime_ns) < RACY_NS:
+    def close(self) -> None:
+        with self._lock:
+            self._write()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _read(self, directory: str) -> dict[str, list[int | str]]:
+        import sqlite3
+
+        connection = self._open()
+        if connection is None:
+            return {}
+        try:
+            row = connection.execute("SELECT files FROM directory WHERE path = ?", (os.fsencode(directory),)).fetchone()
+            return _decode(row[0]) if row else {}
+        except sqlite3.Error:
+            self._broken = True
+            return {}
+
+    def _write(self) -> None:
+        import sqlite3
+
+        connection = self._open() if self._dirty else None
+        if connection is None:
             return
-        with self._lock:
-            row: list[object] = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino, digest]
-            self._load(directory)[name] = row
-            self._changed.add(directory)
+        rows = [(os.fsencode(each), json.dumps(dict(self._known[each]))) for each in self._dirty]
+        self._dirty.clear()
+        try:
+            with connection:
+                connection.executemany("INSERT OR REPLACE INTO directory VALUES (?, ?)", rows)
+        except sqlite3.Error:
+            self._broken = True
 
-    def save(self) -> None:
-        """Write what was learned."""
-        with self._lock:
-            rows = [(each, json.dumps(self._known[each])) for each in self._changed]
-            self._changed.clear()
-            if rows:
-                try:
-                    with self._connect() as connection:
-                        connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?)", rows)
-                except sqlite3.Error as error:
-                    raise StoreError(f"{self._path} can't be written: {error}") from None
+    def _open(self) -> sqlite3.Connection | None:
+        import sqlite3
 
-    def _load(self, directory: str) -> dict[str, list[object]]:
-        if directory not in self._known:
-            found = None
-            if self._path.exists():
-                try:
-                    query = self._connect().execute("SELECT facts FROM files WHERE directory = ?", (directory,))
-                    found = query.fetchone()
-                except sqlite3.Error:
-                    found = None
-            self._known[directory] = json.loads(found[0]) if found else {}
-        return self._known[directory]
+        if self._connection is None and not self._broken:
+            try:
+                self._connection = _connect(self._path)
+            except (sqlite3.Error, OSError):
+                self._broken = True
+        return None if self._broken else self._connection
 
-    def _connect(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=OFF")
-            self._connection.execute("CREATE TABLE IF NOT EXISTS files (directory TEXT PRIMARY KEY, facts TEXT)")
-        return self._connection
+
+def _connect(path: Path) -> sqlite3.Connection:
+    import sqlite3
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in (0, 1):
+        connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("CREATE TABLE IF NOT EXISTS directory (path BLOB PRIMARY KEY, files TEXT NOT NULL)")
+        except sqlite3.OperationalError:
+            connection.close()
+            raise
+        except sqlite3.DatabaseError:
+            # Not a database, or a damaged one: nothing in it is worth more than a new start.
+            connection.close()
+            if attempt:
+                raise
+            path.unlink(missing_ok=True)
+        else:
+            return connection
+    raise sqlite3.DatabaseError("unreachable")
+
+
+def _decode(text: str) -> dict[str, list[int | str]]:
+    try:
+        rows = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(rows, dict):
+        return {}
+    return {name: row for name, row in rows.items() if isinstance(row, list) and len(row) == 5}

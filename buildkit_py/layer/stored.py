@@ -24,6 +24,8 @@ class StoredTrees:
         self._store = store
         self._lock = Lock()
         self._diffs: dict[str, Diff] = {}
+        self._snapshots: dict[str, tuple[Path, Diff]] = {}
+        self._chains: dict[str, tuple[str, ...]] = {EMPTY_TREE: ()}
         self._trees: dict[str, Tree] = {}
         self._complete: set[str] = {EMPTY_TREE}
 
@@ -50,9 +52,19 @@ class StoredTrees:
                 self._diffs[digest] = found
         return found
 
-    def chain(self, content_id: str) -> list[str]:
+    def chain(self, content_id: str) -> tuple[str, ...]:
         """The digests of the diffs that make the tree, lowest first."""
-        return [] if content_id == EMPTY_TREE else self._store.trees.chain(content_id)
+        known = self._chains.get(content_id)
+        if known is None:
+            known = self._grown(content_id) or tuple(self._store.trees.chain(content_id))
+            self._chains[content_id] = known
+        return known
+
+    def _grown(self, content_id: str) -> tuple[str, ...] | None:
+        """The chain of a tree whose parent's is known: chains grow step by step."""
+        row = self._store.trees.get(content_id)
+        below = self._chains.get(row[0] or EMPTY_TREE) if row is not None else None
+        return (*below, row[1]) if row is not None and below is not None else None
 
     def above(self, content_id: str, lower: str) -> list[str]:
         """The digests of the diffs that make the tree out of `lower`, lowest first; nothing need be known of `lower`.
@@ -93,7 +105,12 @@ class StoredTrees:
     def _merge(self, chain: Sequence[str]) -> Tree:
         if not chain:
             return EmptyTree()
-        return ChainTree([(self._store.snapshots.fs(digest), self.diff(digest)) for digest in chain])
+        return ChainTree([self._snapshot(digest) for digest in chain])
+
+    def _snapshot(self, digest: str) -> tuple[Path, Diff]:
+        if digest not in self._snapshots:
+            self._snapshots[digest] = (self._store.snapshots.fs(digest), self.diff(digest))
+        return self._snapshots[digest]
 
 
 def http_content_id(source: HttpSource) -> str:

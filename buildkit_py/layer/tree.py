@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from buildkit_py.errors import SourceInputError
+from buildkit_py.errors import SourceInputError, StoreError
 from buildkit_py.layer.entry import Diff, Entry
-from buildkit_py.layer.openat import open_in
 
-MAX_LINKS = 40
+ROOT = Entry(path="", type="dir", mode=0o755)
+"""The root of a tree that says nothing else about it."""
+
+MAX_DEPTH = 255
+"""The most directories that a path may lead through, in what a step leaves and in a layer."""
+
+_LINK_LIMIT = 40
 
 
 class Tree(Protocol):
-    """A read-only view of one root file system. Paths are relative, without a leading `/`; the root is the empty path."""
+    """A read-only view of one root file system. Paths are relative, without a leading `/`; the root is the empty
+    path."""
 
     def lookup(self, path: str) -> Entry | None:
         """The entry of exactly this name, following no link; None where there is none. Never a whiteout.
@@ -23,119 +31,206 @@ class Tree(Protocol):
         """
 
     def children(self, path: str) -> Iterable[str]:
-        """The sorted names directly inside a directory."""
+        """The sorted names directly inside a directory; none for anything else."""
 
     def open(self, path: str) -> BinaryIO:
         """The content of a regular file, opened so that no link outside the tree can be followed."""
 
 
 class EmptyTree:
-    """The tree of `scratch`."""
+    """`scratch`: a root and nothing in it."""
 
     def lookup(self, path: str) -> Entry | None:
-        """Nothing but the root."""
-        return ROOT if not path else None
+        """The root, or nothing."""
+        return None if path else ROOT
 
     def children(self, path: str) -> Iterable[str]:
-        """Nothing."""
+        """No names."""
         return ()
 
     def open(self, path: str) -> BinaryIO:
-        """There is no file."""
-        raise SourceInputError(f"/{path} is not there")
+        """Nothing is there to open."""
+        raise StoreError(f"/{path} is not in an empty tree")
 
 
-ROOT = Entry(path="", type="dir", mode=0o755)
+class _Snapshot:
+    """One diff by path, indexed when it is first asked."""
+
+    def __init__(self, directory: Path, diff: Diff) -> None:
+        self.directory = directory
+        self._diff = diff
+        self._entries: dict[str, Entry] | None = None
+        self._names: dict[str, list[str]] | None = None
+
+    def get(self, path: str) -> Entry | None:
+        if self._entries is None:
+            self._entries = {entry.path: entry for entry in self._diff.entries}
+        return self._entries.get(path)
+
+    def names(self, directory: str) -> list[str]:
+        if self._names is None:
+            names: dict[str, list[str]] = {}
+            for entry in self._diff.entries:
+                if entry.path:
+                    parent, _, name = entry.path.rpartition("/")
+                    names.setdefault(parent, []).append(name)
+            self._names = names
+        return self._names.get(directory, [])
 
 
 class ChainTree:
-    """The merged view of stacked snapshots, lowest first, from their diffs alone; bytes are read from the directories."""
+    """The merged view of snapshots, lowest first. Diffs are indexed and merged only where they are looked at.
+
+    A whiteout or anything else that is not a directory hides what lower snapshots have at and below its path.
+    """
 
     def __init__(self, snapshots: Sequence[tuple[Path, Diff]]) -> None:
-        self._places: dict[str, tuple[Entry, Path]] = {"": (ROOT, Path())}
-        self._children: dict[str, set[str]] = {"": set()}
-        for directory, diff in snapshots:
-            for entry in diff.entries:
-                self._lay(entry, directory)
+        self._snapshots = [_Snapshot(directory, diff) for directory, diff in reversed(snapshots)]
+        self._merged: dict[str, list[_Snapshot]] = {"": self._snapshots}
 
     def lookup(self, path: str) -> Entry | None:
-        """The entry of exactly this name."""
-        found = self._places.get(path)
-        return found[0] if found else None
+        """The topmost entry of that name."""
+        found = self._find(path)
+        return found[1] if found else (None if path else ROOT)
 
     def children(self, path: str) -> Iterable[str]:
-        """The sorted names directly inside a directory."""
-        return sorted(self._children.get(path, ()))
+        """The names that are left."""
+        names: set[str] = set()
+        hidden: set[str] = set()
+        prefix = f"{path}/" if path else ""
+        for snapshot in self._visible(path):
+            for name in snapshot.names(path):
+                if name not in names and name not in hidden:
+                    entry = snapshot.get(prefix + name)
+                    (hidden if entry is not None and entry.type == "whiteout" else names).add(name)
+        return sorted(names)
 
     def open(self, path: str) -> BinaryIO:
-        """The content of a regular file, from the snapshot that holds it."""
-        found = self._places.get(path)
-        if found is None or found[0].type not in ("file", "hardlink"):
-            raise SourceInputError(f"/{path} is not a file")
+        """The file as the snapshot holds it."""
+        from buildkit_py.layer.openat import open_in
+
+        found = self._find(path)
+        if found is None:
+            raise StoreError(f"/{path} is not in the tree")
         try:
-            return open_in(found[1], path)
+            return open_in(found[0].directory, path)
         except OSError as error:
-            raise SourceInputError(f"/{path} can't be read: {error.strerror}") from None
+            hint = "run `pybuild store check --repair`" if error.errno in (errno.ENOENT, errno.EINVAL) else None
+            raise StoreError(f"/{path} can't be read from the store: {error.strerror}", hint=hint) from error
 
-    def _lay(self, entry: Entry, directory: Path) -> None:
-        path = entry.path
-        if not path:
-            self._places[""] = (entry, directory)
-            return
-        if entry.type != "dir" or self._kind(path) != "dir":
-            self._drop(path)
-        parent, _, name = path.rpartition("/")
-        if entry.type == "whiteout":
-            self._children.get(parent, set()).discard(name)
-            return
-        self._places[path] = (entry, directory)
-        self._children.setdefault(parent, set()).add(name)
-        if entry.type == "dir":
-            self._children.setdefault(path, set())
+    def _find(self, path: str) -> tuple[_Snapshot, Entry] | None:
+        for snapshot in self._visible(path.rpartition("/")[0]) if path else self._snapshots:
+            entry = snapshot.get(path)
+            if entry is not None:
+                return None if entry.type == "whiteout" else (snapshot, entry)
+        return None
 
-    def _kind(self, path: str) -> str | None:
-        found = self._places.get(path)
-        return found[0].type if found else None
+    def _visible(self, directory: str) -> list[_Snapshot]:
+        """The snapshots, topmost first, whose directories of this name are merged; none where it is no directory."""
+        known = self._merged.get(directory)
+        if known is None:
+            known = []
+            for snapshot in self._visible(directory.rpartition("/")[0]):
+                entry = snapshot.get(directory)
+                if entry is None:
+                    continue
+                if entry.type != "dir":
+                    break
+                known.append(snapshot)
+            self._merged[directory] = known
+        return known
 
-    def _drop(self, path: str) -> None:
-        """Forget a name and everything below it."""
-        pending = [path]
-        while pending:
-            each = pending.pop()
-            self._places.pop(each, None)
-            pending += [f"{each}/{name}" for name in self._children.pop(each, ())]
+
+def join(directory: str, name: str) -> str:
+    """A path of a tree; the directory may be the root."""
+    return f"{directory}/{name}" if directory else name
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The directories above a path, outermost first, without the root."""
+    end = path.find("/")
+    while end >= 0:
+        yield path[:end]
+        end = path.find("/", end + 1)
+
+
+def same(one: Entry | None, other: Entry | None) -> bool:
+    """Whether two entries of one path are equal in everything but the names that share their file."""
+    if one is None or other is None:
+        return one is other
+    links = ("file", "hardlink")
+    if one.type != other.type and not (one.type in links and other.type in links):
+        return False
+    return (
+        one.mode == other.mode
+        and one.uid == other.uid
+        and one.gid == other.gid
+        and one.digest == other.digest
+        and one.device == other.device
+        and one.xattrs == other.xattrs
+        and (one.type in links or one.target == other.target)
+    )
 
 
 def resolve(tree: Tree, path: str, follow_last: bool = True) -> str:
-    """Where a path leads inside the tree: links are followed, absolute ones from the root, and `..` stops at the root.
+    """The path without links, `.` and `..`, with the tree's root as `/`: `..` ends there, absolute targets begin there.
 
-    What does not exist stands for itself. Raises `SourceInputError` on a loop of links.
+    What does not exist is kept as written. Raises `SourceInputError` where links go round in circles.
     """
+    pending = _parts(path)
     done: list[str] = []
-    pending = [part for part in reversed(path.split("/")) if part not in ("", ".")]
     links = 0
     while pending:
-        part = pending.pop()
-        if part == "..":
+        name = pending.pop()
+        if name == "..":
             del done[-1:]
             continue
-        here = "/".join([*done, part])
-        entry = tree.lookup(here) if pending or follow_last else None
+        here = "/".join((*done, name))
+        entry = tree.lookup(here) if follow_last or pending else None
         if entry is None or entry.type != "symlink":
-            done.append(part)
+            done.append(name)
             continue
         links += 1
-        if links > MAX_LINKS:
-            raise SourceInputError(f"/{path.lstrip('/')} leads through too many links")
+        if links > _LINK_LIMIT:
+            raise SourceInputError(f"/{path.lstrip('/')} can't be found: too many symbolic links")
         target = entry.target or ""
         if target.startswith("/"):
             done.clear()
-        pending += [piece for piece in reversed(target.split("/")) if piece not in ("", ".")]
+        pending += _parts(target)
     return "/".join(done)
 
 
-def walk(tree: Tree, path: str) -> Iterable[Entry]:
-    """The entries below a path, itself included, parents before children, sorted by name in each directory."""
+def _parts(path: str) -> list[str]:
+    """The names of a path, the first one last."""
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
+
+
+def near(tree: Tree, path: str) -> str | None:
+    """A hint that names what is closest to a path that does not exist: the deepest directory there is, and a name in
+    it."""
+    import difflib
+
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    directory = ""
+    for index, name in enumerate(parts):
+        place = resolve(tree, join(directory, name))
+        entry = tree.lookup(place)
+        if entry is None:
+            close = difflib.get_close_matches(name, list(tree.children(directory)), n=1)
+            rest = parts[index + 1 :]
+            return f"did you mean /{'/'.join((*parts[:index], close[0], *rest))}?" if close else None
+        if entry.type != "dir":
+            return f"/{'/'.join(parts[: index + 1])} is not a directory"
+        directory = place
+    return None
+
+
+def walk(tree: Tree, path: str = "", *, skip: Callable[[str], bool] | None = None) -> Iterator[Entry]:
+    """The entry of a path and all below it, parents before children, sorted by name in each directory; no link is
+    followed.
+
+    What `skip` says of a path's name is left out, with all below it, and not even looked at.
+    """
     pending = [path]
     while pending:
         here = pending.pop()
@@ -144,4 +239,10 @@ def walk(tree: Tree, path: str) -> Iterable[Entry]:
             continue
         yield entry
         if entry.type == "dir":
-            pending += [f"{here}/{name}" if here else name for name in reversed(list(tree.children(here)))]
+            names = [join(here, name) for name in tree.children(here)]
+            pending += [each for each in reversed(names) if skip is None or not skip(each)]
+
+
+def printable(path: str) -> str:
+    """A path for messages: undecodable bytes are replaced."""
+    return os.fsencode(path).decode(errors="replace")

@@ -11,24 +11,25 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO, cast
 
-from buildkit_py.errors import SourceInputError
+from buildkit_py.errors import IntegrityError, SourceInputError
 from buildkit_py.graph.op import Unpack
-from buildkit_py.layer.decompress import decompressed
-from buildkit_py.layer.draft import Content
+from buildkit_py.layer.draft import Content, blocks
 from buildkit_py.layer.edit import Edit
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.openat import open_in
 from buildkit_py.layer.owner import resolve_owner
 from buildkit_py.layer.select import select
+from buildkit_py.layer.tarstream import Limits, TarStream, parts_of, target_of
 from buildkit_py.layer.tree import Tree, resolve
 
 BLOCK = 1 << 20
-MAX_BYTES = 64 << 30
-MAX_ENTRIES = 5_000_000
+LIMITS = Limits(bytes=64 << 30, entries=5_000_000)
+MAX_LINK = 4095
 
 
 def unpack(op: Unpack, edit: Edit, source: Tree, spool: Path | None) -> None:
@@ -37,7 +38,7 @@ def unpack(op: Unpack, edit: Edit, source: Tree, spool: Path | None) -> None:
         raise SourceInputError("an archive can't be unpacked without a place for what it holds")
     owner = resolve_owner(edit, op.owner) if op.owner is not None else None
     start = resolve(edit, op.dest)
-    edit.parents(f"{start}/x")
+    edit.make_parents(f"{start}/x")
     for number, entry in enumerate(select(source, op.sources).roots):
         if entry.entries[0].type not in ("file", "hardlink"):
             raise SourceInputError(f"/{entry.path} is not an archive but a {entry.entries[0].type}")
@@ -59,13 +60,13 @@ class _Spool:
     def __exit__(self, *exc: object) -> None:
         self._file.close()
 
-    def take(self, source: BinaryIO) -> tuple[int, str, Content]:
+    def take(self, source: Iterable[bytes]) -> tuple[int, str, Content]:
         """Spool a member; returns its size, digest, and how to read it."""
         start, hasher = self._total, hashlib.sha256()
-        while block := source.read(BLOCK):
+        for block in source:
             self._total += len(block)
-            if self._total > MAX_BYTES:
-                raise SourceInputError(f"the archive unpacks to more than {MAX_BYTES} bytes")
+            if self._total > LIMITS.bytes:
+                raise IntegrityError(f"it unpacks to more than {LIMITS.bytes} bytes")
             hasher.update(block)
             self._file.write(block)
         size = self._total - start
@@ -112,38 +113,40 @@ class _Unpacker:
         self._made: dict[str, str] = {}
 
     def run(self, file: BinaryIO) -> None:
+        """Read it all; raises `SourceInputError` for what is no archive, or one that no honest tool makes."""
         buffered = io.BufferedReader(cast("io.RawIOBase", file), BLOCK)
         try:
             if buffered.peek(4)[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
                 self._zip(buffered)
             else:
-                self._tar(decompressed(buffered))
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, ValueError, OSError) as error:
+                self._tar(TarStream(buffered, LIMITS))
+        except IntegrityError as error:
+            raise SourceInputError(f"/{self._name} can't be unpacked: {error.message}") from None
+        except (zipfile.BadZipFile, EOFError, zlib.error, ValueError, RuntimeError, OSError) as error:
             raise SourceInputError(f"/{self._name} can't be unpacked: {error}") from None
 
-    def _tar(self, stream: IO[bytes]) -> None:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                archive.members = []  # type: ignore[attr-defined]
-                path = self._place(member.name)
-                if path is not None:
-                    self._tar_member(archive, member, path)
+    def _tar(self, stream: TarStream) -> None:
+        for member in stream.members():
+            path = self._place(member.name)
+            if path is not None:
+                self._tar_member(stream, member, path)
+        stream.drain()
 
-    def _tar_member(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+    def _tar_member(self, stream: TarStream, member: tarfile.TarInfo, path: str) -> None:
         owner = self._owner or (member.uid, member.gid)
         entry = Entry(path=path, type="file", mode=member.mode & 0o7777, uid=owner[0], gid=owner[1])
         if member.isdir():
             self._edit.put(replace(entry, type="dir"))
         elif member.issym():
-            self._edit.put(replace(entry, type="symlink", mode=0o777, target=member.linkname))
+            self._edit.put(replace(entry, type="symlink", mode=0o777, target=target_of(member)))
         elif member.islnk():
             self._link(entry, member.linkname)
         elif member.isfifo():
             self._edit.put(replace(entry, type="fifo"))
         elif member.isfile():
-            self._file(entry, archive.extractfile(member))  # type: ignore[arg-type]
+            self._file(entry, stream.blocks(member))
         else:
-            raise SourceInputError(f"/{self._name} holds a device: {member.name[:200]}")
+            raise IntegrityError(f"it holds a device: {member.name[:200]!r}")
 
     def _zip(self, file: BinaryIO) -> None:
         with zipfile.ZipFile(file) as archive:
@@ -157,13 +160,14 @@ class _Unpacker:
                 if member.is_dir():
                     self._edit.put(replace(entry, type="dir", mode=stat.S_IMODE(mode) or 0o755))
                 elif stat.S_ISLNK(mode):
-                    target = archive.read(member).decode("utf-8", "surrogateescape")
+                    with archive.open(member) as source:
+                        target = source.read(MAX_LINK).decode("utf-8", "surrogateescape")
                     self._edit.put(replace(entry, type="symlink", mode=0o777, target=target))
                 else:
                     with archive.open(member) as source:
-                        self._file(entry, source)  # type: ignore[arg-type]
+                        self._file(entry, blocks(cast(BinaryIO, source)))
 
-    def _file(self, entry: Entry, source: BinaryIO) -> None:
+    def _file(self, entry: Entry, source: Iterable[bytes]) -> None:
         size, digest, content = self._spool.take(source)
         self._edit.put(replace(entry, size=size, digest=digest), content)
 
@@ -171,18 +175,16 @@ class _Unpacker:
         path = self._place(target)
         found = self._edit.lookup(path) if path is not None else None
         if path is None or found is None or found.type not in ("file", "hardlink"):
-            raise SourceInputError(f"/{self._name} links {entry.path!r} to {target[:200]!r}, which it does not hold")
-        self._edit.put(replace(found, path=entry.path, type="file", target=None), self._edit.content(path))
+            raise IntegrityError(f"it links {entry.path[:200]!r} to {target[:200]!r}, which it does not hold")
+        whole = replace(found, path=entry.path, type="file", target=None)
+        self._edit.put(whole, self._edit.content(path))
 
     def _place(self, name: str) -> str | None:
         """Where a member goes, None for what `strip` takes away; no name leads out of the destination."""
         self._count += 1
-        if self._count > MAX_ENTRIES:
-            raise SourceInputError(f"/{self._name} holds more than {MAX_ENTRIES} entries")
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        if ".." in parts:
-            raise SourceInputError(f"/{self._name} has a name that leads out of it: {name[:200]!r}")
-        parts = parts[self._strip :]
+        if self._count > LIMITS.entries:
+            raise IntegrityError(f"it holds more than {LIMITS.entries} entries")
+        parts = parts_of(name)[self._strip :]
         if not parts:
             return None
         inside = resolve(_Below(self._edit, self._start), "/".join(parts[:-1]))

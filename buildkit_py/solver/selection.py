@@ -51,7 +51,7 @@ class Selector:
         if self.modes == "none":
             row[2] = 0
         elif self.modes == "executable":
-            row[2] = entry.mode & 0o100 if entry.type == "file" else 0
+            row[2] = entry.mode & 0o100 if entry.type in ("file", "hardlink") else 0
         return row
 
 

@@ -40,7 +40,8 @@ TABLES = (TREES, RESULTS, MEMO, IMAGES, BUILDS)
 def expire_rows(index: Index, live: frozenset[Use], cutoff: float | None) -> None:
     """Forget results and facts not used since `cutoff` (seconds since 1970), and trees that nothing leads to then.
 
-    Whatever a live lease uses stays, and what that leads to.
+    Whatever a live lease uses stays, and what that leads to. Where the layers of bases can be fetched from (memo
+    `origin`) is never forgotten: images may consist of layers that were left there.
     """
     if cutoff is None:
         return
@@ -52,7 +53,9 @@ def expire_rows(index: Index, live: frozenset[Use], cutoff: float | None) -> Non
             old = [
                 key
                 for key, (use, created) in times.items()
-                if use not in live and max(created, used.get(use, 0.0)) < cutoff
+                if use not in live
+                and (table is not MEMO or key[0] != "origin")
+                and max(created, used.get(use, 0.0)) < cutoff
             ]
             table.delete(index, old)
         _drop_trees(index, live)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import bases
+from tests.support import bases, layouts
 from tests.support.build import BASE, Project
 from tests.support.command import Pybuild
 from tests.support.registry import serve_registry, write_config
@@ -154,6 +154,20 @@ def test_nothing_is_asked_of_a_registry_again(pybuild: Pybuild, tmp_path: Path) 
     assert (second.ran, second.digest) == ([], first.digest)
     project.file(f'image app {{\nfrom "{server.name}/library/tiny:latest"\nrun echo one > /one\nmkdir /two\n}}')
     assert project.build().ran == ["mkdir /two"]
+
+
+def test_a_local_base_that_changed_is_another_base(project: Project) -> None:
+    base = project.directory / "base"
+    base.unlink()
+    layouts.write_layout(base, [layouts.layer([layouts.Entry(name="a")])])
+    project.image("mkdir /new")
+    first = project.build()
+    assert project.build().ran == []
+    layouts.write_layout(base, [layouts.layer([layouts.Entry(name="b")])])
+    second = project.build()
+    assert second.digest != first.digest
+    project.build("-o", "rootfs:out")
+    assert sorted(path.name for path in (project.directory / "out").iterdir()) == ["b", "new"]
 
 
 HEAVY = (

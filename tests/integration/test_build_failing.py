@@ -54,7 +54,7 @@ def test_a_failing_step_stops_what_depends_on_it_and_cancels_the_rest(project: P
     assert set(skipped.values()) == {outcomes["failed"]["id"], outcomes["cancelled"]["id"]}
     assert {"run touch /out1", "copy /out0 → /out0", "copy /out1 → /out1", "layer 'app'"} == skipped.keys()
     assert build.of_kind("BuildDone")[0]["skipped"] == len(skipped)
-    assert "Buildfile:9" in build.result.stderr and "because" in build.result.stderr
+    assert "Buildfile:10:1" in build.result.stderr and "because" in build.result.stderr
 
 
 def test_keep_going_finishes_what_does_not_depend_on_the_failure(project: Project) -> None:

@@ -85,7 +85,7 @@ def test_what_was_made_is_what_others_unpack(project: Project) -> None:
     long = "/".join(["d" * 100] * 3) + "/" + "n" * 200
     project.image(
         "run {",
-        f"    mkdir -p /deep/{os.path.dirname(long)} '/odd/ä ö' /gone/sub /opaque/old",
+        f"    mkdir -p /deep/{Path(long).parent} '/odd/ä ö' /gone/sub /opaque/old",
         f"    echo long > /deep/{long}",
         "    echo odd > '/odd/new\nline'",
         "    echo odd > '/odd/ä ö/*?[x]'",

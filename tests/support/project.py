@@ -81,7 +81,9 @@ class Project:
 
     def build(self, body: str, *arguments: str | os.PathLike[str], head: str = "", start: str = '"oci:base"') -> Built:
         """Build one image `a` of these statements over the base; never raises for an exit code."""
-        return self.build_file(f"buildfile 1\n{head}{chr(10) if head else str()}image a {{\nfrom {start}\n{body}\n}}\n", *arguments)
+        return self.build_file(
+            f"buildfile 1\n{head}{chr(10) if head else str()}image a {{\nfrom {start}\n{body}\n}}\n", *arguments
+        )
 
     def build_file(self, text: str, *arguments: str | os.PathLike[str]) -> Built:
         """Build a whole Buildfile."""

@@ -1,6 +1,7 @@
 """Git repositories: a ref becomes a commit, a commit becomes a tree. The machine's `git` does the work.
 
-Nothing that the repository holds is run: no hooks, no submodules, no filters, and only network transports.
+Nothing that the repository holds is run: no hooks, no submodules, no filters, and only network transports. The git
+configuration of the person who builds has a say in how a repository is reached, and none in what a commit holds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _URL = re.compile(r"(?:https?|ssh|git)://[^\s\0-]|[A-Za-z0-9_.]+@[A-Za-z0-9.-]+:[^\s\0]")
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@-]*\Z")
 TIMEOUT = 600
+_ENVIRONMENT = ("PATH", "HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_NO_CONFIGURATION = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1"}
+_SETTINGS = ("core.hooksPath=/dev/null", "core.attributesFile=/dev/null", "core.autocrlf=false")
 
 
 def resolve_ref(url: str, ref: str) -> str:
@@ -34,7 +39,7 @@ def resolve_ref(url: str, ref: str) -> str:
         return ref
     if not _REF.match(ref) or ".." in ref:
         raise SourceInputError(f"not a git ref: {ref!r}")
-    lines = _git(["ls-remote", "--", url, ref, f"refs/tags/{ref}^{{}}"], url).splitlines()
+    lines = _git(["ls-remote", "--", url, ref, f"refs/tags/{ref}^{{}}"], url, asks=True).splitlines()
     found = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
     for name in (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}", ref):
         if name in found:
@@ -59,9 +64,10 @@ def _checkout(source: GitSource, directory: Path, scratch: Path) -> None:
     repository, work_tree = scratch / "git", scratch / "tree"
     work_tree.mkdir()
     _git(["init", "--quiet", "--bare", "--", str(repository)], source.url)
-    _git([f"--git-dir={repository}", "fetch", "--quiet", "--depth=1", "--", source.url, source.commit], source.url)
+    fetch = [f"--git-dir={repository}", "fetch", "--quiet", "--depth=1", "--", source.url, source.commit]
+    _git(fetch, source.url, asks=True)
     place = [f"--git-dir={repository}", f"--work-tree={work_tree}"]
-    _git([*place, "checkout", "--quiet", "--force", source.commit, "--", "."], source.url)
+    _git([*place, "checkout", "--quiet", "--force", "--detach", source.commit], source.url)
     if source.keep_git_dir:
         _git([f"--git-dir={repository}", "config", "core.bare", "false"], source.url)
         repository.rename(work_tree / ".git")
@@ -82,17 +88,20 @@ def _check_url(url: str) -> None:
         raise SourceInputError(f"not a git URL: {url!r}", hint="write https://…, ssh://…, git://… or user@host:path")
 
 
-def _git(arguments: Sequence[str], url: str) -> str:
+def _git(arguments: Sequence[str], url: str, *, asks: bool = False) -> str:
+    """Run git; only a command that `asks` the repository itself reads the person's configuration."""
     import subprocess
 
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "SSH_AUTH_SOCK") if name in os.environ}
+    names = (*_ENVIRONMENT, *_PROXIES, *map(str.upper, _PROXIES))
+    environment = {name: os.environ[name] for name in names if name in os.environ}
     environment |= {
+        **({} if asks else _NO_CONFIGURATION),
         "LC_ALL": "C",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ALLOW_PROTOCOL": "http:https:ssh:git",
         "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
     }
-    command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false", "-c", "advice.detachedHead=false"]
+    command = ["git", *(word for setting in _SETTINGS for word in ("-c", setting))]
     try:
         done = subprocess.run(
             [*command, *arguments],

@@ -42,6 +42,8 @@ def fetch(store: Store, url: str, expected: str | None = None) -> tuple[str, int
                 if total > MAX_BYTES:
                     raise SourceInputError(f"{url} holds more than {MAX_BYTES} bytes")
                 writer.write(block)
+            if response.length:
+                raise SourceInputError(f"{url} ended {response.length} bytes too early", hint="run the build again")
             return writer.commit(expected)
     except urllib.error.HTTPError as error:
         raise SourceInputError(f"{url}: the server answered {error.code} {error.reason}") from None

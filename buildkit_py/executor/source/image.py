@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from buildkit_py.executor.workshop import Workshop
     from buildkit_py.graph.op import ImageSource
     from buildkit_py.oci import Descriptor, ImageConfigDoc, Manifest
-    from buildkit_py.registry.blobs import ImageReader
+    from buildkit_py.registry.blobs import ImageReader, Progress
     from buildkit_py.registry.client import RegistryClient
     from buildkit_py.store import Store
 
@@ -79,7 +79,7 @@ class Images:
             parent = content_id
         return parent
 
-    def fetch(self, descriptors: Iterable[Descriptor]) -> None:
+    def fetch(self, descriptors: Iterable[Descriptor], progress: Progress | None = None) -> None:
         """Bring layers that were left where they are into the store."""
         from buildkit_py.registry.download import fetch_blobs
 
@@ -87,7 +87,8 @@ class Images:
         for descriptor in descriptors:
             by_origin.setdefault(self._origin(descriptor), []).append(descriptor)
         for ref, wanted in by_origin.items():
-            fetch_blobs(wanted, self._reader(ref).sources(), self._store.blobs, retry=self.client.retry)
+            sources = self._reader(ref).sources()
+            fetch_blobs(wanted, sources, self._store.blobs, retry=self.client.retry, progress=progress)
 
     def _origin(self, descriptor: Descriptor) -> str:
         ref: str | None = self._store.memo.get("origin", str(descriptor.digest))

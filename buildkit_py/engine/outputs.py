@@ -1,0 +1,179 @@
+"""Where images go besides the store: checked before anything runs, written when every image is assembled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from buildkit_py.errors import OutputError, PybuildError, UsageError
+from buildkit_py.events import Finished, Note, OutputDone, Progress, Started
+from buildkit_py.graph.definition import ImageTarget, Output
+from buildkit_py.graph.op import ImageSource
+from buildkit_py.image.stored import closure
+from buildkit_py.reference import Reference
+
+if TYPE_CHECKING:
+    from buildkit_py.engine.options import BuildOptions
+    from buildkit_py.executor.source.image import Images
+    from buildkit_py.graph.definition import Definition
+    from buildkit_py.oci import Descriptor
+    from buildkit_py.solver.session import Session
+
+_PATHS = ("archive", "layout", "docker", "rootfs")
+_CONFINED = "a build file writes only below its directory; `-o` on the command line may name any path"
+
+
+def check_outputs(definition: Definition, options: BuildOptions) -> None:
+    """Refuse what could not be written in the end; raises `UsageError` and `OutputError`."""
+    names = {target.name for target in definition.targets}
+    if len(names) > 1 and (options.tags or options.outputs):
+        raise UsageError(
+            f"--tag and --output need one image, and this builds {len(names)}: {', '.join(sorted(names))}",
+            hint="choose one with --target",
+        )
+    for output in options.outputs:
+        _check_reference(output)
+    owners: dict[tuple[str, str], str] = {}
+    for target in definition.targets:
+        for output in target.outputs:
+            _check_reference(output)
+            place = str(confined(options.context, output)) if output.kind in _PATHS else output.value
+            owner = owners.setdefault((output.kind if output.kind not in _PATHS else "path", place), target.name)
+            if owner != target.name:
+                raise OutputError(
+                    f"the images {owner!r} and {target.name!r} are both to be written to {output.value}",
+                    span=output.span,
+                )
+
+
+def confined(context: Path, output: Output) -> Path:
+    """The path of an output that a build file declares; what leads out of the directory, by links too, is refused."""
+    lexical = PurePosixPath(output.value)
+    try:
+        root = context.resolve()
+        path = (root / lexical).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise OutputError(f"the output {output.value!r} can't be written: {error}", span=output.span) from None
+    if lexical.is_absolute() or ".." in lexical.parts or path == root or not path.is_relative_to(root):
+        raise OutputError(
+            f"the output {output.value!r} is not below the directory of the build", hint=_CONFINED, span=output.span
+        )
+    return path
+
+
+def _check_reference(output: Output) -> None:
+    if output.kind == "registry":
+        try:
+            Reference.parse(output.value)
+        except UsageError as error:
+            raise OutputError(error.message, hint=error.hint, span=output.span) from None
+
+
+@dataclass(slots=True)
+class OutputWriter:
+    """Writes the outputs of one build."""
+
+    session: Session
+    images: Images
+    options: BuildOptions
+    _count: int = field(default=0, init=False)
+
+    def write(self, name: str, targets: Sequence[ImageTarget], descriptor: Descriptor) -> None:
+        """Write an image, or the index of its platforms, to all places that are declared or asked for."""
+        declared = dict.fromkeys(output for target in targets for output in target.outputs)
+        called = self.options.tags[0] if self.options.tags else name
+        for output in (*declared, *self.options.outputs):
+            skipped = "needs --push" if output.kind == "registry" and not self.options.push else None
+            if skipped is None:
+                if output in declared and output.kind in _PATHS:
+                    # Looked at again: an output before this one may have left links in the directory.
+                    confined(self.options.context, output)
+                self._write_one(called, output, descriptor)
+            self.session.emit(
+                OutputDone(at=self.session.now(), image=name, kind=output.kind, value=output.value, skipped=skipped)
+            )
+
+    def _write_one(self, name: str, output: Output, descriptor: Descriptor) -> None:
+        store = self.session.store
+        if output.kind == "store":
+            store.images.put(output.value, descriptor.to_plain())
+            return
+        with self._reported(output) as transfer:
+            if output.kind == "registry":
+                self._push(output.value, descriptor, transfer)
+                return
+            from buildkit_py.image.outputs import write_output
+
+            self._bring(descriptor, transfer)
+            write_output(
+                store,
+                output.kind,
+                output.value,
+                descriptor,
+                name=name,
+                directory=self.options.context,
+                epoch=self.session.options.epoch,
+            )
+
+    @contextmanager
+    def _reported(self, output: Output) -> Iterator[_Transfer]:
+        """Say that an output begins and how it ends."""
+        self._count += 1
+        transfer = _Transfer(self.session, f"output-{self._count}")
+        title = f"{'push to' if output.kind == 'registry' else output.kind} {output.value}"
+        now = self.session.now
+        self.session.emit(Started(at=now(), id=transfer.id, title=title, kind="output", span=output.span))
+        try:
+            yield transfer
+        except PybuildError as error:
+            self.session.emit(Finished(at=now(), id=transfer.id, outcome="failed", error=error.message))
+            raise
+        self.session.emit(Finished(at=now(), id=transfer.id, outcome="done"))
+
+    def _bring(self, descriptor: Descriptor, transfer: _Transfer) -> None:
+        """Fetch the layers of bases that no step needed, now that their bytes are."""
+        store = self.session.store
+        missing = [blob for blob in closure(store, descriptor) if not store.blobs.has(str(blob.digest))]
+        if missing:
+            self.images.fetch(missing, progress=transfer.progress)
+
+    def _push(self, value: str, descriptor: Descriptor, transfer: _Transfer) -> None:
+        from buildkit_py.registry.source import is_local
+
+        origins = {
+            str(layer.digest): Reference.parse(op.ref)
+            for op in (vertex.op for vertex in self.session.definition.vertices.values())
+            if isinstance(op, ImageSource) and not is_local(op.ref)
+            for layer in self.images.documents(op)[0].layers
+        }
+        report = self.images.client.push(
+            Reference.parse(value),
+            descriptor,
+            self.session.store.blobs,
+            origins=origins,
+            bring=lambda missing: self.images.fetch([missing]),
+            progress=transfer.progress,
+        )
+        text = (
+            f"pushed {report.reference}: {len(report.uploaded)} blobs uploaded ({report.bytes} bytes), "
+            f"{len(report.mounted)} mounted from other repositories, {len(report.existing)} there before"
+        )
+        self.session.emit(Note(at=self.session.now(), text=text))
+
+
+@dataclass(slots=True)
+class _Transfer:
+    """The bytes of one output that were moved so far, over all its blobs."""
+
+    session: Session
+    id: str
+    _done: dict[str, int] = field(default_factory=dict)
+
+    def progress(self, blob: Descriptor, done: int) -> None:
+        """Take in how far one blob is; called from several threads, each with blobs of its own."""
+        self._done[str(blob.digest)] = done
+        total = sum(list(self._done.values()))
+        self.session.emit(Progress(at=self.session.now(), id=self.id, done=total))

@@ -1,0 +1,196 @@
+"""Reading a tar file that somebody else made, once from its beginning to its end, within limits.
+
+What no honest tool writes raises `IntegrityError`: damaged headers (which `tarfile` itself takes for the end), sizes
+below nothing, extended headers without measure, names that lead out, bombs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO, Self, cast
+
+from buildkit_py.errors import IntegrityError
+from buildkit_py.layer.decompress import decompressed
+from buildkit_py.layer.tree import MAX_DEPTH
+
+BLOCK = 1 << 20
+MAX_NAME = 255
+MAX_TARGET = 4095
+_LATEST = 1 << 33
+_DAMAGED: tuple[type[Exception], ...] = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one tar may hold: bytes unpacked, entries, attributes of an entry, bytes of an extended header.
+
+    Beyond the first `free` bytes it may unpack to at most `ratio` times its compressed bytes; deflate can't do more
+    than 1032.
+    """
+
+    bytes: int = 256 << 30
+    entries: int = 10_000_000
+    xattrs: int = 128
+    pax: int = 1 << 20
+    ratio: int = 2000
+    free: int = 1 << 30
+
+
+class TarStream:
+    """The members of one tar, compressed or not. `digest` is that of the plain tar, once `drain` was called."""
+
+    def __init__(self, blob: BinaryIO, limits: Limits) -> None:
+        self._limits = limits
+        self._compressed = _Counted(blob)
+        self._plain = decompressed(cast(BinaryIO, self._compressed))
+        self._hasher = hashlib.sha256()
+        self._read = 0
+        self._held = 0
+        self._archive: Any = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what was read."""
+        return f"sha256:{self._hasher.hexdigest()}"
+
+    def read(self, size: int = -1) -> bytes:
+        """Bytes of the tar; for `tarfile`."""
+        data = self._plain.read(size)
+        self._read += len(data)
+        self._hasher.update(data)
+        too_many = self._read > self._limits.bytes
+        if too_many or self._read - self._limits.free > self._limits.ratio * self._compressed.count:
+            raise IntegrityError(f"it unpacks to more than {self._read - 1} bytes, which is not allowed")
+        return data
+
+    def members(self) -> Iterator[tarfile.TarInfo]:
+        """Each entry in turn; the bytes of a file must be read (`blocks`) before the next is asked for."""
+        with _faults():
+            archive: Any = tarfile.open(  # type: ignore[call-overload]  # noqa: SIM115
+                fileobj=self,
+                mode="r|",
+                tarinfo=_checked(self._limits),
+                encoding="utf-8",
+                errors="surrogateescape",
+            )
+        self._archive = archive
+        count = 0
+        while True:
+            with _faults():
+                member = archive.next()
+                archive.members = []
+            if member is None:
+                return
+            count += 1
+            if count > self._limits.entries:
+                raise IntegrityError(f"it has more than {self._limits.entries} entries")
+            self._held += member.size
+            if self._held > self._limits.bytes:
+                raise IntegrityError(f"its files have more than {self._limits.bytes} bytes")
+            yield member
+
+    def blocks(self, member: tarfile.TarInfo) -> Iterator[bytes]:
+        """The bytes of a file."""
+        left = member.size
+        with _faults():
+            source: IO[bytes] | None = self._archive.extractfile(member)
+        while source is not None and left:
+            with _faults():
+                block = source.read(min(left, BLOCK))
+            if not block:
+                raise IntegrityError(f"it ends in the middle of {member.name[:200]!r}")
+            left -= len(block)
+            yield block
+
+    def drain(self) -> None:
+        """Read what comes after the last entry."""
+        with _faults():
+            while self.read(BLOCK):
+                pass
+
+
+def mtime_of(member: tarfile.TarInfo) -> int:
+    """Nanoseconds, within what file systems can hold."""
+    return int(min(max(member.mtime, 0), _LATEST) * 1_000_000_000) if math.isfinite(member.mtime) else 0
+
+
+def parts_of(name: str) -> list[str]:
+    """The names in a path of a tar; a leading slash says nothing. Raises `IntegrityError` for one that leads out."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts or "\0" in name:
+        raise IntegrityError(f"it has a name that leads out of it: {name[:200]!r}")
+    if len(parts) > MAX_DEPTH or any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in parts):
+        raise IntegrityError(f"it has a name that is too long: {name[:200]!r}…")
+    return parts
+
+
+def target_of(member: tarfile.TarInfo) -> str:
+    """Where a symbolic link leads, as text; raises `IntegrityError` for what no link can hold."""
+    target = member.linkname
+    if not target or "\0" in target or len(target.encode("utf-8", "surrogateescape")) > MAX_TARGET:
+        raise IntegrityError(f"it has a link that leads nowhere: {member.name[:200]!r}")
+    return target
+
+
+class _Counted(io.RawIOBase):
+    """Counts what is read of the compressed bytes."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        super().__init__()
+        self._source = source
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._source.read(len(buffer))
+        self.count += len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _checked(limits: Limits) -> type[tarfile.TarInfo]:
+    class Member(tarfile.TarInfo):
+        """Refuses what `tarfile` would pass over or take in whole."""
+
+        @classmethod
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+            try:
+                return super().frombuf(buf, encoding, errors)
+            except _DAMAGED as error:
+                raise IntegrityError(f"it has a damaged header: {error}") from None
+
+        def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+            if self.size < 0:
+                raise IntegrityError("it has an entry of less than no bytes")
+            if self.type in _EXTENDED and self.size > limits.pax:
+                raise IntegrityError(f"it has an extended header of {self.size} bytes, {limits.pax} is the most")
+            made: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+            if made.size < 0:
+                raise IntegrityError("it has an entry of less than no bytes")
+            return made
+
+    return Member
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Everything that `tarfile` raises for malformed bytes."""
+    try:
+        yield
+    except (tarfile.TarError, EOFError, ValueError, LookupError, ArithmeticError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"it is no whole tar: {error}") from None
