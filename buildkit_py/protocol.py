@@ -120,7 +120,10 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEvent:
-    """A piece of a step's output, already redacted; `seq` counts within one `attempt`."""
+    """A piece of a step's output, already redacted; `seq` counts within one `attempt`.
+
+    `stream` is `stdout`, `stderr`, or `progress`: then `data` is the bytes done, `/`, and the bytes in all if known.
+    """
 
     key: str
     attempt: int
@@ -134,7 +137,7 @@ class Executor(Protocol):
     """Drives steps. Thread-safe: several tasks may be under way at once."""
 
     def prepare(self, op: Mapping[str, Any]) -> None:
-        """Called on the main thread before a step of this op is first executed: the time to fork what must be forked."""
+        """Called on the main thread before a step of this op is first executed: the time to fork what it needs."""
 
     def execute(self, task: StepTask, log: Callable[[LogEvent], None]) -> StepResult:
         """Run one task to its end. Raises `InfrastructureError`, `Cancelled`, or a typed error of the step's input."""

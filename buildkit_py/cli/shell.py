@@ -46,7 +46,13 @@ class Shell:
         from buildkit_py.paths import store_path
         from buildkit_py.store import Store
 
-        return Store.open(Path(root) if root else store_path(self.environ))
+        path = Path(root) if root else store_path(self.environ)
+        if os.geteuid() != 0:
+            # Much in an ordinary user's store belongs to numbers that are theirs only in a namespace of their own.
+            from buildkit_py.executor.sandbox.rootless import enter_user_namespace
+
+            enter_user_namespace()
+        return Store.open(path)
 
     def state_directory(self) -> Path:
         """Where reports of internal errors go: below $XDG_STATE_HOME, else `~/.local/state`."""

@@ -1,4 +1,4 @@
-"""What can be known to fail before anything runs: missing tools and secrets, platforms that this machine can't run."""
+"""What can be known to fail before anything runs: missing tools, secrets, agents, and platforms that can't run here."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.errors import MissingToolError, UsageError
 from buildkit_py.graph.check import reachable
-from buildkit_py.graph.op import ExecStep, Host, SecretMount
+from buildkit_py.graph.op import ExecStep, Host, SecretMount, SshMount
 from buildkit_py.platform import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from buildkit_py.executor.secrets import SecretStore
     from buildkit_py.graph.definition import Definition, ImageTarget
@@ -44,6 +44,18 @@ def check_secrets(definition: Definition, given: SecretStore) -> None:
                 raise UsageError(
                     f"the step needs the secret {mount.id!r}" + (f": {text}" if text else ""),
                     hint=f"give it with --secret id={mount.id},src=FILE (or env=VARIABLE, or cmd=COMMAND)",
+                    span=definition.spans.get(digest),
+                )
+
+
+def check_ssh(definition: Definition, given: Collection[str]) -> None:
+    """Raise `UsageError` for the first ssh agent that a step must have and nobody gave."""
+    for digest, vertex in definition.vertices.items():
+        for mount in vertex.op.mounts if isinstance(vertex.op, ExecStep) else ():
+            if isinstance(mount, SshMount) and mount.required and mount.id not in given:
+                raise UsageError(
+                    f"the step needs the ssh agent {mount.id!r}",
+                    hint=f"give it with --ssh {mount.id}",
                     span=definition.spans.get(digest),
                 )
 

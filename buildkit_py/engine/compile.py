@@ -5,6 +5,7 @@ A build whose file, imports, parameters and lock are unchanged reads its graph f
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from buildkit_py.store import Store
 
 NAMES = {"Buildfile": "buildfile", "Dockerfile": "dockerfile", "Containerfile": "dockerfile"}
+FORMAT = 2
+"""Changes with what is remembered of a compiled build file."""
 MAX_BYTES = 16 * 1024 * 1024
 
 
@@ -123,7 +126,7 @@ def load_build_file(options: BuildOptions, file: BuildFile, resolver: Resolver) 
 
 def _shown(options: BuildOptions) -> Callable[[str], str]:
     """How people know a file whose path below the context is given."""
-    return lambda name: os.path.relpath(options.context / name)
+    return functools.cache(lambda name: os.path.relpath(options.context / name))
 
 
 class Compiler:
@@ -149,7 +152,7 @@ class Compiler:
 
     def _request(self, options: BuildOptions, file: BuildFile) -> Mapping[str, Any]:
         return {
-            "program": buildkit_py.__version__,
+            "program": [buildkit_py.__version__, FORMAT],
             "frontend": file.frontend,
             "file": [os.path.relpath(file.path, options.context), str(Digest.of(file.text.encode()))],
             "params": dict(options.params),

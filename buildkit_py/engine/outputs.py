@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.errors import OutputError, PybuildError, UsageError
 from buildkit_py.events import Finished, Note, OutputDone, Progress, Started
+from buildkit_py.executor.source.meter import Meter
 from buildkit_py.graph.definition import ImageTarget, Output
 from buildkit_py.graph.op import ImageSource
 from buildkit_py.image.stored import closure
@@ -101,13 +102,13 @@ class OutputWriter:
         if output.kind == "store":
             store.images.put(output.value, descriptor.to_plain())
             return
-        with self._reported(output) as transfer:
+        with self._reported(output) as meter:
             if output.kind == "registry":
-                self._push(output.value, descriptor, transfer)
+                self._push(output.value, descriptor, meter)
                 return
             from buildkit_py.image.outputs import write_output
 
-            self._bring(descriptor, transfer)
+            self._bring(descriptor, meter)
             write_output(
                 store,
                 output.kind,
@@ -119,28 +120,28 @@ class OutputWriter:
             )
 
     @contextmanager
-    def _reported(self, output: Output) -> Iterator[_Transfer]:
+    def _reported(self, output: Output) -> Iterator[Meter]:
         """Say that an output begins and how it ends."""
         self._count += 1
-        transfer = _Transfer(self.session, f"output-{self._count}")
+        name = f"output-{self._count}"
         title = f"{'push to' if output.kind == 'registry' else output.kind} {output.value}"
-        now = self.session.now
-        self.session.emit(Started(at=now(), id=transfer.id, title=title, kind="output", span=output.span))
+        now, emit = self.session.now, self.session.emit
+        emit(Started(at=now(), id=name, title=title, kind="output", span=output.span))
         try:
-            yield transfer
+            yield Meter(lambda done, total: emit(Progress(at=now(), id=name, done=done, total=total)))
         except PybuildError as error:
-            self.session.emit(Finished(at=now(), id=transfer.id, outcome="failed", error=error.message))
+            emit(Finished(at=now(), id=name, outcome="failed", error=error.message))
             raise
-        self.session.emit(Finished(at=now(), id=transfer.id, outcome="done"))
+        emit(Finished(at=now(), id=name, outcome="done"))
 
-    def _bring(self, descriptor: Descriptor, transfer: _Transfer) -> None:
+    def _bring(self, descriptor: Descriptor, meter: Meter) -> None:
         """Fetch the layers of bases that no step needed, now that their bytes are."""
         store = self.session.store
         missing = [blob for blob in closure(store, descriptor) if not store.blobs.has(str(blob.digest))]
         if missing:
-            self.images.fetch(missing, progress=transfer.progress)
+            self.images.fetch(missing, progress=meter)
 
-    def _push(self, value: str, descriptor: Descriptor, transfer: _Transfer) -> None:
+    def _push(self, value: str, descriptor: Descriptor, meter: Meter) -> None:
         from buildkit_py.registry.source import is_local
 
         origins = {
@@ -155,25 +156,10 @@ class OutputWriter:
             self.session.store.blobs,
             origins=origins,
             bring=lambda missing: self.images.fetch([missing]),
-            progress=transfer.progress,
+            progress=meter,
         )
         text = (
             f"pushed {report.reference}: {len(report.uploaded)} blobs uploaded ({report.bytes} bytes), "
             f"{len(report.mounted)} mounted from other repositories, {len(report.existing)} there before"
         )
         self.session.emit(Note(at=self.session.now(), text=text))
-
-
-@dataclass(slots=True)
-class _Transfer:
-    """The bytes of one output that were moved so far, over all its blobs."""
-
-    session: Session
-    id: str
-    _done: dict[str, int] = field(default_factory=dict)
-
-    def progress(self, blob: Descriptor, done: int) -> None:
-        """Take in how far one blob is; called from several threads, each with blobs of its own."""
-        self._done[str(blob.digest)] = done
-        total = sum(list(self._done.values()))
-        self.session.emit(Progress(at=self.session.now(), id=self.id, done=total))

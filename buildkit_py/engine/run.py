@@ -9,10 +9,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from buildkit_py import events
-from buildkit_py.engine.check import check_secrets, check_tools, runnable
+from buildkit_py.engine.check import check_secrets, check_ssh, check_tools, runnable
 from buildkit_py.engine.options import BuildOptions, BuildResult, ImageResult
 from buildkit_py.engine.outputs import check_outputs
 from buildkit_py.engine.record import Recorder
+from buildkit_py.errors import StoreError
 from buildkit_py.executor.local import LocalExecutor
 from buildkit_py.executor.secrets import SecretSpec, SecretStore, SshSpec
 from buildkit_py.executor.tools import MachineTools
@@ -51,6 +52,7 @@ class BuildRun:
         self._id = f"{int(time.time()):x}-{random.token_hex(4)}"
         self._definition = runnable(definition, explicit=bool(options.platforms), note=self._note)
         self._secrets = SecretStore(map(SecretSpec.parse, options.secrets), allow_short=options.allow_short_secret)
+        self._ssh = tuple(map(SshSpec.parse, options.ssh))
 
     def run(self) -> BuildResult:
         """Do it all; raises the first failure once everything that may go on has ended."""
@@ -58,6 +60,7 @@ class BuildRun:
         check_outputs(self._definition, self._options)
         check_tools(self._definition, tools)
         check_secrets(self._definition, self._secrets)
+        check_ssh(self._definition, {agent.id for agent in self._ssh})
         shop = self._workshop()
         with (
             closing(shop.contexts),
@@ -83,7 +86,7 @@ class BuildRun:
             contexts=Contexts({"context": self._options.context}, self._store.root / "stat.db"),
             images=self._images,
             secrets=self._secrets,
-            ssh=tuple(map(SshSpec.parse, self._options.ssh)),
+            ssh=self._ssh,
             note=self._note,
         )
 
@@ -125,8 +128,13 @@ class BuildRun:
                 skipped=len(scheduler.skipped),
             )
         )
-        graph = self._store.blobs.put(self._definition.to_json())
-        self._recorder.save(self._store, build=self._id, graph=graph, outcome=outcome, nodes=nodes)
+        try:
+            graph = self._store.blobs.put(self._definition.to_json())
+            self._recorder.save(self._store, build=self._id, graph=graph, outcome=outcome, nodes=nodes)
+        except StoreError as error:
+            # What the build made is there, and why it failed is more important than its record.
+            text = f"no record of this build was kept: {error.message}"
+            self._recorder(events.Note(at=session.now(), text=text, level="warning"))
 
     def _solve_options(self) -> SolveOptions:
         return SolveOptions(

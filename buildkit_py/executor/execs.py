@@ -99,7 +99,7 @@ class ExecSteps:
         tree = self.shop.trees.tree(base)
         with self.shop.store.snapshots.area() as area, ExitStack() as stack:
             view = self.snapshotter.view(self.shop.trees.directories(base), area, tree)
-            spec = Outfitter(self.shop, task, area, stack, self.snapshotter.userxattr).spec(op, view.root, tree)
+            spec = Outfitter(self.shop, task, area, stack, self.snapshotter).spec(op, view.root, tree)
             lines = LineLog(task.key, log, self.shop.secrets)
             ran = self.runner.run(spec, lines.write, cancelled)
             lines.close()

@@ -62,12 +62,18 @@ class LocalExecutor:
             return self._file(task, op)
         if isinstance(op, EXEC_STEPS):
             return self._exec(task, op, log, cancelled)
-        return self._source(task, op, cancelled)
+        return self._source(task, op, log, cancelled)
 
-    def _source(self, task: StepTask, op: Source, cancelled: threading.Event) -> StepResult:
+    def _source(
+        self, task: StepTask, op: Source, log: Callable[[LogEvent], None], cancelled: threading.Event
+    ) -> StepResult:
         from buildkit_py.executor.source import fetch_source
 
-        return StepResult(key=task.key, content_id=fetch_source(self._shop, op, task.epoch, cancelled))
+        def tell(done: int, total: int | None) -> None:
+            data = str(done) if total is None else f"{done}/{total}"
+            log(LogEvent(key=task.key, attempt=0, seq=done, stream="progress", data=data))
+
+        return StepResult(key=task.key, content_id=fetch_source(self._shop, op, task.epoch, cancelled, tell))
 
     def _file(self, task: StepTask, op: FileStep) -> StepResult:
         from buildkit_py.executor.files import run_file_step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from buildkit_py.layer.tree import EmptyTree, Tree, resolve
 from buildkit_py.protocol import StepTask, TaskInput
 
 if TYPE_CHECKING:
+    from buildkit_py.executor.snapshotter import Snapshotter
     from buildkit_py.store.snapshots import Area
 
 ROOT = User(uid=0, gid=0, groups=(0,), home="/root")
@@ -43,12 +45,13 @@ SECRETS = "/run/secrets"
 class Outfitter:
     """Makes the spec of one step. What must be given back afterwards is put on `stack`."""
 
-    def __init__(self, shop: Workshop, task: StepTask, area: Area, stack: ExitStack, userxattr: bool) -> None:
+    def __init__(self, shop: Workshop, task: StepTask, area: Area, stack: ExitStack, snapshotter: Snapshotter) -> None:
         self._shop = shop
         self._task = task
         self._area = area
         self._stack = stack
-        self._userxattr = userxattr
+        self._snapshotter = snapshotter
+        self._places = itertools.count()
         self._env: dict[str, str] = {}
 
     def spec(self, op: ExecStep, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, tree: Tree) -> sandbox.SandboxSpec:
@@ -108,17 +111,9 @@ class Outfitter:
     def _tools(
         self, tools: TaskInput, root: sandbox.OverlayRoot | sandbox.DirectoryRoot
     ) -> tuple[sandbox.Root, tuple[sandbox.Mount, ...]]:
-        """The image of the tools. What a step changes in it goes to memory where the store can't hold an overlay."""
-        changes = {}
-        if isinstance(root, sandbox.OverlayRoot):
-            changes = {name: str(self._area.path / f"tools-{name}") for name in ("upper", "work")}
-            for path in changes.values():
-                Path(path).mkdir()
-        image = sandbox.OverlayRoot(
-            lowers=tuple(map(str, self._shop.trees.directories(tools.content_id))),
-            userxattr=self._userxattr,
-            **changes,
-        )
+        """The image of the tools; what the step changes in it is nobody's result."""
+        content, trees = tools.content_id, self._shop.trees
+        image = self._snapshotter.scratch(trees.directories(content), trees.tree(content), self._place())
         return image, (sandbox.TmpfsMount(target="/tmp"), sandbox.RootMount(root=root, target=sandbox.ROOTFS))
 
     def _mounts(self, mount: Mount, tree: Tree) -> Iterator[sandbox.Mount]:
@@ -139,13 +134,12 @@ class Outfitter:
     def _bind(self, mount: BindMount) -> sandbox.Mount:
         given = input_of(self._task, mount.input)
         content = self._laid_out(given, mount) if local_source(given) else given.content_id
-        return sandbox.OverlayMount(
-            lowers=tuple(map(str, self._shop.trees.directories(content))),
-            target=mount.target,
-            path=mount.source,
-            read_only=mount.read_only,
-            userxattr=self._userxattr,
-        )
+        trees = self._shop.trees
+        return self._snapshotter.mount(mount, trees.directories(content), trees.tree(content), self._place())
+
+    def _place(self) -> Path:
+        """A new directory's name, below what is removed with the step."""
+        return self._area.path / f"shown-{next(self._places)}"
 
     def _laid_out(self, given: TaskInput, mount: BindMount) -> str:
         """What a mount shows of a local directory, as a snapshot: the step sees what its key was made of."""

@@ -1,4 +1,4 @@
-"""How a step gets a tree to change: stacked by overlayfs, or copied where that can't be mounted.
+"""How a step gets a tree to change, and trees to look at: stacked by overlayfs, or copied where that can't be mounted.
 
 Both end the same way: the area's `fs` holds the changes in the form of a snapshot, and nothing else.
 """
@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from buildkit_py.errors import SandboxError
-from buildkit_py.executor.sandbox import DirectoryRoot, OverlayRoot, in_user_namespace
+from buildkit_py.executor.sandbox import BindMount, DirectoryRoot, OverlayMount, OverlayRoot, in_user_namespace
+from buildkit_py.executor.sandbox.overlay import MAX_LOWERS
 from buildkit_py.layer.draft import checkout, dress_root
 from buildkit_py.layer.upper import collect, collect_full
 
 if TYPE_CHECKING:
     from buildkit_py.executor.sandbox import Runner
+    from buildkit_py.graph import op
     from buildkit_py.layer.entry import Diff
     from buildkit_py.layer.tree import Tree
     from buildkit_py.store.snapshots import Area
@@ -34,14 +36,16 @@ class View(Protocol):
 
 
 class Snapshotter(Protocol):
-    """Makes views. `userxattr` says how overlays, those of mounts too, are to be mounted here."""
-
-    @property
-    def userxattr(self) -> bool:
-        """Whether overlays need it here."""
+    """Shows stacked directories `lowers` (lowest first), whose merged tree is `lower`."""
 
     def view(self, lowers: Sequence[Path], area: Area, lower: Tree) -> View:
-        """A view of the stacked directories (lowest first) whose merged tree is `lower`."""
+        """As the tree that a step changes."""
+
+    def scratch(self, lowers: Sequence[Path], lower: Tree, place: Path) -> OverlayRoot | DirectoryRoot:
+        """As a root whose changes, below the new directory `place`, nobody keeps."""
+
+    def mount(self, mount: op.BindMount, lowers: Sequence[Path], lower: Tree, place: Path) -> OverlayMount | BindMount:
+        """As a mount; what is written to it is thrown away, or lies below the new directory `place`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +62,40 @@ class OverlayView:
 
 @dataclass(frozen=True, slots=True)
 class OverlaySnapshotter:
-    """Stacks by overlayfs; `userxattr` inside a user namespace."""
+    """Stacks by overlayfs; `userxattr` inside a user namespace. More directories than that stacks are copied."""
 
     userxattr: bool
 
-    def view(self, lowers: Sequence[Path], area: Area, lower: Tree) -> OverlayView:
+    def view(self, lowers: Sequence[Path], area: Area, lower: Tree) -> View:
         """Nothing is copied."""
+        if len(lowers) > MAX_LOWERS:
+            return CopySnapshotter().view(lowers, area, lower)
         dress_root(lower, area.fs)
-        root = OverlayRoot(
-            lowers=tuple(map(str, lowers)), upper=str(area.fs), work=str(area.work), userxattr=self.userxattr
+        return OverlayView(self._root(lowers, area.fs, area.work), area.fs)
+
+    def scratch(self, lowers: Sequence[Path], lower: Tree, place: Path) -> OverlayRoot | DirectoryRoot:
+        """Nothing is copied."""
+        if len(lowers) > MAX_LOWERS:
+            return CopySnapshotter().scratch(lowers, lower, place)
+        for name in ("fs", "work"):
+            (place / name).mkdir(parents=True)
+        dress_root(lower, place / "fs")
+        return self._root(lowers, place / "fs", place / "work")
+
+    def mount(self, mount: op.BindMount, lowers: Sequence[Path], lower: Tree, place: Path) -> OverlayMount | BindMount:
+        """Nothing is copied; what is written goes to memory."""
+        if len(lowers) > MAX_LOWERS:
+            return CopySnapshotter().mount(mount, lowers, lower, place)
+        return OverlayMount(
+            lowers=tuple(map(str, lowers)),
+            target=mount.target,
+            path=mount.source,
+            read_only=mount.read_only,
+            userxattr=self.userxattr,
         )
-        return OverlayView(root, area.fs)
+
+    def _root(self, lowers: Sequence[Path], upper: Path, work: Path) -> OverlayRoot:
+        return OverlayRoot(lowers=tuple(map(str, lowers)), upper=str(upper), work=str(work), userxattr=self.userxattr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +115,32 @@ class CopyView:
 class CopySnapshotter:
     """Copies the whole tree for every step (by reference where the file system can)."""
 
-    userxattr: bool
-
     def view(self, lowers: Sequence[Path], area: Area, lower: Tree) -> CopyView:
         """A private copy below the area."""
         tree = area.work / "tree"
-        tree.mkdir()
-        checkout(lower, tree)
-        return CopyView(DirectoryRoot(path=str(tree)), tree, area.fs)
+        return CopyView(self.scratch(lowers, lower, tree), tree, area.fs)
+
+    def scratch(self, lowers: Sequence[Path], lower: Tree, place: Path) -> DirectoryRoot:
+        """A private copy."""
+        place.mkdir()
+        checkout(lower, place)
+        return DirectoryRoot(path=str(place))
+
+    def mount(self, mount: op.BindMount, lowers: Sequence[Path], lower: Tree, place: Path) -> BindMount:
+        """A private copy."""
+        root = self.scratch(lowers, lower, place)
+        return BindMount(source=root.path, target=mount.target, path=mount.source, read_only=mount.read_only)
 
 
 def pick_snapshotter(name: str, runner: Runner, directory: Path, note: Callable[[str], None]) -> Snapshotter:
     """The snapshotter of that name; `auto` takes overlayfs where it can be mounted, and says so where it can't."""
-    userxattr = in_user_namespace()
     if name == "copy":
-        return CopySnapshotter(userxattr=userxattr)
+        return CopySnapshotter()
+    userxattr = in_user_namespace()
     refusal = runner.overlay_refusal(directory, userxattr=userxattr)
     if refusal is None:
         return OverlaySnapshotter(userxattr=userxattr)
     if name == "overlay":
         raise SandboxError(f"overlayfs can't be used: {refusal}", hint="use --snapshotter copy")
     note(f"overlayfs can't be used ({refusal}): every step works on a copy of its tree, which is slower")
-    return CopySnapshotter(userxattr=userxattr)
+    return CopySnapshotter()

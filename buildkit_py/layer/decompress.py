@@ -23,7 +23,7 @@ def decompressed(source: BinaryIO) -> IO[bytes]:
     if head.startswith(b"\x1f\x8b"):
         from isal import igzip, igzip_lib
 
-        return _stream(cast(Any, igzip).open(buffered, "rb"), (igzip_lib.IsalError,))
+        return _stream(cast(Any, igzip).open(buffered, "rb"), (cast(Any, igzip_lib).IsalError,))
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         import zstandard
 

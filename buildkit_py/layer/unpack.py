@@ -110,16 +110,15 @@ class _Unpacker:
         self._spool = spool
         self._name = name
         self._count = 0
-        self._made: dict[str, str] = {}
 
     def run(self, file: BinaryIO) -> None:
         """Read it all; raises `SourceInputError` for what is no archive, or one that no honest tool makes."""
-        buffered = io.BufferedReader(cast("io.RawIOBase", file), BLOCK)
         try:
-            if buffered.peek(4)[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-                self._zip(buffered)
-            else:
-                self._tar(TarStream(buffered, LIMITS))
+            with io.BufferedReader(cast("io.RawIOBase", file), BLOCK) as buffered:
+                if buffered.peek(4)[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+                    self._zip(buffered)
+                else:
+                    self._tar(TarStream(buffered, LIMITS))
         except IntegrityError as error:
             raise SourceInputError(f"/{self._name} can't be unpacked: {error.message}") from None
         except (zipfile.BadZipFile, EOFError, zlib.error, ValueError, RuntimeError, OSError) as error:

@@ -23,6 +23,7 @@ from buildkit_py.layer import xattrs
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.links import share
 from buildkit_py.layer.tree import MAX_DEPTH, ROOT, Tree, join, printable, same
+from buildkit_py.layer.whiteout import make_whiteout
 
 SYSTEM = ("dev", "proc", "sys")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -116,7 +117,7 @@ class _Reader:
             if name not in names and not (name in self._hidden if path == "" else self._is_hidden(join(path, name)))
         ]
         for name in gone:
-            os.mknod(name, stat.S_IFCHR, 0, dir_fd=fd)
+            make_whiteout(name, fd)
             self._entries[join(path, name)] = Entry(path=join(path, name), type="whiteout")
         return bool(gone)
 

@@ -20,11 +20,12 @@ from buildkit_py.layer import xattrs
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.openat import DIRECTORY, Root, open_below
 from buildkit_py.layer.tree import printable
+from buildkit_py.layer.whiteout import make_whiteout
 from buildkit_py.store.faults import of_os_error
 
 BLOCK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_KINDS = {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK, "whiteout": stat.S_IFCHR}
+_KINDS = {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +126,9 @@ class TreeWriter:
 
     @staticmethod
     def _node(entry: Entry, parent: int, name: str) -> None:
+        if entry.type == "whiteout":
+            make_whiteout(name, parent)
+            return
         try:
             os.mknod(name, _KINDS[entry.type] | 0o600, os.makedev(*(entry.device or (0, 0))), dir_fd=parent)
         except PermissionError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from buildkit_py.errors import Cancelled, InfrastructureError, StoreBusyError
-from buildkit_py.events import Cached, Finished, Log, Note, Started
+from buildkit_py.events import Cached, Finished, Log, Note, Progress, Started
 
 if TYPE_CHECKING:
     from buildkit_py.events import Emit
@@ -131,5 +131,9 @@ class Session:
         return result
 
     def _log(self, node: Node, event: LogEvent) -> None:
+        if event.stream == "progress":
+            done, _, total = event.data.partition("/")
+            self.emit(Progress(at=self.now(), id=node.id, done=int(done), total=int(total) if total else None))
+            return
         stream: Literal["stdout", "stderr"] = "stderr" if event.stream == "stderr" else "stdout"
         self.emit(Log(at=self.now(), id=node.id, stream=stream, text=event.data))

@@ -90,6 +90,19 @@ def test_the_record_of_a_build_tells_what_happened(project: Project) -> None:
         assert done["images"]
 
 
+@pytest.mark.parametrize("item", ["file /nothing", "run false", "text /one missing", "mode /one 0600"])
+def test_a_failing_test_publishes_nothing(project: Project, item: str) -> None:
+    text = f'test "shape" {{\n{item}\n}}'
+    project.image("run echo one > /one", "output archive ./out.tar", "output store other", text)
+    build = project.attempt("-t", "app:1")
+    assert build.result.code == 6
+    assert "'shape'" in build.result.stderr and "Buildfile:" in build.result.stderr
+    assert build.of_kind("ImageDone") == []
+    assert json.loads(project.pybuild.ok("ls", "--json").stdout) == []
+    assert not (project.directory / "out.tar").exists()
+    assert project.attempt().processes == []
+
+
 @contextmanager
 def started(project: Project, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A build that is under way."""

@@ -114,6 +114,19 @@ def test_what_was_made_is_what_others_unpack(project: Project) -> None:
     assert not [name for name in files if ".wh." in name]
 
 
+TEST = """test "works" {
+    run test ! -e /d/7
+}"""
+
+
+def test_a_tree_of_more_steps_than_overlayfs_stacks(project: Project) -> None:
+    writes = [f'write /d/{number} "{number}"' for number in range(501)]
+    project.image('layer "all" {', *writes, "run ls /d | wc -l > /count; rm /d/7", "}", TEST)
+    files = project.unpacked().files()
+    assert files["/count"].text == "501\n"
+    assert "/d/7" not in files and files["/d/500"].text == "500"
+
+
 def test_hard_links_are_one_file_in_the_image(project: Project) -> None:
     project.image("run echo one > /first && ln /first /second && ln /first /bin/third")
     root = project.unpacked().rootfs

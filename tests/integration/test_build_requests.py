@@ -83,6 +83,8 @@ def test_what_is_missing_is_said_with_its_line(project: Project) -> None:
         "with secret(token)\nrun cat /run/secrets/token\n}"
     )
     refused(project.attempt(), 2, "Buildfile:7:1", "'token': for the index", "--secret id=token")
+    project.image("run echo one > /one", "with ssh(work)", "run ssh-add -l")
+    refused(project.attempt(), 2, "Buildfile:6:1", "--ssh work")
     project.image("run echo one > /one", "with tool(no-such-tool)", "host no-such-tool")
     refused(project.attempt(), 9, "Buildfile:6:1", "apt-get install no-such-tool")
 

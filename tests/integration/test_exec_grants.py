@@ -144,7 +144,9 @@ def test_writes_to_a_mount_are_thrown_away(project: Project) -> None:
 
 
 def test_a_mount_of_a_stage_and_of_an_image(project: Project) -> None:
-    head = 'stage tools {\nfrom "oci:base"\nwrite /opt/t/tool "#!/bin/sh\\necho tool\\n" mode 0755\nremove /etc/passwd\n}'
+    head = (
+        'stage tools {\nfrom "oci:base"\nwrite /opt/t/tool "#!/bin/sh\\necho tool\\n" mode 0755\nremove /etc/passwd\n}'
+    )
     body = """
     with mount(/opt/t, at: /tools, from: tools), mount(/, at: /image, from: "oci:base"), mount(/, at: /all, from: tools)
     run /tools/tool; head -n 1 /image/etc/passwd; test ! -e /all/etc/passwd
@@ -162,7 +164,7 @@ def test_a_mount_of_what_is_not_there(project: Project) -> None:
     assert "Buildfile:5:1: error:" in built.message
     assert "/scr is not there" in built.message
     assert "did you mean src?" in built.message
-    built = project.build("with mount(/nowhere, at: /in, from: \"oci:base\")\nrun true")
+    built = project.build('with mount(/nowhere, at: /in, from: "oci:base")\nrun true')
     assert built.code == 14
     assert "/nowhere" in built.message
 

@@ -1,4 +1,4 @@
-"""Host steps by the real command: the machine's programs change a tree, see nothing private, and change nothing else."""
+"""Host steps by the real command: the machine's programs change a tree, see nothing private and change nothing else."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def test_a_host_step_needs_nothing_in_the_tree(project: Project, runtime: str) -
 def canaries() -> Iterator[list[Path]]:
     """Files and a socket in private places of the machine."""
     name = f".{CANARY}-{os.getpid()}"
-    places = [Path(folder, name) for folder in ("/root", "/home", "/var", "/run", "/srv", "/mnt", "/etc", "/tmp", "/opt")]
+    places = [
+        Path(folder, name) for folder in ("/root", "/home", "/var", "/run", "/srv", "/mnt", "/etc", "/tmp", "/opt")
+    ]
     places = [place for place in places if place.parent.is_dir()]
     listener = Path("/run", f"{name}.sock")
     with socket.socket(socket.AF_UNIX) as server:

@@ -1,4 +1,4 @@
-"""`run` steps by the real command: what a program is given, as whom and where it runs, and what becomes of its output."""
+"""`run` steps by the real command: what a program is given, as whom and where it runs, what becomes of its output."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def test_the_environment_is_what_the_file_says(project: Project, runtime: str) -
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_users_by_name_and_number_with_their_groups(project: Project, runtime: str) -> None:
-    body = USERS + r"""
+    body = (
+        USERS
+        + r"""
     run id -u; id -G; echo $HOME
     user app
     run id -u; id -G; echo $HOME
@@ -49,6 +51,7 @@ def test_users_by_name_and_number_with_their_groups(project: Project, runtime: s
     user 77:88
     run id -u; id -G; echo $HOME; grep CapEff /proc/self/status
     """
+    )
     assert project.lines(body, "--runtime", runtime) == [
         *("0", "0", "/root"),
         *("1000", "1000 29 44", "/home/app"),

@@ -193,8 +193,8 @@ def test_a_secret_of_another_step_is_redacted_too(project: Project) -> None:
         ("mkdir -p /etc/app; cp $S /etc/app/conf", "/etc/app/conf", "raw"),
         ("printf 'xx%s' \"$(cat $S)\" | base64 -w 0 > /b", "/b", "base64"),
         ("od -A n -t x1 -v $S | tr -d ' \\n' > /h", "/h", "hex"),
-        ("ln -s \"$(cat $S)\" /link", "/link", "raw"),
-        ("touch \"/name-$(cat $S)\"", "/name-***", "raw"),
+        ('ln -s "$(cat $S)" /link', "/link", "raw"),
+        ('touch "/name-$(cat $S)"', "/name-***", "raw"),
         ("(head -c 1048570 /dev/zero; cat $S) > /big", "/big", "raw"),
     ],
 )
@@ -252,11 +252,15 @@ def test_the_value_is_in_no_key(project: Project, tmp_path: Path) -> None:
 
 def test_kill_in_a_step_leaves_nothing_of_it_once_the_store_is_opened_again(project: Project, store: Path) -> None:
     body = "with secret(token)\nrun cp /run/secrets/token /kept; echo up; sleep 1000"
-    text = f"buildfile 1\n{HEAD}\nimage a {{\nfrom \"oci:base\"\n{body}\n}}\n"
+    text = f'buildfile 1\n{HEAD}\nimage a {{\nfrom "oci:base"\n{body}\n}}\n'
     project.write({"Buildfile": text})
     command = [sys.executable, "-m", "buildkit_py.cli", "build", ".", "--progress", "plain", *project.arguments]
     process = subprocess.Popen(
-        command, cwd=project.directory, env=project.pybuild.variables(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        cwd=project.directory,
+        env=project.pybuild.variables(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
     for line in process.stderr:

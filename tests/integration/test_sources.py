@@ -66,9 +66,7 @@ def test_docker_schema_2_and_an_index_by_platform(registry_project: Project, reg
     cache.run("skopeo", "copy", "--quiet", "--all", "--dest-tls-verify=false", f"oci:{made}:latest", target)
     start = '"docker.io/library/both:1"'
     assert "/here" in registry_project.files("mkdir /x", start=start)
-    assert "/there" in registry_project.files(
-        "mkdir /x", "--platform", f"linux/{layouts.FOREIGN}", start=start
-    )
+    assert "/there" in registry_project.files("mkdir /x", "--platform", f"linux/{layouts.FOREIGN}", start=start)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +262,15 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
     port = free_port()
     made = Repository(root / "app", f"git://127.0.0.1:{port}/app")
     made.git("init", "--quiet")
-    command = ["git", "daemon", "--export-all", "--listen=127.0.0.1", f"--port={port}", f"--base-path={root}", "--reuseaddr"]
+    command = [
+        "git",
+        "daemon",
+        "--export-all",
+        "--listen=127.0.0.1",
+        f"--port={port}",
+        f"--base-path={root}",
+        "--reuseaddr",
+    ]
     process = subprocess.Popen([*command, str(root)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while True:
@@ -289,7 +295,13 @@ def test_branches_tags_and_commits(project: Project, repository: Repository) -> 
     repository.git("checkout", "--quiet", "-b", "feature/x")
     second = repository.commit(app_txt="two")
     repository.git("checkout", "--quiet", "main")
-    for ref, text in (("at light", "one"), ("at v1.0", "one"), ("at feature/x", "two"), (f"at {second}", "two"), ("", "one")):
+    for ref, text in (
+        ("at light", "one"),
+        ("at v1.0", "one"),
+        ("at feature/x", "two"),
+        (f"at {second}", "two"),
+        ("", "one"),
+    ):
         files = project.files(f'git "{repository.url}" {ref} to /src', start="scratch")
         assert (files["/src/app.txt"].text, files["/src/app.txt"].mode) == (text, 0o644), ref
         assert "/src/.git" not in files
@@ -307,7 +319,9 @@ def test_a_moved_branch_is_locked_until_it_is_updated(project: Project, reposito
     assert project.files(body, start="scratch")["/src/app.txt"].text == "two"
 
 
-def test_a_directory_of_a_repository_and_none_outside_it(project: Project, repository: Repository, tmp_path: Path) -> None:
+def test_a_directory_of_a_repository_and_none_outside_it(
+    project: Project, repository: Repository, tmp_path: Path
+) -> None:
     (repository.path / "lib").mkdir()
     (repository.path / "lib/code").write_text("x")
     (repository.path / "lib/run").write_text("#!/bin/sh\n")

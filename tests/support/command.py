@@ -31,17 +31,18 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pybuild:
-    """Calls `pybuild` with its own home, store and registry configuration."""
+    """Calls `pybuild` with its own home, store and registry configuration; `wrapper` is a command to start it by."""
 
     home: Path
     store: Path
     registries: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    wrapper: tuple[str, ...] = ()
 
     def __call__(self, *args: str | os.PathLike[str], cwd: Path | None = None, timeout: float = 600) -> Result:
         """Run to the end; never raises for an exit code."""
         done = subprocess.run(
-            [sys.executable, "-m", "buildkit_py.cli", *map(os.fspath, args)],
+            [*self.wrapper, sys.executable, "-m", "buildkit_py.cli", *map(os.fspath, args)],
             cwd=cwd or self.home,
             env=self.variables(),
             stdin=subprocess.DEVNULL,

@@ -81,9 +81,8 @@ class Project:
 
     def build(self, body: str, *arguments: str | os.PathLike[str], head: str = "", start: str = '"oci:base"') -> Built:
         """Build one image `a` of these statements over the base; never raises for an exit code."""
-        return self.build_file(
-            f"buildfile 1\n{head}{chr(10) if head else str()}image a {{\nfrom {start}\n{body}\n}}\n", *arguments
-        )
+        lines = ("buildfile 1", *filter(None, [head]), "image a {", f"from {start}", body, "}")
+        return self.build_file("\n".join((*lines, "")), *arguments)
 
     def build_file(self, text: str, *arguments: str | os.PathLike[str]) -> Built:
         """Build a whole Buildfile."""
@@ -113,11 +112,15 @@ class Project:
     def added(self, body: str, *arguments: str, head: str = "") -> list[str]:
         """What the layers on top of the base hold: the names of their members, sorted."""
         _, *layers = layouts.layers_of(self.layout(body, *arguments, head=head))
-        archives = [tarfile.open(fileobj=io.BytesIO(layer)) for layer in layers]
-        return sorted(member.name.rstrip("/") for archive in archives for member in archive)
+        return sorted(name.rstrip("/") for layer in layers for name in _names(layer))
 
     def layout(self, body: str, *arguments: str, head: str = "", start: str = '"oci:base"') -> Path:
         """The image `a` as an OCI layout outside the directory."""
         place = self.directory.parent / f"layout{len(list(self.directory.parent.glob('layout*')))}"
         self.ok(body, "-o", f"layout:{place}", *arguments, head=head, start=start)
         return place
+
+
+def _names(layer: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+        return archive.getnames()

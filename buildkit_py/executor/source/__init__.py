@@ -9,13 +9,14 @@ from buildkit_py.errors import InfrastructureError
 from buildkit_py.graph.op import GitSource, HttpSource, ImageSource, Source
 
 if TYPE_CHECKING:
+    from buildkit_py.executor.source.image import Tell
     from buildkit_py.executor.workshop import Workshop
 
 
-def fetch_source(shop: Workshop, source: Source, epoch: int, cancelled: Event) -> str:
-    """Bring the tree of a pinned source into the store; returns its content id."""
+def fetch_source(shop: Workshop, source: Source, epoch: int, cancelled: Event, tell: Tell) -> str:
+    """Bring the tree of a pinned source into the store; returns its content id. `tell` gets the bytes that came."""
     if isinstance(source, ImageSource):
-        return shop.images.unpack(shop, source, cancelled)
+        return shop.images.unpack(shop, source, cancelled, tell)
     if isinstance(source, HttpSource):
         from buildkit_py.executor.source.http import lay_out
 

@@ -8,13 +8,14 @@ What the store remembers of an image, so that nobody has to be asked again (kind
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
+from buildkit_py.executor.source.meter import Meter
 from buildkit_py.layer.entry import EMPTY_TREE
 from buildkit_py.platform import Platform
 from buildkit_py.registry.pull import PulledImage, fetch_layers, fetch_metadata, stored_documents, stored_image
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from buildkit_py.registry.blobs import ImageReader, Progress
     from buildkit_py.registry.client import RegistryClient
     from buildkit_py.store import Store
+
+Tell = Callable[[int, int | None], None]
+"""Told how many bytes were moved, and of how many, where that is known."""
 
 
 class Images:
@@ -63,15 +67,17 @@ class Images:
         pulled = self.describe(op.ref, Platform.parse(op.platform), op.digest)
         return pulled.manifest, pulled.config
 
-    def unpack(self, shop: Workshop, op: ImageSource, cancelled: Event) -> str:
-        """Bring an image's tree into the store; returns its content id."""
+    def unpack(self, shop: Workshop, op: ImageSource, cancelled: Event, tell: Tell) -> str:
+        """Bring an image's tree into the store; returns its content id. `tell` gets the bytes that were fetched."""
         pulled = self.describe(op.ref, Platform.parse(op.platform), op.digest)
         parent = EMPTY_TREE
         chain = [str(each) for each in pulled.chain_ids]
         missing = [not shop.trees.complete(content_id) for content_id in chain]
         if any(missing):
-            wanted = {layer.digest for layer, lacks in zip(pulled.layers, missing, strict=True) if lacks}
-            fetch_layers(pulled, self._store, only=wanted, cancel=cancelled.is_set)
+            wanted = {layer.digest: layer for layer, lacks in zip(pulled.layers, missing, strict=True) if lacks}
+            absent = [layer.size for layer in wanted.values() if not self._store.blobs.has(str(layer.digest))]
+            meter = Meter(tell, sum(absent))
+            fetch_layers(pulled, self._store, only=wanted, cancel=cancelled.is_set, progress=meter)
         for layer, diff_id, content_id in zip(pulled.layers, pulled.diff_ids, chain, strict=True):
             with self._store.lock(f"unpack-{content_id}"):
                 if not shop.trees.complete(content_id):

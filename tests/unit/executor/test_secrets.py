@@ -261,3 +261,22 @@ def test_a_spec_of_the_store_never_raises_anything_untyped(tmp_path: Path) -> No
     for where in ("\0", "~no-such-user-x/y", str(tmp_path / ("n" * 300))):
         with pytest.raises(PybuildError):
             SecretStore([SecretSpec(id="a", kind="file", where=where)]).get("a")
+
+
+def test_a_redactor_learns_while_it_reads() -> None:
+    redactor = Redactor()
+    assert redactor.write(b"one %s " % SECRET[:5]) == b"one %s " % SECRET[:5]
+    redactor.learn([SECRET])
+    shown = redactor.write(b"two " + SECRET + b" three " + SECRET[:10])
+    assert shown == b"two *** three "
+    redactor.learn([b"another-secret"])
+    assert redactor.write(SECRET[10:] + b" another-") == b"*** "
+    assert redactor.write(b"secret") + redactor.flush() == b"***"
+
+
+def test_a_text_is_redacted_whole(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(SECRET)
+    store = SecretStore([SecretSpec(id="token", kind="file", where=str(tmp_path / "token"))])
+    assert store.redact(f"/a/{SECRET.decode()}") == f"/a/{SECRET.decode()}"
+    store.get("token")
+    assert store.redact(f"/a/{SECRET.decode()}/\udcff") == "/a/***/\udcff"

@@ -120,6 +120,7 @@ def test_globs_and_exclusions(tmp_path: Path) -> None:
     assert paths(copy(EmptyTree(), source, "/", to="/o/", exclude=("**/x_c", "!b/keep/x_c", ".git"))) == [
         "o/a/x_h", "o/b/keep/x_c",
     ]  # fmt: skip
+    assert paths(copy(EmptyTree(), source, "/", to="/o/", exclude=("*", "!b/keep/x_c"))) == ["o/b/keep/x_c"]
     assert paths(copy(EmptyTree(), source, "/a", "/b", to="/o/", exclude=("x_c",))) == ["o/a/x_h", "o/b/keep/x_c"]
     assert paths(copy(EmptyTree(), source, "/*/x_h", to="/o/", exclude=("x_*",))) == []
 

@@ -72,7 +72,7 @@ def test_zip_files(unpacked) -> None:
         archive.writestr(program, "")
     draft = unpacked(out.getvalue())
     assert shape(draft) == [("o", "dir"), ("o/d", "dir"), ("o/d/f", "file"), ("o/ln", "symlink"), ("o/run", "file")]
-    assert [entry.mode for entry in draft.diff.entries[3:]] == [0o644, 0o777, 0o755]
+    assert [entry.mode for entry in draft.diff.entries[3:]] == [0o600, 0o777, 0o755]
     with draft.contents["o/d/f"]() as file:
         assert file.read() == b"f" * 1000
 

@@ -266,3 +266,10 @@ def test_a_whole_copy_is_compared(tmp_path: Path, upper: Path) -> None:
     ]  # fmt: skip
     assert left(upper) == ["d", "d/changed", "d/gone", "f", "gone"]
     assert not whole.exists()
+
+
+def test_a_directory_that_may_hold_removals_as_attributes_is_not_opaque(upper: Path) -> None:
+    put(upper / "d/new")
+    os.setxattr(upper / "d", "trusted.overlay.opaque", b"x")
+    diff = collect(upper, tree(a_dir("d"), a_file("d/old")), epoch=0)
+    assert shape(diff) == [("", "dir"), ("d", "dir"), ("d/new", "file")]

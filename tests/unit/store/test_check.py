@@ -181,6 +181,21 @@ def test_an_image_that_lost_a_blob_is_named_and_loses_its_name(store: Store, mak
     assert all(store.blobs.has(digest) for digest in whole)
 
 
+def test_a_layer_that_was_left_elsewhere_is_no_damage(store: Store, make_image) -> None:
+    manifest, config, layer = make_image(store, "lazy")
+    store.memo.put("origin", layer, "registry.example/base")
+    store.blobs.path(layer).unlink()
+    assert store.check() == []
+    assert store.check(repair=True) == []
+    assert [record.name for record in store.images.list()] == ["lazy"]
+    store.prune(all=True)
+    assert store.check() == []
+    assert store.memo.get("origin", layer) == "registry.example/base"
+    store.blobs.path(config).unlink()
+    assert [finding.problem for finding in store.check()] == [f"{config} is missing"]
+    assert store.blobs.has(manifest)
+
+
 def test_what_a_running_process_uses_is_not_pulled_away_by_a_repair(store: Store) -> None:
     digest = store.blobs.put(b"hello")
     store.blobs.path(digest).write_bytes(b"hellO")

@@ -1,0 +1,187 @@
+"""An ordinary user builds: the same images as root, in a store that the same commands care for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support import bases, layouts
+from tests.support.command import ROOT, Pybuild
+from tests.support.layouts import Entry, folder
+
+UID = 54321
+RANGES = "tester:700000:65536\n"
+RUNTIMES = ("runc", "crun", "bwrap")
+
+pytestmark = pytest.mark.skipif(shutil.which("newuidmap") is None, reason="needs newuidmap (package uidmap)")
+
+ENTER = """
+for name in passwd subuid subgid; do mount --bind "$1/$name" "/etc/$name"; done; shift
+exec setpriv --reuid 54321 --regid 54321 --clear-groups --inh-caps=-all "$@"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """A user who exists only in a mount namespace of the test; `area` is a directory that is theirs."""
+
+    area: Path
+    python: str
+
+    def __call__(self, *args: str, ranges: str = RANGES) -> subprocess.CompletedProcess[str]:
+        """Run the command as that user, in their project."""
+        for name, text in (
+            ("passwd", Path("/etc/passwd").read_text() + f"tester:x:{UID}:{UID}::/:/bin/sh\n"),
+            ("subuid", ranges),
+            ("subgid", ranges),
+        ):
+            (self.area / name).write_text(text)
+        command = [self.python, "-m", "buildkit_py.cli", *args]
+        return subprocess.run(
+            ["unshare", "-m", "sh", "-ec", ENTER, "sh", str(self.area), *command],
+            cwd=self.project,
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    @property
+    def project(self) -> Path:
+        """Where their Buildfile is."""
+        return self.area / "project"
+
+    def variables(self) -> dict[str, str]:
+        """The environment of the command."""
+        return {
+            "HOME": str(self.area / "home"),
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PYTHONPATH": f"{ROOT}:{Path(pytest.__file__).parents[1]}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def ok(self, *args: str) -> str:
+        """Run, which must succeed; gives standard output."""
+        ran = self(*args)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+
+def interpreter() -> str:
+    """A Python that any user can execute; the one of the tests may be in a private home."""
+    check = f"import sys; assert sys.version_info[:2] == {sys.version_info[:2]}"
+    for path in (sys.executable, "/usr/bin/python3"):
+        command = ["setpriv", "--reuid", str(UID), "--clear-groups", path, "-c", check]
+        if subprocess.run(command, capture_output=True).returncode == 0:
+            return path
+    pytest.skip("no Python of this version that another user can execute")
+
+
+@pytest.fixture
+def user() -> Iterator[User]:
+    """A user with an area outside pytest's private one."""
+    with tempfile.TemporaryDirectory(prefix="pybuild-user-") as name:
+        area = Path(name)
+        area.chmod(0o755)
+        for part in ("home", "project"):
+            (area / part).mkdir()
+        base(area / "project/owned")
+        shutil.copytree(bases.layout("tiny"), area / "project/base")
+        (area / "project/Buildfile").write_text(BUILDFILE)
+        (area / "project/app.conf").write_text("conf")
+        subprocess.run(["chown", "-R", f"{UID}:{UID}", name], check=True)
+        yield User(area=area, python=interpreter())
+
+
+def base(directory: Path) -> None:
+    """Two layers of several owners; the second removes and replaces what the first has."""
+    directory.mkdir()
+    first = [
+        *(folder("etc"), folder("srv"), folder("gone")),
+        Entry(name="etc/shadow", data=b"x", mode=0o600, uid=0, gid=42),
+        Entry(name="srv/data", data=b"d", mode=0o640, uid=33, gid=33),
+        Entry(name="gone/file", data=b"g", uid=1000, gid=1000),
+    ]
+    second = [Entry(name=".wh.gone"), Entry(name="srv/more", data=b"m", uid=65534, gid=65534)]
+    layouts.write_layout(directory, [layouts.layer(first), layouts.layer(second)], {})
+
+
+BUILDFILE = """buildfile 1
+stage tools { from "oci:base"; run echo made > /made; chown 12:34 /made; rm -r /usr; mkdir -m 700 /usr
+}
+image scratched {
+    from scratch
+    copy ./app.conf to /etc/ owner 5:6 mode 0640
+    mkdir /data owner 1000:1000 mode 0700
+    copy /made /usr to /from-stage/ from tools
+    remove /data
+    write /data "x" owner 77
+}
+image owned {
+    from "oci:owned"
+    write /srv/data "changed" owner 33:33
+    remove /srv/more
+    copy /made to /made from tools
+    chown 12:34 /etc/shadow
+}
+image ran {
+    from "oci:base"
+    user 1000:1000
+    workdir /home/app
+    with cache(/cache), tmpfs(/scratch, size: 1m), mount(/srv, at: /srv, from: owned)
+    run id -u; touch mine; touch /cache/x /scratch/x; stat -c %u:%g /srv/data
+    test "ran" { owner /home/app/mine 1000:1000; run test -e mine
+    }
+}
+"""
+
+
+def digests(text: str) -> dict[str, str]:
+    events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return {event["image"]: event["digest"] for event in events if event["event"] == "ImageDone"}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_same_images_as_root(user: User, pybuild: Pybuild, tmp_path: Path, runtime: str) -> None:
+    theirs = user.ok("build", ".", "--progress", "json", "--runtime", runtime)
+    ours = pybuild.ok("build", str(user.project), "--progress", "json")
+    assert digests(theirs) == digests(ours.stdout)
+    assert sorted(digests(theirs)) == ["owned", "ran", "scratched"]
+    assert (user.area / "home/.local/share/pybuild").is_dir()
+    again = user.ok("build", ".", "--progress", "json", "--runtime", runtime)
+    assert '"ran": 0' in again
+
+
+def test_the_other_commands_work_as_that_user(user: User) -> None:
+    user.ok("build", ".", "-q", "--target", "owned", "-t", "named")
+    assert "named" in user.ok("ls")
+    assert "sha256:" in user.ok("inspect", "named")
+    assert int(json.loads(user.ok("df", "--json"))["bytes"]) > 0
+    user.ok("store", "check")
+    user.ok("prune", "--all")
+    user.ok("store", "check")
+    user.ok("build", ".", "-q", "--target", "owned")
+
+
+def test_a_terminal(user: User) -> None:
+    """The live view has a thread of its own, and a process with threads can't enter a user namespace."""
+    (user.project / "Buildfile").write_text('buildfile 1\nimage a { from "oci:base"; run echo up; sleep 0.3\n}\n')
+    ran = user("build", ".", "--progress", "tty")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_a_user_without_ranges_is_told_what_to_do(user: User) -> None:
+    (user.project / "Buildfile").write_text("buildfile 1\nimage a { from scratch; mkdir /x; }\n")
+    for command in (("build", "."), ("df",)):
+        ran = user(*command, ranges="")
+        assert ran.returncode == 13
+        assert "usermod --add-subuids" in ran.stderr
+        assert "Traceback" not in ran.stderr
