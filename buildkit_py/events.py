@@ -120,13 +120,14 @@ class ImageDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputDone:
-    """An output was written, or skipped with the reason."""
+    """An output was written, or skipped with the reason. `platform` is that of several which alone was written."""
 
     at: float
     image: str
     kind: str
     value: str
     skipped: str | None = None
+    platform: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -58,8 +59,7 @@ class LockFile:
     def load(cls, path: Path) -> LockFile:
         """Read a lock file; one that does not exist is empty. Raises `LockfileError` with the line of the fault."""
         try:
-            with path.open("rb") as source:
-                data = source.read(MAX_BYTES + 1)
+            data = _read(path)
         except FileNotFoundError:
             return cls(path)
         except OSError as error:
@@ -126,7 +126,7 @@ class LockFile:
         data = self.text().encode()
         try:
             try:
-                if self.path.read_bytes() == data:
+                if _read(self.path) == data:
                     return False
             except FileNotFoundError:
                 if not any(self.pins.values()):
@@ -337,13 +337,23 @@ def _quoted(text: str) -> str:
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\u{ord(match[0]):04X}", escaped) + '"'
 
 
+def _read(path: Path) -> bytes:
+    """At most one byte more than is allowed; what is no regular file is refused, and never waited for."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as source:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            raise LockfileError(f"{path} is not a regular file", hint=_HINT)
+        return source.read(MAX_BYTES + 1)
+
+
 def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """By a file of an unpredictable name that was not there before: no link that somebody laid is followed."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+    out = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
-        with open(temporary, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
+        with os.fdopen(out, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):

@@ -17,8 +17,16 @@ _ARCHITECTURES = {
     "armv6l": "arm",
     "i386": "386",
     "i686": "386",
+    "loongarch64": "loong64",
 }
 _VARIANTS = {("arm", ""): "v7", ("arm64", "v8"): "", ("amd64", "v1"): ""}
+_KNOWN = frozenset(
+    {
+        *("386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle"),
+        *("ppc64", "ppc64le", "riscv64", "s390x", "wasm", "unknown"),
+    }
+)
+_SYSTEMS = frozenset({"linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "illumos", "solaris", "wasi"})
 _IMPLIED_VARIANTS = {"armel": "v6", "armv6l": "v6"}
 
 
@@ -40,6 +48,8 @@ class Platform:
             raise UsageError(f"not a platform: {text!r}", hint="write os/architecture, as linux/amd64 or linux/arm/v7")
         given = parts[1]
         architecture = _ARCHITECTURES.get(given, given)
+        if architecture not in _KNOWN:
+            raise UsageError(f"not a platform: {text!r}", hint=_remedy(given, parts[0]))
         variant = parts[2] if len(parts) == 3 else _IMPLIED_VARIANTS.get(given, "")
         return cls(parts[0], architecture, _VARIANTS.get((architecture, variant), variant))
 
@@ -50,3 +60,15 @@ class Platform:
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+def _remedy(given: str, system: str) -> str:
+    """What to write in place of a word that is no architecture."""
+    if given in _SYSTEMS:
+        return f"an architecture is missing, write it as {given}/amd64"
+    from difflib import get_close_matches
+
+    near = get_close_matches(given, sorted(_KNOWN | set(_ARCHITECTURES)), n=1)
+    if near:
+        return f"did you mean `{system}/{_ARCHITECTURES.get(near[0], near[0])}`?"
+    return f"there is no architecture `{given}`: write one as amd64, arm64, riscv64 or s390x"

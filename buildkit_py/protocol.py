@@ -25,7 +25,11 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskInput:
-    """One input tree. A local source travels as its `op`, and `content_id` names what is selected of it."""
+    """One input tree. A local source travels as its `op`, and `content_id` names what is selected of it.
+
+    `layers` are the descriptors of published layers that an executor elsewhere makes the tree of; empty for a local
+    one, which finds the tree in its store.
+    """
 
     role: str
     content_id: str
@@ -37,7 +41,8 @@ class TaskInput:
 class StepTask:
     """One step that is ready: its key, its op as canonical JSON, and its inputs by content.
 
-    `epoch` is the time (seconds) that files get. `discard` means that only success matters: no tree is kept.
+    `epoch` is the time (seconds) that files get. `limits` are what an executor that is shared may spend on the step;
+    empty for a local one. `discard` means that only success matters: no tree is kept.
     """
 
     key: str

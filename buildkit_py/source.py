@@ -69,6 +69,15 @@ def _render_one(diagnostic: Diagnostic, sources: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def visible(text: str) -> str:
+    """A text without anything that a terminal would obey: control characters as escapes, tabs as they are."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def _excerpt(span: Span, label: str | None, sources: Mapping[str, str]) -> list[str]:
     text = sources.get(span.file)
     rows = text.split("\n") if text is not None else []
@@ -76,13 +85,14 @@ def _excerpt(span: Span, label: str | None, sources: Mapping[str, str]) -> list[
         return []
     row = rows[span.line - 1].rstrip("\r")
     end = span.end_column if span.end_line == span.line else len(row) + 1
+    before, marked, after = row[: span.column - 1], row[span.column - 1 : end - 1], row[end - 1 :]
     # Tabs are kept in the indent so that the caret stands under its column however wide they are shown.
-    indent = "".join("\t" if char == "\t" else " " for char in row[: span.column - 1])
-    carets = "^" * max(1, min(end, len(row) + 1) - span.column)
+    indent = "".join("\t" if char == "\t" else " " for char in visible(before))
+    carets = "^" * max(1, len(visible(marked)))
     number = str(span.line)
     blank = " " * len(number)
     return [
         f" {blank} |",
-        f" {number} | {row}",
+        f" {number} | {visible(before + marked + after)}",
         f" {blank} | {indent}{carets}{' ' + label if label else ''}",
     ]

@@ -31,7 +31,9 @@ def prepare(parser: Parser) -> None:
     how = parser.add_argument_group("what runs")
     how.add_argument("--no-cache", action="store_true", help="run every step again")
     how.add_argument("--refresh", action="store_true", help="run again the steps that use the network")
-    how.add_argument("--keep-going", action="store_true", help="after a failure, finish what does not depend on it")
+    how.add_argument(
+        "--keep-going", action="store_true", help="after a failure, finish and publish what does not depend on it"
+    )
     how.add_argument("-j", "--jobs", type=at_least(1), metavar="N", help="work on at most N steps at once")
     how.add_argument(
         "--runtime",
@@ -91,11 +93,14 @@ def run(args: Namespace, shell: Shell) -> int:
         except PybuildError as error:
             view.close()
             _explain(error, view, engine, shell)
+            if view.model.images:
+                # What was made before the failure, or in spite of it.
+                _tell(mode, [image.digest for image in view.model.images], view, shell)
             raise
         finally:
             view.close()
     _write_down(args, result)
-    _tell(mode, result, view, shell)
+    _tell(mode, list(result.digests.values()), view, shell)
     return 0
 
 
@@ -145,9 +150,9 @@ def metadata(result: BuildResult) -> dict[str, object]:
     }
 
 
-def _tell(mode: Mode, result: BuildResult, view: View, shell: Shell) -> None:
+def _tell(mode: Mode, digests: list[str], view: View, shell: Shell) -> None:
     if mode == "quiet":
-        for digest in result.digests.values():
+        for digest in digests:
             shell.print(digest)
     elif mode != "json":
         from buildkit_py.progress.summary import render

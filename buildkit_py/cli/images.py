@@ -12,9 +12,23 @@ if TYPE_CHECKING:
     from buildkit_py.store import Store
 
 
+_WORDS = {
+    "Cmd": "command",
+    "ExposedPorts": "expose",
+    "WorkingDir": "workdir",
+    "StopSignal": "stop_signal",
+    "Volumes": "volume",
+    "Labels": "label",
+}
+"""What a build file calls a field of the configuration, where that is not the field's name in lower case."""
+_HEALTH_TIMES = {"Interval": "interval", "Timeout": "timeout", "StartPeriod": "start_period"}
+
+
 def prepare_ls(parser: Parser) -> None:
     """Add the arguments of `ls`."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only these; may hold * and ?")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="only these; may hold * and ?, or be how a digest begins"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print only digests")
     add_json(parser)
     add_store(parser)
@@ -23,7 +37,7 @@ def prepare_ls(parser: Parser) -> None:
 def run_ls(args: Namespace, shell: Shell) -> int:
     """List the named images."""
     with shell.store(args.store) as store:
-        rows = [row for row in _rows(store) if _wanted(row["name"], args.names)]
+        rows = [row for row in _rows(store) if _wanted(row, args.names)]
     if args.json:
         shell.print(json.dumps(rows, indent=2))
     elif args.quiet:
@@ -51,10 +65,12 @@ def _rows(store: Store) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: str(row["name"]))
 
 
-def _wanted(name: str, patterns: list[str]) -> bool:
+def _wanted(row: dict[str, Any], patterns: list[str]) -> bool:
     from fnmatch import fnmatchcase
 
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+    from buildkit_py.image.view import begins
+
+    return not patterns or any(fnmatchcase(row["name"], text) or begins(row["digest"], text) for text in patterns)
 
 
 def _listing(rows: list[dict[str, Any]]) -> str:
@@ -82,9 +98,7 @@ def _when(seconds: float) -> str:
 
 def prepare_inspect(parser: Parser) -> None:
     """Add the arguments of `inspect`."""
-    parser.add_argument(
-        "name", metavar="NAME", help="an image's name in the store, or the digest of its manifest or index"
-    )
+    parser.add_argument("name", metavar="NAME", help="an image's name in the store, or its digest, or how that begins")
     parser.add_argument("--platform", metavar="P", help="only this platform, as linux/arm64")
     add_json(parser)
     add_store(parser)
@@ -145,21 +159,34 @@ def _image(image: dict[str, Any]) -> str:
 
 
 def _config(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """The configuration's fields that are set, one row a value."""
+    """The configuration's fields that are set, in the words of a build file, one row a value."""
     from buildkit_py.progress.text import clean
 
     rows = []
     for field, value in config.items():
-        if isinstance(value, dict):
+        if field == "Healthcheck":
+            texts = _healthcheck(value)
+        elif isinstance(value, dict):
             texts = [f"{key}={item}" if isinstance(item, str) and item else key for key, item in sorted(value.items())]
-            if field == "Healthcheck":
-                texts = [json.dumps(value)]
         elif isinstance(value, list):
             texts = value if field == "Env" else [json.dumps(value, ensure_ascii=False)]
         else:
             texts = [str(value)] if value not in (None, "") else []
-        rows += [(field.lower() if number == 0 else "", clean(text)) for number, text in enumerate(texts)]
+        rows += [
+            (_WORDS.get(field, field.lower()) if number == 0 else "", clean(text)) for number, text in enumerate(texts)
+        ]
     return rows
+
+
+def _healthcheck(check: dict[str, Any]) -> list[str]:
+    """The command, then how often and how long, in seconds."""
+    kind, *words = check.get("Test") or ["NONE"]
+    told = {"NONE": "none", "CMD": json.dumps(words, ensure_ascii=False), "CMD-SHELL": " ".join(words)}
+    times = [
+        f"{word} {check[field] / 1e9:g}s" for field, word in _HEALTH_TIMES.items() if isinstance(check.get(field), int)
+    ]
+    retries = [f"retries {check['Retries']}"] if check.get("Retries") else []
+    return [told.get(kind, json.dumps([kind, *words])), *times, *retries]
 
 
 LS = Command(

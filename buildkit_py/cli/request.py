@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildkit_py.cli.outputs import parse as parse_output
+from buildkit_py.cli.outputs import store_name
 from buildkit_py.cli.parser import Namespace
 from buildkit_py.cli.shell import Shell
 from buildkit_py.errors import UsageError
@@ -22,6 +23,8 @@ def options_of(args: Namespace, shell: Shell) -> BuildOptions:
     graph = getattr(args, "graph", None)
     if args.file and graph:
         raise UsageError("--file and --graph exclude each other", hint="a graph holds all that a build file would say")
+    if graph and args.param:
+        raise UsageError("--param and --graph exclude each other", hint="a graph is what params have been put into")
     context = Path(args.context)
     if context.is_file():
         raise UsageError(
@@ -35,7 +38,7 @@ def options_of(args: Namespace, shell: Shell) -> BuildOptions:
         params=params_of(args.param),
         platforms=tuple(platforms_of(args.platform)),
         targets=tuple(args.target),
-        tags=tuple(getattr(args, "tag", ())),
+        tags=tuple(store_name(text) for text in getattr(args, "tag", ())),
         outputs=tuple(parse_output(text) for text in getattr(args, "output", ())),
         push=getattr(args, "push", False),
         no_cache=getattr(args, "no_cache", False),

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from buildkit_py.errors import NotFoundError
+
 if TYPE_CHECKING:
     from buildkit_py.engine import Engine
     from buildkit_py.store import Store
@@ -41,12 +43,17 @@ class Shell:
 
         return Engine(Path(root) if root else None)
 
-    def store(self, root: str | None) -> Store:
-        """The store at `root`, or the default one; to be entered with `with`."""
+    def store(self, root: str | None, *, make: bool = True) -> Store:
+        """The store at `root`, or the default one; to be entered with `with`.
+
+        Without `make`, one that was named and is not there is a `NotFoundError`.
+        """
         from buildkit_py.paths import store_path
         from buildkit_py.store import Store
 
         path = Path(root) if root else store_path(self.environ)
+        if root and not make and not path.exists():
+            raise NotFoundError(f"there is no store at {root}", hint="`pybuild store path` says where yours is")
         if os.geteuid() != 0:
             # Much in an ordinary user's store belongs to numbers that are theirs only in a namespace of their own.
             from buildkit_py.executor.sandbox.rootless import enter_user_namespace

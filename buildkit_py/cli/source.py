@@ -31,6 +31,12 @@ def _files(names: Sequence[str]) -> list[BuildFile]:
     return found
 
 
+def _stdin(shell: Shell) -> BuildFile:
+    from buildkit_py.engine.compile import BuildFile, decoded
+
+    return BuildFile(path=Path("-"), frontend="buildfile", text=decoded(shell.stdin.buffer.read(), "-"))
+
+
 def _frontend(file: BuildFile) -> Any:
     from buildkit_py.engine.compile import load_frontend
 
@@ -40,7 +46,10 @@ def _frontend(file: BuildFile) -> Any:
 def prepare_check(parser: Parser) -> None:
     """Add the arguments of `check`."""
     parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="build files, or directories that hold one (default: .)"
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="build files, directories that hold one, or - for standard input (default: .)",
     )
     parser.add_argument(
         "-C", "--context", metavar="DIR", help="where imports are looked for (default: beside each file)"
@@ -50,8 +59,10 @@ def prepare_check(parser: Parser) -> None:
 
 def run_check(args: Namespace, shell: Shell) -> int:
     """Show everything that is wrong; errors give the exit code of a wrong build file."""
+    if "-" in args.files and len(args.files) > 1:
+        raise UsageError("- stands alone: it reads standard input")
     found: list[Diagnostic] = []
-    for file in _files(args.files):
+    for file in [_stdin(shell)] if args.files == ["-"] else _files(args.files):
         found += _Checker(Path(args.context) if args.context else file.path.parent, shell).check(file)
     if args.json:
         import json
@@ -89,16 +100,15 @@ class _Checker:
 
     def _read(self, path: str) -> str:
         """The text of an import; a path that leaves the context, by links too, is refused."""
+        from buildkit_py.engine.compile import decoded
         from buildkit_py.engine.resolver import MAX_BUILD_FILE
         from buildkit_py.layer.openat import open_beneath
 
         try:
             with open_beneath(self._context, path) as file:
-                text: str = file.read(MAX_BUILD_FILE).decode()
+                text = decoded(file.read(MAX_BUILD_FILE), path)
         except OSError as error:
             raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise SourceInputError(f"{path} is not UTF-8 text (byte {error.start})") from None
         self._shell.sources[self._shown(path)] = text
         return text
 
@@ -188,13 +198,8 @@ def _diff(file: BuildFile, text: str) -> str:
 
 
 def _filter(args: Namespace, shell: Shell) -> int:
-    from buildkit_py.engine.compile import BuildFile
-
-    try:
-        text = shell.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise SourceInputError(f"standard input is not UTF-8 text (byte {error.start})") from None
-    file = BuildFile(path=Path("-"), frontend="buildfile", text=text)
+    file = _stdin(shell)
+    text = file.text
     shell.sources[file.shown] = text
     formatted = _format(file)
     if args.diff:

@@ -31,7 +31,7 @@ def prepare_df(parser: Parser) -> None:
 
 def run_df(args: Namespace, shell: Shell) -> int:
     """Show the use of space."""
-    with shell.store(args.store) as store:
+    with shell.store(args.store, make=False) as store:
         usage = store.df()
     if args.json:
         plain = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from buildkit_py.engine.compile import BuildFile, Compiler, Texts, find_build_file
 from buildkit_py.engine.options import BuildOptions, BuildResult, ImageResult, LayerResult
 from buildkit_py.engine.resolver import EngineResolver
-from buildkit_py.errors import SourceInputError
+from buildkit_py.errors import GraphError, SourceInputError
 from buildkit_py.events import Note
 from buildkit_py.graph.definition import Definition
 from buildkit_py.graph.op import ImageSource
@@ -66,6 +66,10 @@ class Engine:
         """The pinned graph of a request; nothing is run."""
         if not options.context.is_dir():
             raise SourceInputError(f"{options.context} is not a directory")
+        with self.store.lease():
+            return self._definition(options, emit)
+
+    def _definition(self, options: BuildOptions, emit: Emit) -> Definition:
         if options.graph is not None:
             return self._decode(options, options.graph)
         file = find_build_file(options)
@@ -92,8 +96,9 @@ class Engine:
         """Ask anew for what the lock file pins (all, or `names`), and write it. Returns rows: name, old, new."""
         from buildkit_py.engine.update import update
 
-        file = find_build_file(options)
-        return update(self._resolver(options, file), options, file, names)
+        with self.store.lease():
+            file = find_build_file(options)
+            return update(self._resolver(options, file), options, file, names)
 
     def _resolver(self, options: BuildOptions, file: BuildFile) -> EngineResolver:
         return self._resolver_at(options, file.lock_path)
@@ -116,7 +121,10 @@ class Engine:
             data = path.read_bytes()
         except OSError as error:
             raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
-        definition = Definition.from_json(data)
+        try:
+            definition = Definition.from_json(data)
+        except GraphError as error:
+            raise GraphError(f"{path}: {error.message}", hint=error.hint, span=error.span) from None
         if all(is_pinned(vertex.op) for vertex in definition.vertices.values()):
             return definition
         resolver = self._resolver_at(options, path.with_name(f"{path.name}.lock"))
@@ -128,5 +136,5 @@ class Engine:
         """Make sure that the store knows what each image consists of; its layers stay where they are."""
         for vertex in definition.vertices.values():
             op = vertex.op
-            if isinstance(op, ImageSource) and self.store.memo.get("image", op.digest or "") is None:
+            if isinstance(op, ImageSource) and self.store.memo.get("base", op.digest or "") is None:
                 self._images(options).describe(op.ref, Platform.parse(op.platform), op.digest)

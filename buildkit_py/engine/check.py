@@ -6,17 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from buildkit_py.errors import MissingToolError, UsageError
+from buildkit_py.errors import MissingToolError, SourceInputError, UsageError
 from buildkit_py.graph.check import reachable
-from buildkit_py.graph.op import ExecStep, Host, SecretMount, SshMount
+from buildkit_py.graph.op import ExecStep, Host, LocalSource, SecretMount, SshMount
+from buildkit_py.layer.select import check
+from buildkit_py.layer.tree import printable
 from buildkit_py.platform import Platform
+from buildkit_py.solver.selection import selectors_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from buildkit_py.executor.secrets import SecretStore
     from buildkit_py.graph.definition import Definition, ImageTarget
+    from buildkit_py.layer.contexts import Contexts
     from buildkit_py.solver.session import ToolIdentities
+    from buildkit_py.source import Span
 
 _EMULATORS = "install the packages qemu-user-static and binfmt-support"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
@@ -33,6 +38,12 @@ def check_tools(definition: Definition, tools: ToolIdentities) -> None:
                     tools.identity(tool)
                 except MissingToolError as error:
                     raise MissingToolError(error.message, hint=error.hint, span=definition.spans.get(digest)) from None
+
+
+def mounted_secrets(definition: Definition) -> tuple[str, ...]:
+    """The ids of the secrets that some step mounts, in order."""
+    steps = (vertex.op for vertex in definition.vertices.values() if isinstance(vertex.op, ExecStep))
+    return tuple(sorted({each.id for op in steps for each in op.mounts if isinstance(each, SecretMount)}))
 
 
 def check_secrets(definition: Definition, given: SecretStore) -> None:
@@ -58,6 +69,32 @@ def check_ssh(definition: Definition, given: Collection[str]) -> None:
                     hint=f"give it with --ssh {mount.id}",
                     span=definition.spans.get(digest),
                 )
+
+
+def check_sources(definition: Definition, contexts: Contexts) -> None:
+    """Raise `SourceInputError` for the first step that takes what is not in the directory of the build."""
+    for digest, vertex in definition.vertices.items():
+        for selector in selectors_of(vertex.op):
+            origin = definition.vertices[vertex.inputs[selector.role]].op
+            if not isinstance(origin, LocalSource):
+                continue
+            for source in selector.sources:
+                try:
+                    check(contexts.tree(origin), source)
+                except SourceInputError as error:
+                    raise _as_written(error, source, definition.spans.get(digest)) from None
+
+
+def _as_written(error: SourceInputError, source: str, span: Span | None) -> SourceInputError:
+    """The same with paths that begin as a build file writes those of its directory."""
+    inside = source.removeprefix("./").lstrip("/")
+    message = error.message.replace(printable(source), f"./{printable(inside)}", 1)
+    hint = error.hint and error.hint.replace("did you mean /", "did you mean ./")
+    return SourceInputError(
+        f"{message} (in the directory of the build)",
+        hint=f".{hint}" if hint and hint.startswith("/") else hint,
+        span=span,
+    )
 
 
 def runnable(definition: Definition, *, explicit: bool, note: Callable[[str], None]) -> Definition:

@@ -19,7 +19,7 @@ from buildkit_py.errors import NotFoundError, SourceError, SourceInputError
 from buildkit_py.graph import codec
 from buildkit_py.graph.spans import relocated
 from buildkit_py.platform import Platform
-from buildkit_py.source import renamed
+from buildkit_py.source import Diagnostic, Span, renamed
 
 if TYPE_CHECKING:
     from buildkit_py.engine.options import BuildOptions
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NAMES = {"Buildfile": "buildfile", "Dockerfile": "dockerfile", "Containerfile": "dockerfile"}
 FORMAT = 2
 """Changes with what is remembered of a compiled build file."""
+_WRITE_ONE = "write a Buildfile: see `pybuild help`"
 MAX_BYTES = 16 * 1024 * 1024
 
 
@@ -70,9 +71,7 @@ def find_build_file(options: BuildOptions) -> BuildFile:
         return _read(options.file, _frontend_of(options.file), None)
     found = [name for name in ("Buildfile", "Dockerfile") if (options.context / name).is_file()]
     if not found:
-        raise SourceInputError(
-            f"there is no Buildfile in {options.context}", hint="name one with -f, or write one: see `pybuild help`"
-        )
+        raise SourceInputError(f"there is no Buildfile in {options.context}", hint=f"name one with -f, or {_WRITE_ONE}")
     note = "both a Buildfile and a Dockerfile are here: the Buildfile is built" if len(found) == 2 else None
     return _read(options.context / found[0], NAMES[found[0]], note)
 
@@ -86,15 +85,25 @@ def _frontend_of(path: Path) -> str:
 
 def _read(path: Path, frontend: str, note: str | None) -> BuildFile:
     try:
-        data = path.read_bytes()
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise SourceInputError(f"{path} is not UTF-8 text (byte {error.start})") from None
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
     if len(data) > MAX_BYTES:
         raise SourceInputError(f"{path} has more than {MAX_BYTES} bytes: that is no build file")
-    return BuildFile(path=path, frontend=frontend, text=text, note=note)
+    return BuildFile(path=path, frontend=frontend, text=decoded(data, os.path.relpath(path)), note=note)
+
+
+def decoded(data: bytes, name: str) -> str:
+    """The text of a build file; raises `SourceError` at the first byte that is not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        span = Span(name, line, column, line, column + 1)
+        message = f"not UTF-8 text: byte 0x{data[error.start]:02x}"
+        raise SourceError([Diagnostic(message=message, span=span, hint="save the file as UTF-8")]) from None
 
 
 def load_frontend(name: str) -> Any:
@@ -103,6 +112,8 @@ def load_frontend(name: str) -> Any:
 
     for entry_point in entry_points(group="pybuild.frontends", name=name):
         return entry_point.load()
+    if name == "dockerfile":
+        raise SourceInputError("this version of pybuild reads Buildfiles only", hint=_WRITE_ONE)
     raise NotFoundError(f"no frontend called {name!r} is installed", hint="reinstall pybuild, or build a Buildfile")
 
 

@@ -13,7 +13,7 @@ from buildkit_py.events import Finished, Note, OutputDone, Progress, Started
 from buildkit_py.executor.source.meter import Meter
 from buildkit_py.graph.definition import ImageTarget, Output
 from buildkit_py.graph.op import ImageSource
-from buildkit_py.image.stored import closure
+from buildkit_py.image.stored import closure, one_image
 from buildkit_py.reference import Reference
 
 if TYPE_CHECKING:
@@ -37,17 +37,34 @@ def check_outputs(definition: Definition, options: BuildOptions) -> None:
         )
     for output in options.outputs:
         _check_reference(output)
+        _check_place(options.context / output.value, output)
     owners: dict[tuple[str, str], str] = {}
     for target in definition.targets:
         for output in target.outputs:
-            _check_reference(output)
-            place = str(confined(options.context, output)) if output.kind in _PATHS else output.value
+            place = str(_declared_place(options.context, output)) if output.kind in _PATHS else output.value
             owner = owners.setdefault((output.kind if output.kind not in _PATHS else "path", place), target.name)
             if owner != target.name:
                 raise OutputError(
                     f"the images {owner!r} and {target.name!r} are both to be written to {output.value}",
                     span=output.span,
                 )
+
+
+def _declared_place(context: Path, output: Output) -> Path:
+    path = confined(context, output)
+    _check_place(path, output)
+    return path
+
+
+def _check_place(path: Path, output: Output) -> None:
+    """Refuse to replace a file that is no output, with the line that would."""
+    if output.kind in ("archive", "docker") or (output.kind == "rootfs" and path.suffix == ".tar"):
+        from buildkit_py.image.staging import check_replaceable
+
+        try:
+            check_replaceable(path)
+        except OutputError as error:
+            raise OutputError(error.message, hint=error.hint, span=output.span) from None
 
 
 def confined(context: Path, output: Output) -> Path:
@@ -94,8 +111,22 @@ class OutputWriter:
                     confined(self.options.context, output)
                 self._write_one(called, output, descriptor)
             self.session.emit(
-                OutputDone(at=self.session.now(), image=name, kind=output.kind, value=output.value, skipped=skipped)
+                OutputDone(
+                    at=self.session.now(),
+                    image=name,
+                    kind=output.kind,
+                    value=output.value,
+                    skipped=skipped,
+                    platform=self._only_platform(output, descriptor),
+                )
             )
+
+    def _only_platform(self, output: Output, descriptor: Descriptor) -> str | None:
+        """The platform that was written, where the image has several and an output of its kind holds one."""
+        if output.kind not in ("docker", "rootfs"):
+            return None
+        image = one_image(self.session.store, descriptor)
+        return str(image.platform) if image.descriptor != descriptor else None
 
     def _write_one(self, name: str, output: Output, descriptor: Descriptor) -> None:
         store = self.session.store
@@ -130,6 +161,7 @@ class OutputWriter:
         try:
             yield Meter(lambda done, total: emit(Progress(at=now(), id=name, done=done, total=total)))
         except PybuildError as error:
+            error.span = error.span or output.span
             emit(Finished(at=now(), id=name, outcome="failed", error=error.message))
             raise
         emit(Finished(at=now(), id=name, outcome="done"))
@@ -139,23 +171,27 @@ class OutputWriter:
         store = self.session.store
         missing = [blob for blob in closure(store, descriptor) if not store.blobs.has(str(blob.digest))]
         if missing:
-            self.images.fetch(missing, progress=meter)
+            self.images.fetch(missing, progress=meter, origins=self._origins())
+
+    def _origins(self) -> dict[str, str]:
+        """Where this build says that the layers of its bases are, by their digests."""
+        return {
+            str(layer.digest): op.ref
+            for op in (vertex.op for vertex in self.session.definition.vertices.values())
+            if isinstance(op, ImageSource)
+            for layer in self.images.documents(op)[0].layers
+        }
 
     def _push(self, value: str, descriptor: Descriptor, meter: Meter) -> None:
         from buildkit_py.registry.source import is_local
 
-        origins = {
-            str(layer.digest): Reference.parse(op.ref)
-            for op in (vertex.op for vertex in self.session.definition.vertices.values())
-            if isinstance(op, ImageSource) and not is_local(op.ref)
-            for layer in self.images.documents(op)[0].layers
-        }
+        origins = self._origins()
         report = self.images.client.push(
             Reference.parse(value),
             descriptor,
             self.session.store.blobs,
-            origins=origins,
-            bring=lambda missing: self.images.fetch([missing]),
+            origins={digest: Reference.parse(ref) for digest, ref in origins.items() if not is_local(ref)},
+            bring=lambda missing: self.images.fetch([missing], origins=origins),
             progress=meter,
         )
         text = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from buildkit_py.engine.options import BuildOptions, ImageResult, LayerResult
@@ -32,11 +32,15 @@ class Publisher:
         self._options = options
         self._layers = {node.id: node for node in nodes if isinstance(node, LayerNode)}
 
-    def publish(self) -> tuple[list[ImageResult], dict[str, str]]:
-        """Assemble, name, write. Returns the images, and by name the digest that names each."""
+    def publish(self, without: Collection[str] = ()) -> tuple[list[ImageResult], dict[str, str]]:
+        """Assemble, name, write all images but those called as in `without`.
+
+        Returns the images, and by name the digest that names each.
+        """
         by_name: dict[str, list[ImageTarget]] = {}
         for target in self._session.definition.targets:
-            by_name.setdefault(target.name, []).append(target)
+            if target.name not in without:
+                by_name.setdefault(target.name, []).append(target)
         results: list[ImageResult] = []
         whole: dict[str, Descriptor] = {}
         for name, targets in by_name.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.digest import Digest
-from buildkit_py.errors import SourceInputError
+from buildkit_py.errors import SourceError, SourceInputError
 from buildkit_py.graph.resolver import ResolvedImage
 from buildkit_py.layer.openat import open_beneath
 
@@ -40,7 +40,8 @@ class EngineResolver:
     def lock_text(self) -> str | None:
         """The lock file as it is on disk, None where there is none."""
         try:
-            return self._lock_path.read_text(encoding="utf-8")
+            with open_beneath(self._lock_path.parent, self._lock_path.name) as file:
+                return file.read(MAX_BUILD_FILE).decode()
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -73,7 +74,7 @@ class EngineResolver:
         """Whether everything that an earlier build read is as it was then."""
         try:
             return all(self._state(name) == state for name, state in read.items())
-        except SourceInputError:
+        except (SourceInputError, SourceError):
             return False
 
     def image(self, ref: str, platform: Platform) -> ResolvedImage:
@@ -99,15 +100,14 @@ class EngineResolver:
 
     def text(self, path: str) -> str:
         """Read a build file below the context; a path that leaves it, by links too, is refused."""
+        from buildkit_py.engine.compile import decoded
+
         try:
             with open_beneath(self._context, path) as file:
                 data = file.read(MAX_BUILD_FILE + 1)
         except OSError as error:
             raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
-        try:
-            text = data.decode()
-        except UnicodeDecodeError as error:
-            raise SourceInputError(f"{path} is not UTF-8 text (byte {error.start})") from None
+        text = decoded(data, path)
         self._read[path] = str(Digest.of(data))
         self.texts[path] = text
         return text

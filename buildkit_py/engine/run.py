@@ -9,23 +9,25 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from buildkit_py import events
-from buildkit_py.engine.check import check_secrets, check_ssh, check_tools, runnable
+from buildkit_py.engine.check import check_secrets, check_sources, check_ssh, check_tools, mounted_secrets, runnable
 from buildkit_py.engine.options import BuildOptions, BuildResult, ImageResult
 from buildkit_py.engine.outputs import check_outputs
 from buildkit_py.engine.record import Recorder
-from buildkit_py.errors import StoreError
+from buildkit_py.errors import PybuildError
 from buildkit_py.executor.local import LocalExecutor
 from buildkit_py.executor.secrets import SecretSpec, SecretStore, SshSpec
 from buildkit_py.executor.tools import MachineTools
 from buildkit_py.executor.workshop import Workshop
 from buildkit_py.layer.contexts import Contexts
 from buildkit_py.layer.stored import StoredTrees
-from buildkit_py.solver.build import nodes_of
+from buildkit_py.solver.build import ids_of, nodes_of
 from buildkit_py.solver.nodes import Node
 from buildkit_py.solver.scheduler import Scheduler
 from buildkit_py.solver.session import Session, SolveOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from buildkit_py.events import Emit
     from buildkit_py.executor.source.image import Images
     from buildkit_py.graph.definition import Definition
@@ -66,6 +68,7 @@ class BuildRun:
             closing(shop.contexts),
             LocalExecutor(shop, runtime=self._options.runtime, snapshotter=self._options.snapshotter) as executor,
         ):
+            check_sources(self._definition, shop.contexts)
             session = Session(
                 definition=self._definition,
                 store=self._store,
@@ -88,6 +91,7 @@ class BuildRun:
             secrets=self._secrets,
             ssh=self._ssh,
             note=self._note,
+            secret_ids=mounted_secrets(self._definition),
         )
 
     def _solve(self, session: Session) -> BuildResult:
@@ -98,6 +102,8 @@ class BuildRun:
         try:
             scheduler.run()
             if scheduler.failures:
+                if self._options.keep_going:
+                    self._publish_whole(session, scheduler, nodes)
                 raise scheduler.failures[0].error
             images, digests = self._publish(session, nodes)
             outcome = "done"
@@ -113,10 +119,21 @@ class BuildRun:
             slowest=self._recorder.slowest(),
         )
 
-    def _publish(self, session: Session, nodes: list[Node]) -> tuple[list[ImageResult], dict[str, str]]:
+    def _publish(
+        self, session: Session, nodes: list[Node], without: Collection[str] = ()
+    ) -> tuple[list[ImageResult], dict[str, str]]:
         from buildkit_py.engine.publish import Publisher
 
-        return Publisher(session, self._images, self._options, nodes).publish()
+        return Publisher(session, self._images, self._options, nodes).publish(without)
+
+    def _publish_whole(self, session: Session, scheduler: Scheduler, nodes: list[Node]) -> None:
+        """Publish the images that no failure touches; why the build failed stays what it fails with."""
+        broken = {failure.node.id for failure in scheduler.failures} | set(scheduler.skipped)
+        hurt = {target.name for target in self._definition.targets if ids_of(session, target) & broken}
+        try:
+            self._publish(session, nodes, without=hurt)
+        except PybuildError as error:
+            self._recorder(events.Note(at=session.now(), text=error.message, level="warning"))
 
     def _end(self, session: Session, nodes: list[Node], scheduler: Scheduler, outcome: str) -> None:
         self._recorder(
@@ -131,9 +148,9 @@ class BuildRun:
         try:
             graph = self._store.blobs.put(self._definition.to_json())
             self._recorder.save(self._store, build=self._id, graph=graph, outcome=outcome, nodes=nodes)
-        except StoreError as error:
+        except (PybuildError, OSError) as error:
             # What the build made is there, and why it failed is more important than its record.
-            text = f"no record of this build was kept: {error.message}"
+            text = f"no record of this build was kept: {error}"
             self._recorder(events.Note(at=session.now(), text=text, level="warning"))
 
     def _solve_options(self) -> SolveOptions:
@@ -144,6 +161,7 @@ class BuildRun:
             refresh=self._options.refresh,
             keep_going=self._options.keep_going,
             jobs=self._options.jobs or max(16, 4 * (os.cpu_count() or 1)),
+            given=frozenset({*(f"secret.{name}" for name in self._secrets), *(f"ssh.{each.id}" for each in self._ssh)}),
         )
 
     def _note(self, text: str) -> None:

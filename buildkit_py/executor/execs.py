@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildkit_py.errors import SecretLeakError
+from buildkit_py.executor.leaks import CacheWatch, refuse_secrets
 from buildkit_py.executor.outfit import Outfitter
 from buildkit_py.executor.secrets import Redactor, SecretStore
 from buildkit_py.executor.workshop import Workshop, input_of
-from buildkit_py.graph.op import ExecStep
+from buildkit_py.graph.op import ExecStep, SecretMount
+from buildkit_py.graph.title import title
 from buildkit_py.layer.entry import Diff, content_id
 from buildkit_py.layer.openat import open_in
-from buildkit_py.layer.secrets import find_secrets
 from buildkit_py.protocol import LogEvent, StepResult, StepTask
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class LineLog:
     key: str
     log: Callable[[LogEvent], None]
     secrets: SecretStore
+    attempt: int = 0
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
     _redactors: dict[str, Redactor] = field(default_factory=lambda: {name: Redactor() for name in STREAMS})
     _learned: int = 0
@@ -79,7 +80,7 @@ class LineLog:
     def _emit(self, stream: str, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip("\r")
         self.tail.append(text)
-        self.log(LogEvent(key=self.key, attempt=0, seq=self._seq, stream=stream, data=text))
+        self.log(LogEvent(key=self.key, attempt=self.attempt, seq=self._seq, stream=stream, data=text))
         self._seq += 1
 
 
@@ -92,32 +93,44 @@ class ExecSteps:
     snapshotter: Snapshotter
 
     def run(
-        self, task: StepTask, op: ExecStep, log: Callable[[LogEvent], None], cancelled: threading.Event
+        self,
+        task: StepTask,
+        op: ExecStep,
+        log: Callable[[LogEvent], None],
+        cancelled: threading.Event,
+        attempt: int,
     ) -> StepResult:
-        """Run one step to its end; a process that fails is a result, not an exception."""
+        """Run one step to its end; a process that fails is a result, not an exception. Tries count from 0."""
         base = input_of(task, "base").content_id
         tree = self.shop.trees.tree(base)
         with self.shop.store.snapshots.area() as area, ExitStack() as stack:
             view = self.snapshotter.view(self.shop.trees.directories(base), area, tree)
-            spec = Outfitter(self.shop, task, area, stack, self.snapshotter).spec(op, view.root, tree)
-            lines = LineLog(task.key, log, self.shop.secrets)
-            ran = self.runner.run(spec, lines.write, cancelled)
+            outfitter = Outfitter(self.shop, task, area, stack, self.snapshotter, cancelled)
+            spec = outfitter.spec(op, view.root, tree)
+            lines = LineLog(task.key, log, self.shop.secrets, attempt)
+            with self._watched(op, outfitter, area):
+                ran = self.runner.run(spec, lines.write, cancelled)
             lines.close()
             if ran.exit != 0 or task.discard:
                 return StepResult(key=task.key, content_id=None, exit=ran.exit, tail=tuple(lines.tail), times=ran.times)
             diff = view.collect(tree, stubs=ran.stubs, epoch=task.epoch)
-            self._refuse_secrets(diff, area.fs)
+            refuse_secrets(self.shop.secrets, diff, lambda entry: open_in(area.fs, entry.path))
             return self._keep(task, base, diff, area, ran.times)
 
-    def _refuse_secrets(self, diff: Diff, directory: Path) -> None:
-        secrets = self.shop.secrets.searchable()
-        hits = find_secrets(diff, lambda entry: open_in(directory, entry.path), secrets) if secrets else []
-        if hits:
-            first = hits[0]
-            raise SecretLeakError(
-                f"the secret {first.secret!r} was found in /{self.shop.secrets.redact(first.path)} ({first.form})",
-                hint="the step must not write it into the image; mount it where the program reads it from",
-            )
+    @contextmanager
+    def _watched(self, op: ExecStep, outfitter: Outfitter, area: Area) -> Iterator[None]:
+        """A cache outlives the step: what a step that has secrets leaves in one is searched, however it ends."""
+        if not outfitter.caches or not any(isinstance(mount, SecretMount) for mount in op.mounts):
+            yield
+            return
+        watch = CacheWatch(outfitter.caches, area.path)
+        leak: SecretLeakError | None = None
+        try:
+            yield
+        finally:
+            leak = watch.purge(self.shop.secrets, title(op))
+        if leak is not None:
+            raise leak
 
     def _keep(self, task: StepTask, base: str, diff: Diff, area: Area, times: Mapping[str, float]) -> StepResult:
         result = content_id(base, diff)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from buildkit_py.executor.leaks import refuse_secrets
 from buildkit_py.executor.workshop import Workshop, input_of
 from buildkit_py.graph.op import FileStep
 from buildkit_py.layer.draft import materialise
@@ -22,6 +23,7 @@ def run_file_step(shop: Workshop, task: StepTask, op: FileStep) -> StepResult:
         result = content_id(base.content_id, draft.diff)
         if not draft.diff:
             return StepResult(key=task.key, content_id=result)
+        refuse_secrets(shop.secrets, draft.diff, lambda entry: draft.contents[entry.path]())
         known = shop.store.snapshots.has(draft.diff.digest)
         if not known:
             size = materialise(draft, area.fs, task.epoch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +29,7 @@ class LocalExecutor:
         self._wanted = snapshotter
         self._lock = threading.Lock()
         self._cancels: dict[str, threading.Event] = {}
+        self._attempts: Counter[str] = Counter()
         self._stack = ExitStack()
         self._execs: ExecSteps | None = None
 
@@ -40,7 +42,8 @@ class LocalExecutor:
         self._stack.close()
 
     def prepare(self, op: Mapping[str, Any]) -> None:
-        """Start the sandbox if the op needs it; on the main thread, since it forks."""
+        """Read the secrets, and start the sandbox if the op needs it; on the main thread, since it forks."""
+        self._shop.secrets.read(self._shop.secret_ids)
         if op["type"] in ("run", "host") and self._execs is None:
             self._execs = self._start()
 
@@ -85,7 +88,10 @@ class LocalExecutor:
     ) -> StepResult:
         if self._execs is None:
             raise InfrastructureError("the sandbox was not prepared")
-        return self._execs.run(task, op, log, cancelled)
+        with self._lock:
+            attempt = self._attempts[task.key]
+            self._attempts[task.key] += 1
+        return self._execs.run(task, op, log, cancelled, attempt)
 
     def _start(self) -> ExecSteps:
         from buildkit_py.executor.execs import ExecSteps
@@ -94,5 +100,6 @@ class LocalExecutor:
 
         state: Path = self._shop.store.root / "run"
         runner = self._stack.enter_context(Runner(pick_runtime(self._runtime), state))
-        snapshotter = pick_snapshotter(self._wanted, runner, self._shop.store.root / "tmp", self._shop.note)
+        area = self._stack.enter_context(self._shop.store.snapshots.area())
+        snapshotter = pick_snapshotter(self._wanted, runner, area.work, self._shop.note)
         return ExecSteps(shop=self._shop, runner=runner, snapshotter=snapshotter)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from buildkit_py.errors import SandboxError, SourceInputError
 from buildkit_py.executor import sandbox
 from buildkit_py.executor.ssh import forwarded
+from buildkit_py.executor.tools import HOST_PATH
+from buildkit_py.executor.waiting import enter_patiently
 from buildkit_py.executor.workshop import Workshop, input_of, local_source
 from buildkit_py.graph.op import (
     BindMount,
@@ -36,6 +39,7 @@ from buildkit_py.protocol import StepTask, TaskInput
 
 if TYPE_CHECKING:
     from buildkit_py.executor.snapshotter import Snapshotter
+    from buildkit_py.store.caches import Sharing
     from buildkit_py.store.snapshots import Area
 
 ROOT = User(uid=0, gid=0, groups=(0,), home="/root")
@@ -45,17 +49,29 @@ SECRETS = "/run/secrets"
 class Outfitter:
     """Makes the spec of one step. What must be given back afterwards is put on `stack`."""
 
-    def __init__(self, shop: Workshop, task: StepTask, area: Area, stack: ExitStack, snapshotter: Snapshotter) -> None:
+    def __init__(
+        self,
+        shop: Workshop,
+        task: StepTask,
+        area: Area,
+        stack: ExitStack,
+        snapshotter: Snapshotter,
+        cancelled: Event,
+    ) -> None:
         self._shop = shop
         self._task = task
         self._area = area
         self._stack = stack
         self._snapshotter = snapshotter
+        self._cancelled = cancelled
         self._places = itertools.count()
         self._env: dict[str, str] = {}
+        self.caches: dict[str, Path] = {}
+        """The cache directories that the step may write to, by where it sees them."""
 
     def spec(self, op: ExecStep, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, tree: Tree) -> sandbox.SandboxSpec:
         """The spec of the step over the view `root` of its base, whose merged tree is `tree`."""
+        self._directories = self._take_caches([mount for mount in op.mounts if isinstance(mount, CacheMount)])
         mounts = [mount for given in op.mounts for mount in self._mounts(given, tree)]
         if isinstance(op, Run):
             return self._run(op, root, tree, mounts)
@@ -90,7 +106,7 @@ class Outfitter:
         tools = next((given for given in self._task.inputs if given.role == "tools"), None)
         outer, below = self._tools(tools, root) if tools else self._machine(root)
         authorities = _authorities(op, self._shop.tree(tools)) if tools else {}
-        environment = {"HOME": "/tmp", "PATH": ":".join(sandbox.HOST_PATH), **authorities, **dict(op.env), **self._env}
+        environment = {"HOME": "/tmp", "PATH": ":".join(HOST_PATH), **authorities, **dict(op.env), **self._env}
         environment["ROOTFS"] = sandbox.ROOTFS
         return sandbox.SandboxSpec(
             root=outer,
@@ -144,7 +160,7 @@ class Outfitter:
     def _laid_out(self, given: TaskInput, mount: BindMount) -> str:
         """What a mount shows of a local directory, as a snapshot: the step sees what its key was made of."""
         parent = mount.source.rstrip("/").rpartition("/")[0]
-        op = Copy(sources=(mount.source,), dest=f"{parent}/", owner="0:0")
+        op = Copy(sources=(mount.source,), dest=f"{parent}/", owner="0:0", mode="auto")
         draft = apply_op(op, EmptyTree(), self._shop.tree(given))
         if draft.diff and not self._shop.store.snapshots.has(draft.diff.digest):
             with self._shop.store.snapshots.area() as area:
@@ -155,8 +171,29 @@ class Outfitter:
             self._shop.store.trees.put(content, EMPTY_TREE, draft.diff.digest)
         return content
 
+    def _take_caches(self, mounts: Sequence[CacheMount]) -> dict[str, Path]:
+        """The directory of each mount, by target. Sorted by id and each once, so that no two steps wait in a circle."""
+        taken: dict[str, Path] = {}
+        for name in sorted({mount.id for mount in mounts if mount.sharing != "private"}):
+            users = [mount for mount in mounts if mount.id == name and mount.sharing != "private"]
+            alone = any(mount.sharing == "locked" for mount in users)
+            path = self._take_cache(name, "locked" if alone else "shared")
+            taken |= {mount.target: path for mount in users}
+        # A private one is never waited for.
+        return taken | {
+            each.target: self._take_cache(each.id, "private") for each in mounts if each.target not in taken
+        }
+
+    def _take_cache(self, name: str, sharing: Sharing) -> Path:
+        caches = self._shop.store.caches
+        return enter_patiently(
+            self._stack, lambda seconds: caches.directory(name, sharing=sharing, timeout=seconds), self._cancelled
+        )
+
     def _cache(self, mount: CacheMount, tree: Tree) -> sandbox.Mount:
-        path = self._stack.enter_context(self._shop.store.caches.directory(mount.id, sharing=mount.sharing))
+        path = self._directories[mount.target]
+        if not mount.read_only:
+            self.caches[mount.target] = path
         uid, gid = resolve_owner(tree, mount.owner)
         if not any(path.iterdir()):
             os.chown(path, uid, gid)

@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,13 +131,19 @@ class SecretStore:
         self._values: dict[str, bytes] = {}
         self._allow_short = allow_short
         self._lock = Lock()
+        self._reading: dict[str, Lock] = {}
         for spec in specs:
             if spec.id in self._specs:
                 raise UsageError(f"the secret {spec.id!r} is given twice")
             self._specs[spec.id] = spec
+            self._reading[spec.id] = Lock()
 
     def __repr__(self) -> str:
         return f"SecretStore({sorted(self._specs)})"
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids of the secrets that were given."""
+        return iter(self._specs)
 
     def __contains__(self, id: str) -> bool:  # noqa: A002 - the field's word
         return id in self._specs
@@ -147,11 +153,21 @@ class SecretStore:
 
         Raises `SourceInputError` where it can't be read, `UsageError` where it is too short to be searched for.
         """
-        with self._lock:
-            spec = self._specs.get(id)
-            if spec is not None and id not in self._values:
-                self._values[id] = self._accepted(spec, _read(spec))
-            return self._values.get(id)
+        spec = self._specs.get(id)
+        if spec is None:
+            return None
+        # A command may take its time; what else is known is redacted meanwhile.
+        with self._reading[id]:
+            if (known := self.known().get(id)) is not None:
+                return known
+            value = self._accepted(spec, _read(spec))
+            with self._lock:
+                return self._values.setdefault(id, value)
+
+    def read(self, ids: Iterable[str]) -> None:
+        """Read those of the secrets that were given; raises as `get` does."""
+        for each in ids:
+            self.get(each)
 
     def known(self) -> dict[str, bytes]:
         """The secrets read so far: what output must not show."""

@@ -5,8 +5,10 @@ Both end the same way: the area's `fs` holds the changes in the form of a snapsh
 
 from __future__ import annotations
 
+import tempfile
+import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,33 +63,53 @@ class OverlayView:
 
 
 @dataclass(frozen=True, slots=True)
+class Flattened:
+    """Trees of more directories than overlayfs stacks, each laid down once as a single one below `directory`."""
+
+    directory: Path
+    _made: dict[tuple[Path, ...], Path] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def shorten(self, lowers: Sequence[Path], lower: Tree) -> Sequence[Path]:
+        """Directories that show the same and can be stacked; a tree that grew from one laid down starts with that."""
+        if len(lowers) <= MAX_LOWERS:
+            return lowers
+        with self._lock:
+            known = max((made for made in self._made if tuple(lowers[: len(made)]) == made), key=len, default=())
+            if len(lowers) - len(known) >= MAX_LOWERS:
+                known = tuple(lowers)
+                self._made[known] = self._lay_down(lower)
+            return (self._made[known], *lowers[len(known) :])
+
+    def _lay_down(self, tree: Tree) -> Path:
+        place = Path(tempfile.mkdtemp(dir=self.directory))
+        checkout(tree, place)
+        return place
+
+
+@dataclass(frozen=True, slots=True)
 class OverlaySnapshotter:
-    """Stacks by overlayfs; `userxattr` inside a user namespace. More directories than that stacks are copied."""
+    """Stacks by overlayfs; `userxattr` inside a user namespace."""
 
     userxattr: bool
+    flattened: Flattened
 
     def view(self, lowers: Sequence[Path], area: Area, lower: Tree) -> View:
         """Nothing is copied."""
-        if len(lowers) > MAX_LOWERS:
-            return CopySnapshotter().view(lowers, area, lower)
         dress_root(lower, area.fs)
-        return OverlayView(self._root(lowers, area.fs, area.work), area.fs)
+        return OverlayView(self._root(self.flattened.shorten(lowers, lower), area.fs, area.work), area.fs)
 
     def scratch(self, lowers: Sequence[Path], lower: Tree, place: Path) -> OverlayRoot | DirectoryRoot:
         """Nothing is copied."""
-        if len(lowers) > MAX_LOWERS:
-            return CopySnapshotter().scratch(lowers, lower, place)
         for name in ("fs", "work"):
             (place / name).mkdir(parents=True)
         dress_root(lower, place / "fs")
-        return self._root(lowers, place / "fs", place / "work")
+        return self._root(self.flattened.shorten(lowers, lower), place / "fs", place / "work")
 
     def mount(self, mount: op.BindMount, lowers: Sequence[Path], lower: Tree, place: Path) -> OverlayMount | BindMount:
         """Nothing is copied; what is written goes to memory."""
-        if len(lowers) > MAX_LOWERS:
-            return CopySnapshotter().mount(mount, lowers, lower, place)
         return OverlayMount(
-            lowers=tuple(map(str, lowers)),
+            lowers=tuple(map(str, self.flattened.shorten(lowers, lower))),
             target=mount.target,
             path=mount.source,
             read_only=mount.read_only,
@@ -123,7 +145,7 @@ class CopySnapshotter:
     def scratch(self, lowers: Sequence[Path], lower: Tree, place: Path) -> DirectoryRoot:
         """A private copy."""
         place.mkdir()
-        checkout(lower, place)
+        checkout(lower, place, share=False)
         return DirectoryRoot(path=str(place))
 
     def mount(self, mount: op.BindMount, lowers: Sequence[Path], lower: Tree, place: Path) -> BindMount:
@@ -133,13 +155,16 @@ class CopySnapshotter:
 
 
 def pick_snapshotter(name: str, runner: Runner, directory: Path, note: Callable[[str], None]) -> Snapshotter:
-    """The snapshotter of that name; `auto` takes overlayfs where it can be mounted, and says so where it can't."""
+    """The snapshotter of that name; `auto` takes overlayfs where it can be mounted, and says so where it can't.
+
+    `directory` is on the file system of the snapshots; who made it removes it with what is in it.
+    """
     if name == "copy":
         return CopySnapshotter()
     userxattr = in_user_namespace()
     refusal = runner.overlay_refusal(directory, userxattr=userxattr)
     if refusal is None:
-        return OverlaySnapshotter(userxattr=userxattr)
+        return OverlaySnapshotter(userxattr=userxattr, flattened=Flattened(directory))
     if name == "overlay":
         raise SandboxError(f"overlayfs can't be used: {refusal}", hint="use --snapshotter copy")
     note(f"overlayfs can't be used ({refusal}): every step works on a copy of its tree, which is slower")

@@ -35,12 +35,14 @@ def _agent(key: str, directory: Path) -> Iterator[Path]:
     import subprocess
 
     path = directory / "real"
+    # The variables of who builds may hold tokens, and a key's askpass program must never run.
+    plain = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     try:
-        process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], env=plain, stdout=subprocess.DEVNULL)
     except FileNotFoundError:
         raise MissingToolError("ssh-agent is not installed", hint="install the package openssh-client") from None
     try:
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "SSH_AUTH_SOCK": str(path), "SSH_ASKPASS": "false"}
+        environment = {**plain, "SSH_AUTH_SOCK": str(path), "SSH_ASKPASS": "false"}
         for _ in range(100):
             if path.exists() or process.poll() is not None:
                 break

@@ -31,6 +31,8 @@ class Workshop:
     secrets: SecretStore
     ssh: tuple[SshSpec, ...]
     note: Callable[[str], None]
+    secret_ids: tuple[str, ...] = ()
+    """The secrets that some step of the build mounts: none of them may be in anything that is kept."""
 
     def tree(self, given: TaskInput) -> Tree:
         """The tree of an input; one whose bytes are not in the store raises `InputMissing` at the first look."""

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from buildkit_py.digest import Digest
-from buildkit_py.errors import GraphError, IntegrityError, UsageError
+from buildkit_py.errors import GraphError
+from buildkit_py.graph import values
+from buildkit_py.graph.codec import encode
+from buildkit_py.graph.images import check_target, roots
 from buildkit_py.graph.op import (
     EXEC_STEPS,
     FILE_STEPS,
     SOURCES,
+    WHOLE,
     BindMount,
+    CacheMount,
     Chmod,
     Chown,
     Copy,
+    FileMount,
     GitSource,
     Host,
     HttpSource,
     ImageSource,
     Mkdir,
+    Mount,
     Op,
     Remove,
     Run,
-    Scratch,
+    SecretMount,
+    SshMount,
     Symlink,
+    TmpfsMount,
     Unpack,
     Write,
 )
-from buildkit_py.platform import Platform
+from buildkit_py.graph.values import check_mode, check_owner
 
 if TYPE_CHECKING:
-    from buildkit_py.graph.definition import Definition, ImageTarget, Test, Vertex
+    from buildkit_py.graph.definition import Definition, ImageTarget, Vertex
+
+__all__ = ["CAPABILITIES", "check", "check_mode", "check_owner", "reachable", "roots"]
 
 CAPABILITIES = frozenset(
     {
@@ -79,13 +90,7 @@ CAPABILITIES = frozenset(
         "WAKE_ALARM",
     }
 )
-_MODE = re.compile(r"[0-7]{3,4}\Z|(?:[ugoa]*[-+=][rwxXst]*)(?:,[ugoa]*[-+=][rwxXst]*)*\Z")
-_OWNER = re.compile(
-    r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?\Z|:[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
-)
-_ENV = re.compile(r"[^=\0]+\Z")
-_ID = re.compile(r"[^\0\n]{1,256}\Z")
-MAX_ID = 2**32 - 2
+_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 
 
 def reachable(vertices: Mapping[str, Vertex], targets: Iterable[ImageTarget]) -> set[str]:
@@ -100,28 +105,22 @@ def reachable(vertices: Mapping[str, Vertex], targets: Iterable[ImageTarget]) ->
     return found
 
 
-def roots(target: ImageTarget) -> list[str]:
-    """The vertices that a target names itself."""
-    runs = [item.vertex for test in target.tests for item in test.items if item.vertex is not None]
-    return [target.base, *(layer.tip for layer in target.layers), *runs]
-
-
 def check(definition: Definition) -> None:
     """Raise `GraphError` for the first fault found."""
     seen: set[str] = set()
     for digest, vertex in definition.vertices.items():
-        span = definition.spans.get(digest)
-        try:
+        with values.written_at(definition.spans.get(digest)):
             _check_vertex(vertex, seen)
-        except GraphError as error:
-            raise GraphError(error.message, hint=error.hint, span=span) from None
         seen.add(digest)
+    for name, text in definition.secrets.items():
+        values.identifier(name)
+        values.texts(text)
     names: set[tuple[str, str]] = set()
     for target in definition.targets:
         if (target.name, target.platform) in names:
             raise GraphError(f"two images are called {target.name!r} for {target.platform}", span=target.span)
         names.add((target.name, target.platform))
-        _check_target(definition, target)
+        check_target(definition, target)
 
 
 def _check_vertex(vertex: Vertex, seen: set[str]) -> None:
@@ -130,6 +129,7 @@ def _check_vertex(vertex: Vertex, seen: set[str]) -> None:
             raise GraphError(
                 f"input {role!r} of {vertex.digest[:19]} names {digest[:80]!r}, which does not stand before it"
             )
+    values.texts(encode(vertex.op))
     required, allowed = _roles(vertex.op)
     missing, unknown = required - set(vertex.inputs), set(vertex.inputs) - required - allowed
     if missing or unknown:
@@ -151,38 +151,69 @@ def _roles(op: Op) -> tuple[set[str], set[str]]:
 
 
 def _check_op(op: Op) -> None:
+    if isinstance(op, SOURCES):
+        _check_source(op)
+    elif isinstance(op, EXEC_STEPS):
+        _check_process(op)
+    else:
+        _check_file_step(op)
+
+
+def _check_source(op: Op) -> None:
     if isinstance(op, ImageSource):
-        _platform(op.platform)
+        values.image(op.ref)
+        values.platform(op.platform)
     if isinstance(op, ImageSource | HttpSource) and op.digest is not None:
-        _digest(op.digest)
-    if isinstance(op, HttpSource) and (not op.filename or "/" in op.filename or op.filename in (".", "..")):
-        raise GraphError(f"not a file name: {op.filename!r}")
-    if isinstance(op, GitSource) and not re.match(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z", op.commit):
+        values.digest(op.digest)
+    if isinstance(op, HttpSource | GitSource):
+        values.line(op.url[: values.MAX_NAME], "a URL")
+    if isinstance(op, HttpSource):
+        values.components(op.filename)
+        if "/" in op.filename or op.filename in (".", ".."):
+            raise GraphError(f"not a file name: {op.filename!r}")
+    if isinstance(op, GitSource) and not _COMMIT.match(op.commit):
         raise GraphError(f"not a full commit: {op.commit[:80]!r}")
+
+
+def _check_file_step(op: Op) -> None:
     if isinstance(op, Mkdir | Write | Symlink):
-        _path(op.path)
+        values.path(op.path)
+    if isinstance(op, Symlink):
+        _check_link(op.target)
     if isinstance(op, Remove | Chmod | Chown):
         for path in op.paths:
-            _path(path)
+            values.path(path)
     if isinstance(op, Copy | Unpack):
-        _path(op.dest)
-        if not op.sources:
-            raise GraphError(f"a {op.type!r} step has no sources")
-    if isinstance(op, Copy | Mkdir | Write | Chmod) and op.mode is not None and op.mode != "auto":
-        check_mode(op.mode)
+        _check_taken(op)
+    if isinstance(op, Mkdir | Write | Chmod) or (isinstance(op, Copy) and op.mode not in (None, "auto")):
+        check_mode(op.mode or "")
     if isinstance(op, Copy | Unpack | Mkdir | Write | Symlink | Chown) and op.owner is not None:
         check_owner(op.owner)
-    if isinstance(op, EXEC_STEPS):
-        _check_exec(op)
 
 
-def _check_exec(op: Run | Host) -> None:
-    if not op.args or not all("\0" not in word for word in op.args):
-        raise GraphError(f"a {op.type!r} step needs arguments without NUL bytes")
-    for name, value in op.env:
-        if not _ENV.match(name) or "\0" in value:
-            raise GraphError(f"not an environment variable: {name!r}")
-    _path(op.cwd)
+def _check_link(target: str) -> None:
+    if not 0 < len(target.encode()) <= values.MAX_PATH:
+        raise GraphError(f"a link needs a target of 1 to {values.MAX_PATH} bytes")
+
+
+def _check_taken(op: Copy | Unpack) -> None:
+    values.path(op.dest)
+    if not op.sources:
+        raise GraphError(f"a {op.type!r} step has no sources")
+    for source in op.sources:
+        values.components(source)
+    if isinstance(op, Unpack):
+        values.number(op.strip, "a number of path components")
+
+
+def _check_process(op: Run | Host) -> None:
+    if not op.args or not op.args[0]:
+        raise GraphError(f"a {op.type!r} step needs the name of a program")
+    for name, _ in op.env:
+        values.variable(name)
+    values.path(op.cwd)
+    if op.platform:
+        values.platform(op.platform)
     for capability in op.capabilities:
         if capability not in CAPABILITIES:
             raise GraphError(
@@ -190,86 +221,54 @@ def _check_exec(op: Run | Host) -> None:
             )
     if isinstance(op, Run) and op.user:
         check_owner(op.user)
-    for mount in op.mounts:
-        if mount.target is not None:
-            _path(mount.target)
-        if isinstance(mount, BindMount):
-            _path(mount.source)
-        if hasattr(mount, "id") and not _ID.match(mount.id):
-            raise GraphError(f"not an id: {mount.id!r}")
-        if hasattr(mount, "mode"):
-            check_mode(mount.mode)
-        if hasattr(mount, "owner"):
-            check_owner(mount.owner)
+    if isinstance(op, Host):
+        for tool in op.tools:
+            _check_program(tool.name)
+    _check_mounts(op.mounts)
 
 
-def check_mode(text: str) -> None:
-    """Raise `GraphError` unless `text` is an octal or symbolic mode."""
-    if not _MODE.match(text):
-        raise GraphError(f"not a file mode: {text!r}", hint="write octal digits as 0644, or symbols as u+x,go-w")
+def _check_program(name: str) -> None:
+    values.line(name, "the name of a program")
+    if "/" in name:
+        raise GraphError(f"a tool is called by its name alone, it is looked up on the PATH: {name!r}")
 
 
-def check_owner(text: str) -> None:
-    """Raise `GraphError` unless `text` is `user[:group]` of names or numbers in range."""
-    if not _OWNER.match(text):
-        raise GraphError(f"not an owner: {text!r}", hint="write user or user:group, names or numbers")
-    for part in text.split(":"):
-        if part.isdigit() and int(part) > MAX_ID:
-            raise GraphError(f"user and group numbers end at {MAX_ID}: {part}")
+def _check_mounts(mounts: Iterable[Mount]) -> None:
+    places: set[str] = set()
+    for mount in mounts:
+        _check_mount(mount)
+        place = _place(mount)
+        if place == "/":
+            raise GraphError("a mount can't hide the whole tree", hint="give it a target below /")
+        if place is not None and place in places:
+            raise GraphError(f"two mounts have the target {place}")
+        places.add(place or "")
 
 
-def _path(text: str) -> None:
-    if not text.startswith("/") or "\0" in text:
-        raise GraphError(f"not an absolute path: {text!r}")
+def _place(mount: Mount) -> str | None:
+    """The normalised target; None for a secret that is only a variable."""
+    target = mount.target
+    if target is None and isinstance(mount, SshMount):
+        target = f"/run/ssh/{mount.id}"
+    return posixpath.normpath("/" + target.lstrip("/")) if target is not None else None
 
 
-def _digest(text: str) -> None:
-    try:
-        Digest.parse(text)
-    except IntegrityError as error:
-        raise GraphError(error.message, hint=error.hint) from None
-
-
-def _platform(text: str) -> None:
-    try:
-        Platform.parse(text)
-    except UsageError as error:
-        raise GraphError(error.message, hint=error.hint) from None
-
-
-def _check_target(definition: Definition, target: ImageTarget) -> None:
-    _platform(target.platform)
-    for digest in roots(target):
-        if digest not in definition.vertices:
+def _check_mount(mount: Mount) -> None:
+    if mount.target is not None:
+        values.path(mount.target)
+    if isinstance(mount, BindMount):
+        values.path(mount.source)
+        if mount.input in WHOLE:
             raise GraphError(
-                f"image {target.name!r} names a vertex that is not there: {digest[:80]!r}", span=target.span
+                f"a mount can't take the input {mount.input!r}: the step sees it anyway",
+                hint="name the tree a second time, as an input of its own",
             )
-    if not isinstance(definition.vertices[target.base].op, Scratch | ImageSource):
-        raise GraphError(f"the base of image {target.name!r} is neither an image nor scratch", span=target.span)
-    lower = target.base
-    for layer in target.layers:
-        _check_chain(definition, target, layer.tip, lower)
-        lower = layer.tip
-    for test in target.tests:
-        _check_test(definition, target, test)
-
-
-def _check_chain(definition: Definition, target: ImageTarget, tip: str, lower: str) -> None:
-    while tip != lower:
-        vertex = definition.vertices[tip]
-        if "base" not in vertex.inputs:
-            raise GraphError(f"the layers of image {target.name!r} do not stand on each other", span=target.span)
-        tip = vertex.inputs["base"]
-
-
-def _check_test(definition: Definition, target: ImageTarget, test: Test) -> None:
-    for item in test.items:
-        if item.kind == "run":
-            if item.vertex is None or definition.vertices[item.vertex].inputs.get("base") != target.tip:
-                raise GraphError(f"test {test.name!r} does not run on the image {target.name!r}", span=item.span)
-        elif item.path is None or (item.kind in ("owner", "mode", "text") and item.expected is None):
-            raise GraphError(
-                f"test {test.name!r}: a {item.kind!r} item needs a path and what is expected", span=item.span
-            )
-        else:
-            _path(item.path)
+    if isinstance(mount, CacheMount | SecretMount | SshMount):
+        values.identifier(mount.id)
+        check_owner(mount.owner)
+    if isinstance(mount, CacheMount | SecretMount | SshMount | FileMount):
+        values.octal(mount.mode)
+    if isinstance(mount, SecretMount) and mount.env is not None:
+        values.variable(mount.env)
+    if isinstance(mount, TmpfsMount):
+        values.number(mount.size, "a size in bytes", least=1)

@@ -138,7 +138,8 @@ class _Grouping:
 
     def _row(self, digest: str, native: str) -> Row:
         vertex = self.definition.vertices[digest]
-        text = title(vertex.op, native=native)
+        source = vertex.inputs.get("from")
+        text = title(vertex.op, native=native, origin=self.definition.vertices[source].op if source else None)
         return Row(kind=vertex.op.type, text=text, vertex=digest, needs=tuple(self._needs(vertex)))
 
     def _needs(self, vertex: Vertex) -> Iterator[Need]:

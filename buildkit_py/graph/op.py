@@ -38,7 +38,7 @@ class ImageSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSource:
-    """A directory that the client offers under a name; the build context is `context`.
+    """A directory of the client; `context`, the directory of the build, is the only one there is.
 
     `ignore` holds ignore-file patterns (anchored, the last match wins, `!` includes again). `hidden` names single
     paths that a directory or a glob never selects, though their own name does.
@@ -169,8 +169,8 @@ class Unpack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BindMount:
-    """`source` inside the tree of the input named `input`; writes to a mount that is not `read_only` are thrown
-    away."""
+    """`source` inside the tree of the input named `input`, a role of its own; writes to a mount that is not
+    `read_only` are thrown away."""
 
     kind: Literal["bind"] = "bind"
     target: str
@@ -302,5 +302,7 @@ SOURCES = (Scratch, ImageSource, LocalSource, HttpSource, GitSource)
 FILE_STEPS = (Copy, Mkdir, Write, Symlink, Remove, Chmod, Chown, Unpack)
 EXEC_STEPS = (Run, Host)
 MOUNTS = (BindMount, CacheMount, TmpfsMount, SecretMount, SshMount, FileMount)
+WHOLE = frozenset({"base", "tools"})
+"""The roles of inputs whose whole tree a step sees; a mount can't take one of them."""
 OPS: dict[str, type[Op]] = {_tag(cls, "type"): cls for cls in SOURCES + FILE_STEPS + EXEC_STEPS}
 MOUNT_KINDS: dict[str, type[Mount]] = {_tag(cls, "kind"): cls for cls in MOUNTS}

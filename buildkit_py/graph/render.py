@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["dot", "svg", "tree"]
 
+_TITLE = 100
 _Item = TypeVar("_Item")
 COLOURS = {"run": "#c2410c", "host": "#7c3aed", "test": "#15803d", "output": "#0f766e", "stage": "#64748b"}
 
@@ -85,8 +86,10 @@ def _dot_rest(definition: Definition, placed: set[str]) -> Iterator[str]:
 
 
 def _dot_node(digest: str, text: str, kind: str) -> str:
+    from buildkit_py.graph.title import clip
+
     colour = COLOURS.get(kind, "#1d4ed8")
-    return f"{_quoted(_short(digest))} [label={_quoted(text)}, color={_quoted(colour)}];"
+    return f"{_quoted(_short(digest))} [label={_quoted(clip(text, _TITLE))}, color={_quoted(colour)}];"
 
 
 def _short(digest: str) -> str:

@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 
 from buildkit_py.graph.op import (
     Chmod,
-    Chown,
     Copy,
     ExecStep,
     FileMount,
@@ -23,36 +22,42 @@ from buildkit_py.graph.op import (
     Scratch,
     Source,
     Symlink,
+    Unpack,
     Write,
 )
 from buildkit_py.platform import Platform
 
-WIDTH = 100
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
 
 
-def title(op: Op, *, native: str | None = None) -> str:
-    """What an op does in one printable line of at most `WIDTH` characters: `run uv sync --frozen`.
+def title(op: Op, *, native: str | None = None, origin: Op | None = None) -> str:
+    """What an op does in one printable line, however long: `run uv sync --frozen`. Who draws it cuts it.
 
-    A platform is named only where it is not `native` (default: this machine's).
+    A platform is named only where it is not `native` (default: this machine's). `origin` is the op of the input
+    `from`: paths of the build's directory begin with `./` then, and what comes from a URL is called by it.
     """
     if isinstance(op, Run | Host):
         text = _exec(op)
     elif isinstance(op, Scratch | ImageSource | LocalSource | HttpSource | GitSource):
         text = _source(op)
     else:
-        text = _file(op)
+        text = _file(op, origin)
     platform = getattr(op, "platform", "")
     foreign = platform and platform != (native if native is not None else str(Platform.host()))
     suffix = f" [{platform}]" if foreign else ""
-    return clip(text, WIDTH - len(suffix)) + suffix
+    return printable_line(text) + suffix
 
 
 def clip(text: str, width: int) -> str:
     """`text` as one printable line of at most `width` characters; `…` stands for what is left out."""
-    line = " ".join(text.split())
-    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+    line = printable_line(text)
     return line if len(line) <= width else line[: max(0, width - 1)].rstrip() + "…"
+
+
+def printable_line(text: str) -> str:
+    """`text` as one line; what can't be printed is replaced."""
+    line = " ".join(text.split())
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
 
 
 def _source(op: Source) -> str:
@@ -68,9 +73,9 @@ def _source(op: Source) -> str:
     return f"git {op.url} {op.commit[:12]}{folder}"
 
 
-def _file(op: FileStep) -> str:
-    if isinstance(op, Copy):
-        return f"copy {_some(op.sources)} → {op.dest}"
+def _file(op: FileStep, origin: Op | None) -> str:
+    if isinstance(op, Copy | Unpack):
+        return f"{op.type} {_taken(op.sources, origin)} → {op.dest}"
     if isinstance(op, Mkdir):
         return f"mkdir {op.path}"
     if isinstance(op, Write):
@@ -81,9 +86,16 @@ def _file(op: FileStep) -> str:
         return f"remove {_some(op.paths)}"
     if isinstance(op, Chmod):
         return f"chmod {op.mode} {_some(op.paths)}"
-    if isinstance(op, Chown):
-        return f"chown {op.owner} {_some(op.paths)}"
-    return f"unpack {_some(op.sources)} → {op.dest}"
+    return f"chown {op.owner} {_some(op.paths)}"
+
+
+def _taken(sources: tuple[str, ...], origin: Op | None) -> str:
+    """The sources of a copy, as a person would write them."""
+    if isinstance(origin, GitSource | HttpSource):
+        return origin.url
+    if isinstance(origin, LocalSource) and origin.name == "context":
+        return _some(tuple("./" + source.removeprefix("./").lstrip("/") for source in sources))
+    return _some(sources)
 
 
 def _some(paths: tuple[str, ...], most: int = 3) -> str:

@@ -105,7 +105,7 @@ def decode(data: bytes) -> Definition:
     if isinstance(plain, dict) and plain.get("version", VERSION) != VERSION:
         raise GraphError(f"the graph has version {plain['version']!r}, this pybuild reads version {VERSION}")
     try:
-        _ADAPTER.validate_python(plain)
+        _ADAPTER.validate_json(data, strict=True)
         definition = codec.decode_definition(plain)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

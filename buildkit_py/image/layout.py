@@ -84,7 +84,7 @@ def _fill(store: Store, descriptor: Descriptor, directory: Path, listed: Sequenc
             if not (path.is_file() and path.stat().st_size == blob.size):
                 added.append(path)
                 _copy(store, blob, path)
-        with new_file(directory / "index.json") as out:
+        with new_file(directory / "index.json", known=True) as out:
             out.write(index_json(listed))
     except BaseException:
         for path in added:
@@ -94,5 +94,5 @@ def _fill(store: Store, descriptor: Descriptor, directory: Path, listed: Sequenc
 
 
 def _copy(store: Store, blob: Descriptor, path: Path) -> None:
-    with store.blobs.open(str(blob.digest)) as source, new_file(path) as out:
+    with store.blobs.open(str(blob.digest)) as source, new_file(path, known=True) as out:
         shutil.copyfileobj(source, out, _CHUNK)

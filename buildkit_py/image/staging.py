@@ -25,28 +25,54 @@ from buildkit_py.errors import OutputError
 
 _MARK = ".pybuild-"
 _ATTRIBUTE = "user.pybuild.output"
+_TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextmanager
-def new_file(destination: Path) -> Iterator[BinaryIO]:
+def new_file(destination: Path, *, known: bool = False) -> Iterator[BinaryIO]:
     """A file to write, seekable; it replaces `destination` when the block ends well, and leaves no trace otherwise.
 
-    Where `destination` is a link, what it points to is replaced. Raises `OutputError`, also for every failure of the
-    file system inside the block.
+    Where `destination` is a link, what it points to is replaced, if `check_replaceable` takes it or the caller knows
+    that it is one of pybuild's (`known`). Raises `OutputError`, also for every failure of the file system inside the
+    block.
     """
     with translated(destination):
         destination = destination.resolve()
         _prepare(destination)
-        if destination.exists() and not destination.is_file():
-            raise OutputError(
-                f"{destination} is there and is not a file, so no output can take its place", hint="name another path"
-            )
+        if not known:
+            check_replaceable(destination)
         with _open(destination) as out:
             yield out
             out.flush()
+            _make_ours(out.fileno())
             os.fsync(out.fileno())
             _publish(out, destination)
+
+
+def check_replaceable(destination: Path) -> None:
+    """Raise `OutputError` where a file output would take the place of something else than an output.
+
+    Replaced are files that pybuild wrote, which it knows by an extended attribute, other tar archives, and empty files.
+    """
+    with translated(destination):
+        if not destination.exists():
+            return
+        if not destination.is_file():
+            raise OutputError(
+                f"{destination} is there and is not a file, so no output can take its place", hint="name another path"
+            )
+        if not _is_ours(destination) and not _is_tar_or_empty(destination):
+            raise OutputError(
+                f"{destination} is there and is no archive, so no output takes its place",
+                hint="remove it, or name another path",
+            )
+
+
+def _is_tar_or_empty(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(_TAR_MAGIC_AT + len(_TAR_MAGIC))
+    return not head or head[_TAR_MAGIC_AT:] == _TAR_MAGIC
 
 
 @contextmanager
@@ -87,16 +113,16 @@ def new_directory(destination: Path) -> Iterator[Path]:
         sync(destination.parent)
 
 
-def _is_ours(directory: Path) -> bool:
+def _is_ours(path: Path) -> bool:
     with suppress(OSError):
-        return bool(os.getxattr(directory, _ATTRIBUTE, follow_symlinks=False))
+        return bool(os.getxattr(path, _ATTRIBUTE))
     return False
 
 
-def _make_ours(directory: Path) -> None:
-    # Without the attribute the next build refuses to replace the directory, which is safe.
+def _make_ours(path: Path | int) -> None:
+    # Without the attribute the next build may refuse to replace it, which is safe.
     with suppress(OSError):
-        os.setxattr(directory, _ATTRIBUTE, b"output", follow_symlinks=False)
+        os.setxattr(path, _ATTRIBUTE, b"output")
 
 
 def _exchange(one: Path, other: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, NotFoundError
 from buildkit_py.image.stored import StoredImage, described_by, read, total_size
 from buildkit_py.oci import Descriptor, Index
@@ -13,11 +14,13 @@ from buildkit_py.oci import Descriptor, Index
 if TYPE_CHECKING:
     from buildkit_py.store import Store
 
+_BEGUN = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})\Z")
 _LAYER_WORDS = "pybuild: layer "
 
 
 def inspect_document(store: Store, name: str) -> dict[str, Any]:
-    """An image by its name in the store, or by the digest of its manifest or index.
+    """An image by its name in the store, or by the digest of its manifest or index, or by how that digest begins (six
+    digits at the least), with or without `sha256:`.
 
     Holds `name`, `digest`, `media_type`, `size` (bytes of all blobs) and `images`, one a platform: `platform`,
     `digest`, `size`, `created`, `config` as the specification writes it, `annotations`, and `layers`, lowest first
@@ -37,16 +40,32 @@ def _find(store: Store, name: str) -> Descriptor:
     found = store.images.get(name)
     if found is not None:
         return described_by(found)
-    try:
-        digest = Digest.parse(name)
-        for record in store.images.list():
-            descriptor = described_by(record.descriptor)
-            for item in (descriptor, *_manifests(store, descriptor)):
-                if item.digest == digest:
-                    return item
-    except IntegrityError:
-        pass
+    matches = _beginning(store, name) if _BEGUN.match(name) else {}
+    if len(matches) > 1:
+        raise NotFoundError(
+            f"{len(matches)} images have a digest that begins with {name!r}", hint="they are " + ", ".join(matches)
+        )
+    for descriptor in matches.values():
+        return descriptor
     raise NotFoundError(f"no image called {name!r} is in the store", hint="`pybuild ls` lists the images that are")
+
+
+def begins(digest: str, text: str) -> bool:
+    """Whether `text` is how a digest begins: six digits at the least, with or without `sha256:`."""
+    begun = _BEGUN.match(text)
+    return begun is not None and digest.partition(":")[2].startswith(begun[1])
+
+
+def _beginning(store: Store, text: str) -> dict[str, Descriptor]:
+    """The named images, and those that their indexes hold, whose digests begin so, by digest."""
+    found: dict[str, Descriptor] = {}
+    for record in store.images.list():
+        descriptor = described_by(record.descriptor)
+        with suppress(IntegrityError):
+            for item in (descriptor, *_manifests(store, descriptor)):
+                if begins(str(item.digest), text):
+                    found[str(item.digest)] = item
+    return found
 
 
 def _manifests(store: Store, descriptor: Descriptor) -> tuple[Descriptor, ...]:

@@ -21,14 +21,15 @@ from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.openat import DIRECTORY, open_below, open_directory, open_regular
 from buildkit_py.layer.patterns import Rules
 from buildkit_py.layer.statcache import StatCache, now, stamp_of
-from buildkit_py.layer.tree import ROOT, join, printable
+from buildkit_py.layer.tree import ROOT, ancestors, join, printable
 
 _BLOCK = 1 << 20
 
 
 class ContextTree:
     """A `Tree` over `root`. Paths that the `ignore` rules leave out are not there; `hidden` paths are in no directory's
-    list, though they are found by their own name. Sockets are not there either. Thread-safe.
+    list, though they are found by their own name; neither is a directory that holds nothing but such. Sockets are not
+    there either. Thread-safe.
 
     Raises `SourceInputError` where something can't be read.
     """
@@ -38,6 +39,7 @@ class ContextTree:
         self._stats = stats
         self._rules = Rules(ignore)
         self._hidden = frozenset(os.path.normpath(path).lstrip("/") for path in hidden)
+        self._holders = frozenset(above for path in self._hidden for above in ancestors(path))
         try:
             self._fd = open_directory(root)
         except OSError as error:
@@ -68,7 +70,7 @@ class ContextTree:
         return sorted(
             name
             for name, status in found.items()
-            if (place := join(path, name)) not in self._hidden and self._offered(place, status)
+            if self._listed_in(join(path, name), status) and self._offered(join(path, name), status)
         )
 
     def open(self, path: str) -> BinaryIO:
@@ -77,6 +79,12 @@ class ContextTree:
             return open_regular(self._fd, path)
         except OSError as error:
             raise self._failure(path, error) from error
+
+    def _listed_in(self, path: str, status: os.stat_result) -> bool:
+        """Whether its directory's list has it. What was made only to hold hidden paths comes and goes with them."""
+        if path in self._hidden:
+            return False
+        return path not in self._holders or not stat.S_ISDIR(status.st_mode) or bool(self.children(path))
 
     def _offered(self, path: str, status: os.stat_result) -> bool:
         if stat.S_ISSOCK(status.st_mode):

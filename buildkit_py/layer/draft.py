@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -49,11 +49,19 @@ def materialise(draft: Draft, directory: Path, epoch: int) -> int:
     return size
 
 
-def checkout(tree: Tree, directory: Path, epoch: int = 0) -> None:
-    """Lay a whole tree down in an empty directory; names of one file stay so, every time is `epoch`."""
-    diff = flat(tree)
+def checkout(tree: Tree, directory: Path, epoch: int = 0, *, share: bool = True) -> None:
+    """Lay a whole tree down in an empty directory; every time is `epoch`.
+
+    Names of one file stay so, unless `share` is false: then each is a file of its own, as behind an overlay, where
+    writing to one name leaves the others alone.
+    """
+    diff = flat(tree) if share else Diff.of(map(_unshared, flat(tree).entries))
     contents = {entry.path: partial(tree.open, entry.path) for entry in diff.entries if entry.type == "file"}
     materialise(Draft(diff=diff, contents=contents), directory, epoch)
+
+
+def _unshared(entry: Entry) -> Entry:
+    return replace(entry, type="file", target=None) if entry.type == "hardlink" else entry
 
 
 def dress_root(tree: Tree, directory: Path, epoch: int = 0) -> None:

@@ -115,6 +115,7 @@ def _changed(op: Copy, entry: Entry, path: str, owner: tuple[int, int] | None) -
         mode = 0o755 if executable else 0o644
     elif op.mode is not None:
         mode = apply_mode(op.mode, entry.mode, directory=entry.type == "dir")
+        mode |= (mode & 0o444) >> 2 if entry.type == "dir" and op.mode.isdigit() else 0
     if entry.type == "symlink":
         mode = 0o777
     return replace(entry, path=path, uid=uid, gid=gid, mode=mode)

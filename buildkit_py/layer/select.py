@@ -58,6 +58,11 @@ def select(
     return Selection(roots=tuple(roots))
 
 
+def check(tree: Tree, source: str) -> None:
+    """Raise `SourceInputError` where a source stands for nothing; what is below it is not looked at."""
+    _matches(tree, source)
+
+
 def _root(tree: Tree, path: str, inside: bool, rules: Rules) -> Root:
     real = resolve(tree, path)
     if tree.lookup(real) is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -111,6 +111,15 @@ class StoredTrees:
         if digest not in self._snapshots:
             self._snapshots[digest] = (self._store.snapshots.fs(digest), self.diff(digest))
         return self._snapshots[digest]
+
+
+def image_content_ids(layers: Iterable[str]) -> list[str]:
+    """The content ids of an image's trees, one a layer, lowest first; `layers` are the digests of its blobs.
+
+    Blobs are verified against their digests whenever they are read. What a configuration says of them is not.
+    """
+    digests = list(layers)
+    return [str(canonical.digest({"image": digests[: count + 1]})) for count in range(len(digests))]
 
 
 def http_content_id(source: HttpSource) -> str:

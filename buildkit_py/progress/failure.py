@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from buildkit_py.graph.title import clip
 from buildkit_py.progress.text import clean, count
 from buildkit_py.source import Diagnostic, Span
 from buildkit_py.source import render as render_diagnostics
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from buildkit_py.progress.model import Model, Step
 
 _SHOWN = 10
+_TITLE = 100
 
 
 def render(model: Model, error: PybuildError | None, sources: Mapping[str, str]) -> str:
@@ -64,6 +66,6 @@ def _tail(lines: Sequence[str]) -> str:
 def _skipped(steps: Sequence[Step]) -> str:
     if not steps:
         return ""
-    titles = [f"    {step.title}\n" for step in steps[:_SHOWN]]
+    titles = [f"    {clip(step.title, _TITLE)}\n" for step in steps[:_SHOWN]]
     more = f"    and {len(steps) - _SHOWN} more\n" if len(steps) > _SHOWN else ""
     return f"  skipped because of it ({count(len(steps), 'step')}):\n" + "".join(titles) + more

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from buildkit_py.graph.title import clip
-from buildkit_py.progress.text import clean, count, duration, size
+from buildkit_py.progress.text import clean, count, duration, reason, size
 
 if TYPE_CHECKING:
     from buildkit_py.progress.model import Model, Step
@@ -25,6 +25,7 @@ MARKS = {"done": ("✓", "green"), "failed": ("✗", "bold red"), "cancelled": (
 _MOST_LINES = 5
 _BAR = 20
 _INDENT = 15
+_TITLE = 100
 
 
 def draw(model: Model, *, now: float, width: int, height: int) -> list[Line]:
@@ -45,8 +46,9 @@ def settled(step: Step) -> Line:
     mark, style = MARKS[step.state]
     time = duration(step.seconds) if step.finished is not None else ""
     same = (("  same result as before", "dim"),) if step.same and step.state == "done" else ()
-    error = ((f"  {clean(step.error)}", "red"),) if step.error and step.state == "failed" else ()
-    return ((f"{mark} ", style), (f"{time:>11}  ", "dim"), (step.title or step.id, ""), *same, *error)
+    failed = step.error if step.state == "failed" else None
+    error = ((f"  {clean(reason(step.title, failed))}", "red"),) if failed else ()
+    return ((f"{mark} ", style), (f"{time:>11}  ", "dim"), (clip(step.title or step.id, _TITLE), ""), *same, *error)
 
 
 def fit(line: Line, width: int) -> Line:

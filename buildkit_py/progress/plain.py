@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from buildkit_py import events
-from buildkit_py.progress.text import clean, duration, size
+from buildkit_py.progress.text import clean, duration, reason, size
 from buildkit_py.progress.view import Sink, View
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class PlainView(View):
             return []
         same = ", the same result as before" if step.same else ""
         took = f"{step.title} ({duration(step.seconds)}{same})" if step.started is not None else step.title
-        error = f"{': ' if took else ''}{clean(event.error)}" if event.error else ""
+        error = f"{': ' if took else ''}{clean(reason(step.title, event.error))}" if event.error else ""
         return [self._line(step, event.outcome, f"{took}{error}")]
 
     def _line(self, step: Step, word: str, text: str) -> str:

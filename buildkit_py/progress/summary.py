@@ -44,11 +44,14 @@ def _image(image: ImageDone, layers: list[LayerDone]) -> str:
 
 
 def _outputs(outputs: list[OutputDone]) -> str:
-    rows = [
-        (output.kind, clean(output.value), f"skipped: {clean(output.skipped)}" if output.skipped else "written")
-        for output in outputs
-    ]
+    rows = [(output.kind, clean(output.value), _how(output)) for output in outputs]
     return "outputs\n" + table(rows, indent="    ")
+
+
+def _how(output: OutputDone) -> str:
+    if output.skipped:
+        return f"skipped: {clean(output.skipped)}"
+    return f"written ({output.platform} alone)" if output.platform else "written"
 
 
 def _work(model: Model) -> str:

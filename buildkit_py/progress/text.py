@@ -25,6 +25,12 @@ def clean(line: str) -> str:
     return "".join(char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in line)
 
 
+def reason(title: str, error: str) -> str:
+    """What an error says beside the title of its step, which it begins with as a rule."""
+    rest = error.removeprefix(title)
+    return rest.removeprefix(":").lstrip() or error if rest != error else error
+
+
 def size(count: int) -> str:
     """Bytes in decimal units: `0 B`, `999 B`, `1.2 kB`, `45.1 MB`."""
     value, unit = float(count), 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from threading import Event
 
-from buildkit_py.errors import IntegrityError, RegistryError
+from buildkit_py.errors import IntegrityError, RegistryError, SourceInputError
 from buildkit_py.oci import Descriptor
 from buildkit_py.registry.blobs import BlobSource, BlobStore, BlobStream, Partial, Progress
 from buildkit_py.registry.faults import TransferError
@@ -55,7 +55,7 @@ def fetch_blob(
             try:
                 _fetch_from(source, descriptor, partial, retry, progress, cancel)
                 return
-            except (RegistryError, IntegrityError):
+            except (RegistryError, IntegrityError, SourceInputError):
                 if last:
                     raise
 

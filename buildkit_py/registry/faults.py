@@ -85,7 +85,7 @@ def _hint(host: str, status: int, code: str | None, words: str) -> str | None:
     if status == 403:
         return "these credentials may not do that; check the name, or log in as someone who may"
     if status == 404 and code == "MANIFEST_UNKNOWN":
-        return "the repository is there, but not this tag or digest"
+        return "no such repository, or no such tag or digest in it; private ones look absent without a login"
     if status == 404:
         return "check the name and the tag; private repositories also look absent without a login"
     if status == 429:

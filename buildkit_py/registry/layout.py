@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
@@ -104,17 +104,22 @@ class LayoutReader:
             raise IntegrityError(f"{self.name} is no image layout of version 1.0.0")
 
 
-class DirectoryFiles:
-    """The files of a layout in a directory."""
+OpenAt = Callable[[Path, int], int]
+"""Opens a path with flags of open(2) and gives the descriptor; raises `OSError`."""
 
-    def __init__(self, root: Path) -> None:
+
+class DirectoryFiles:
+    """The files of a layout in a directory, which `open_at` opens."""
+
+    def __init__(self, root: Path, open_at: OpenAt = os.open) -> None:
         self._root = root
+        self._open_at = open_at
 
     def open(self, path: str) -> BinaryIO:
         """Open a regular file below the root, without following a link at any step below it."""
         try:
             with ExitStack() as opened:
-                directory = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                directory = self._open_at(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 opened.callback(os.close, directory)
                 *parents, last = path.split("/")
                 for parent in parents:
@@ -133,10 +138,11 @@ class DirectoryFiles:
 
 
 class ArchiveFiles:
-    """The files of a layout in a tar, which is indexed once."""
+    """The files of a layout in a tar, which `open_at` opens, and which is indexed once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, open_at: OpenAt = os.open) -> None:
         self._path = path
+        self._open_at = open_at
         self._lock = Lock()
         self._members: dict[str, Member] | None = None
 
@@ -178,7 +184,7 @@ class ArchiveFiles:
 
     def _archive(self) -> BinaryIO:
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = self._open_at(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise SourceInputError(f"can't read {self._path}: {error.strerror}") from None
         return _regular(os.fdopen(fd, "rb"), self._path)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from buildkit_py.errors import UsageError
 from buildkit_py.reference import Reference
 from buildkit_py.registry.blobs import ImageReader
 from buildkit_py.registry.client import RegistryClient
-from buildkit_py.registry.layout import ArchiveFiles, DirectoryFiles, LayoutReader
+from buildkit_py.registry.layout import ArchiveFiles, DirectoryFiles, LayoutReader, OpenAt
 
 _LOCAL = ("oci:", "oci-archive:")
 
 
-def open_reader(text: str, client: RegistryClient, *, directory: Path) -> ImageReader:
+def open_reader(text: str, client: RegistryClient, *, directory: Path, open_at: OpenAt = os.open) -> ImageReader:
     """A reader of the image that `text` names; local paths are relative to `directory`. Nothing is read yet.
+
+    `open_at` opens them: who did not write `text` passes one that leaves `directory` by no path and no link.
 
     Raises `UsageError` on a name that makes no sense.
     """
@@ -24,7 +27,7 @@ def open_reader(text: str, client: RegistryClient, *, directory: Path) -> ImageR
     if not is_local(text):
         return client.reader(Reference.parse(text))
     path, ref = _split(rest, directory)
-    files = DirectoryFiles(path) if kind == "oci" else ArchiveFiles(path)
+    files = DirectoryFiles(path, open_at) if kind == "oci" else ArchiveFiles(path, open_at)
     return LayoutReader(text, files, ref)
 
 

@@ -42,10 +42,17 @@ def layers_of(session: Session, target: ImageTarget) -> Iterator[LayerNode]:
         lower = layer.tip
 
 
+def ids_of(session: Session, target: ImageTarget) -> set[str]:
+    """The nodes that must end well for a target to be whole; what they are made from is not among them."""
+    ids = {node.id for node in layers_of(session, target)} | {node.id for node in _checks_of(session, target)}
+    return ids | {item.vertex for test in target.tests for item in test.items if item.vertex is not None}
+
+
 def _checks_of(session: Session, target: ImageTarget) -> Iterator[CheckNode]:
     for test in target.tests:
-        if any(item.kind != "run" for item in test.items):
-            yield CheckNode(session, target.name, target.tip, test)
+        for item in test.items:
+            if item.kind != "run":
+                yield CheckNode(session, target.name, target.tip, test.name, item)
 
 
 def _only_run_by_tests(definition: Definition) -> dict[str, str]:

@@ -1,13 +1,14 @@
-"""The file checks of a `test` block as a node: answered from the index of the finished tree, without a mount."""
+"""The file checks of a `test` block as nodes: answered from the index of the finished tree, without a mount."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from buildkit_py import canonical
 from buildkit_py.errors import PybuildError, TestError
 from buildkit_py.graph.codec import encode
-from buildkit_py.graph.definition import Test, TestItem
+from buildkit_py.graph.definition import TestItem
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.owner import resolve_owner
 from buildkit_py.layer.tree import Tree, resolve
@@ -15,17 +16,18 @@ from buildkit_py.solver.nodes import Identity, InputNeeded
 from buildkit_py.solver.session import Session
 from buildkit_py.source import Span
 
-MAX_TEXT = 64 * 1024 * 1024
+BLOCK = 1 << 20
 
 
 @dataclass(slots=True)
 class CheckNode:
-    """All file checks of one `test` block over one tip. What held once for a tree holds for ever."""
+    """One file check of a `test` block over one tip. What held once for a tree holds for ever."""
 
     session: Session
     image: str
     tip: str
-    test: Test
+    test: str
+    item: TestItem
     kind: str = "test"
     slow: bool = False
     eager: tuple[str, ...] = ()
@@ -35,13 +37,13 @@ class CheckNode:
     span: Span | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.id = f"check-{canonical.digest([self.tip, self.image, self._items()]).hex}"
-        self.title = f"test {self.test.name!r} of {self.image}"
+        self.id = f"check-{canonical.digest([self.tip, self.image, self.test, encode(self.item)]).hex}"
+        self.title = f"test {self.test!r} of {self.image}: {self.item.kind} {self.item.path}"
         self.inputs = (self.tip,)
-        self.span = self.test.span
+        self.span = self.item.span
 
     def identify(self) -> Identity:
-        """Known where the same checks held for the same tree."""
+        """Known where the same check held for the same tree."""
         known = self.session.store.memo.get("check", self._memo_key())
         return Identity(known=known is True, available=True, spared=known is True)
 
@@ -49,30 +51,23 @@ class CheckNode:
         """Nothing to do."""
 
     def produce(self) -> None:
-        """Look at every item; raises `TestError` that names each one that does not hold."""
+        """Look at the file; raises `TestError` where it is not as it should be."""
         content_id = self.session.content[self.tip]
         if not self.session.trees.complete(content_id):
             raise InputNeeded(self.tip)
         self.session.begin(self)
         tree = self.session.trees.tree(content_id)
-        faults = [(item, fault) for item in self.test.items if (fault := fault_of(tree, item)) is not None]
-        if faults:
-            raise TestError(
-                f"test {self.test.name!r} of image {self.image!r} failed: " + "; ".join(fault for _, fault in faults),
-                span=faults[0][0].span or self.span,
-            )
+        fault = fault_of(tree, self.item)
+        if fault is not None:
+            raise TestError(f"test {self.test!r} of {self.image}: {self.item.kind} {fault}", span=self.span)
         self.session.store.memo.put("check", self._memo_key(), True)
         self.session.did(self)
 
     def cancel(self) -> None:
         """A check is short: it runs to its end."""
 
-    def _items(self) -> list[object]:
-        return [encode(item) for item in self.test.items if item.kind != "run"]
-
     def _memo_key(self) -> str:
-        plain = [{**item, "span": None} for item in self._items() if isinstance(item, dict)]
-        return canonical.digest([self.session.content[self.tip], plain]).hex
+        return canonical.digest([self.session.content[self.tip], {**encode(self.item), "span": None}]).hex
 
 
 def fault_of(tree: Tree, item: TestItem) -> str | None:
@@ -116,9 +111,22 @@ def _mode(tree: Tree, entry: Entry, path: str, expected: str | None) -> str | No
 def _text(tree: Tree, entry: Entry, path: str, expected: str | None) -> str | None:
     if entry.type not in ("file", "hardlink"):
         return f"{path} is not a file but a {entry.type}"
+    wanted = (expected or "").encode()
     with tree.open(resolve(tree, path)) as file:
-        content = file.read(MAX_TEXT)
-    return None if (expected or "").encode() in content else f"{path} does not hold {expected!r}"
+        return None if holds(file, wanted) else f"{path} does not hold {expected!r}"
+
+
+def holds(file: BinaryIO, wanted: bytes, block: int = BLOCK) -> bool:
+    """Whether a file of any size has these bytes somewhere."""
+    kept = b""
+    while True:
+        piece = file.read(block)
+        if wanted in kept + piece:
+            return True
+        if not piece:
+            return False
+        # What could be the beginning of a match that ends in the next block.
+        kept = (kept + piece)[-(len(wanted) - 1) :] if len(wanted) > 1 else b""
 
 
 _CHECKS = {"file": _file, "owner": _owner, "mode": _mode, "text": _text}

@@ -5,13 +5,14 @@ All state of the plan is touched by the calling thread alone; workers answer thr
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from buildkit_py.errors import Cancelled, PybuildError, StoreError
+from buildkit_py.errors import Cancelled, PybuildError, StoreError, TestError
 from buildkit_py.events import Skipped
 from buildkit_py.solver.nodes import Identity, InputNeeded, Node
 from buildkit_py.solver.plan import Plan, Work
@@ -19,6 +20,7 @@ from buildkit_py.solver.plan import Plan, Work
 if TYPE_CHECKING:
     from buildkit_py.solver.session import Session
 
+_DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 Answer = Identity | None | BaseException
 
 
@@ -32,7 +34,7 @@ class Failure:
 
 
 class Scheduler:
-    """Brings every node of a plan to its end, or stops at the first failure (`keep_going` false).
+    """Brings every node of a plan to its end, or stops at the first failure but a test's (`keep_going` false).
 
     `failures` are the nodes that failed, `skipped` the ids of those that were never started because of them.
     """
@@ -81,12 +83,9 @@ class Scheduler:
 
     def _start(self, work: Work, node: Node) -> bool:
         """Start work on a thread of its own; True if it failed before."""
-        if work.kind == "produce":
-            try:
-                node.prepare()
-            except PybuildError as error:
-                self._settle(work, error)
-                return True
+        if work.kind == "produce" and (fault := _answer(node.prepare)) is not None:
+            self._settle(work, fault)
+            return True
         self._start_thread(work, node)
         return False
 
@@ -131,7 +130,8 @@ class Scheduler:
             self._session.end(node, "failed", error.message)
             self.failures.append(Failure(node=node, error=error, skipped=tuple(skipped)))
         self._skip(skipped, name)
-        if not self._session.options.keep_going:
+        # Tests never stop each other: all that fail are shown at once.
+        if not self._session.options.keep_going and not isinstance(error, TestError):
             self._plan.stop()
             self._cancel_all()
 
@@ -149,7 +149,8 @@ class Scheduler:
 
     def _drain(self) -> None:
         """Wait for the work that was cancelled, so that nothing of a step outlives the build."""
-        while self._plan.running:
+        # Nobody waits for a look at files: its thread is a daemon, and leaves nothing behind.
+        while self._producing:
             work, _ = self._answers.get()
             self._producing.discard(work.node)
             self._plan.failed(work.node)
@@ -160,6 +161,8 @@ def _answer(do: Callable[[], Identity | None]) -> Answer:
     try:
         return do()
     except OSError as error:
+        if error.errno not in _DISK_FAULTS:
+            return error
         return StoreError(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
     except BaseException as error:
         return error

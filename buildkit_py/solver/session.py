@@ -35,7 +35,10 @@ class ToolIdentities(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolveOptions:
-    """How to solve. `refresh` runs again the steps that have the network, `no_cache` every step."""
+    """How to solve. `refresh` runs again the steps that have the network, `no_cache` every step.
+
+    `given` are the secrets and ssh agents that this build has: `secret.ID`, `ssh.ID`.
+    """
 
     build: str
     epoch: int = 0
@@ -44,6 +47,7 @@ class SolveOptions:
     keep_going: bool = False
     jobs: int = 16
     compression: str = "gzip"
+    given: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -72,8 +72,11 @@ class SourceNode:
         if isinstance(op, GitSource):
             return git_content_id(op)
         assert isinstance(op, ImageSource)
-        facts = self.session.store.memo.get("image", op.digest or "")
+        facts = self.session.store.memo.get("base", op.digest or "")
         if facts is None:
-            raise NotFoundError(f"nothing is known of the image {op.ref}", hint="build once without --offline")
+            raise NotFoundError(
+                f"the store has forgotten what it knew of the image {op.ref}",
+                hint="run the build again: the image is then asked for anew",
+            )
         content_id: str = facts["content_id"]
         return content_id

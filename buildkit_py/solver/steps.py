@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from buildkit_py.errors import PybuildError, StepError, TestError
 from buildkit_py.graph.codec import encode
 from buildkit_py.graph.definition import Vertex
-from buildkit_py.graph.op import ExecStep, Host, LocalSource, SecretMount, SshMount
+from buildkit_py.graph.op import WHOLE, ExecStep, Host, LocalSource, Op, SecretMount, SshMount
 from buildkit_py.graph.title import title
 from buildkit_py.protocol import InputMissing, StepResult, StepTask, TaskInput
 from buildkit_py.solver.key import Key, key_of
@@ -33,12 +33,13 @@ class StepNode:
     kind: str = field(init=False)
     title: str = field(init=False)
     key: Key | None = None
+    _contents: Mapping[str, str] = field(default_factory=dict)
     _selections: Mapping[str, str] = field(default_factory=dict)
     _fresh: bool = False
 
     def __post_init__(self) -> None:
         op = self.vertex.op
-        self.id, self.kind, self.title = self.vertex.digest, op.type, title(op)
+        self.id, self.kind, self.title = self.vertex.digest, op.type, title(op, origin=self._origin())
         self.inputs = tuple(self.vertex.inputs.values())
         # A file step looks at its base only where it must; a process needs whole trees.
         lazy = () if isinstance(op, ExecStep) else ("base",)
@@ -94,10 +95,11 @@ class StepNode:
         self._learn(result.content_id)
 
     def _failure(self, result: StepResult) -> PybuildError:
-        message = result.error or f"ended with exit status {result.exit}: {self.title}"
+        message = result.error or f"ended with exit status {result.exit}"
         if self.test is not None:
-            return TestError(f"test {self.test!r} failed: {message}", span=self.span, tail=result.tail)
-        return StepError(message, span=self.span, step_exit=result.exit, tail=result.tail)
+            text = f"{self.title}: test {self.test!r} failed: {message}"
+            return TestError(text, span=self.span, tail=result.tail)
+        return StepError(f"{self.title}: {message}", span=self.span, step_exit=result.exit, tail=result.tail)
 
     @property
     def _discard(self) -> bool:
@@ -116,32 +118,43 @@ class StepNode:
         """Whether what a result says is still known to the store, so that layers can be made of it."""
         if self._discard:
             return True
-        base = self.session.content[self.vertex.inputs["base"]]
-        return content_id is not None and self.session.trees.known(content_id, base)
+        return content_id is not None and self.session.trees.known(content_id, self._contents["base"])
 
     def _available(self, content_id: str | None) -> bool:
         return self._discard or (content_id is not None and self.session.trees.complete(content_id))
+
+    def _origin(self) -> Op | None:
+        source = self.vertex.inputs.get("from")
+        return self.session.definition.vertices[source].op if source else None
 
     def _local(self, role: str) -> LocalSource | None:
         op = self.session.definition.vertices[self.vertex.inputs[role]].op
         return op if isinstance(op, LocalSource) else None
 
     def _require_key(self) -> Key:
-        if self.key is None:
+        """The key of the inputs as they are now: one that had to be made again may have come out different."""
+        if self.key is None or self._contents != self._contents_now():
             self.key = self._make_key()
         return self.key
 
+    def _contents_now(self) -> dict[str, str]:
+        return {role: self.session.content[digest] for role, digest in self.vertex.inputs.items()}
+
     def _make_key(self) -> Key:
         op = self.vertex.op
-        selectors = selectors_of(op)
-        self._selections = {selector.name: self._select(selector) for selector in selectors}
-        whole = set(self.vertex.inputs) - {selector.role for selector in selectors}
+        selectors = selectors_of(op, [role for role in self.vertex.inputs if self._local(role)])
+        # Read once: the key and the task must speak of the same trees, whatever other threads learn meanwhile.
+        self.key = None
+        self._contents = self._contents_now()
+        self._selections = {selector.name: self._located(selector) for selector in selectors}
+        partly = {selector.role for selector in selectors} - WHOLE
         return key_of(
             op,
-            inputs={role: self.session.content[self.vertex.inputs[role]] for role in whole},
+            inputs={role: content for role, content in self._contents.items() if role not in partly},
             selections=self._selections,
             tools=self._tools(),
             epoch=self.session.options.epoch,
+            given=self.session.options.given,
         )
 
     def _tools(self) -> dict[str, str]:
@@ -151,17 +164,23 @@ class StepNode:
             return {}
         return {tool.name: self.session.tools.identity(tool) for tool in op.tools}
 
+    def _located(self, selector: Selector) -> str:
+        try:
+            return self._select(selector)
+        except PybuildError as error:
+            error.span = error.span or self.span
+            raise
+
     def _select(self, selector: Selector) -> str:
         source = self._local(selector.role)
         if source is not None:
             return selector.digest(self.session.contexts.tree(source))
-        digest = self.vertex.inputs[selector.role]
-        content_id = self.session.content[digest]
+        content_id = self._contents[selector.role]
         memo_key = selector.memo_key(content_id)
         known = self.session.store.memo.get("selection", memo_key)
         if known is None:
             if not self.session.trees.complete(content_id):
-                raise InputNeeded(digest)
+                raise InputNeeded(self.vertex.inputs[selector.role])
             known = selector.digest(self.session.trees.tree(content_id))
             self.session.store.memo.put("selection", memo_key, known)
         return str(known)
@@ -185,7 +204,7 @@ class StepNode:
         source = self._local(role)
         if source is not None:
             return TaskInput(role=role, content_id=self._selections.get(role, ""), op=encode(source))
-        return TaskInput(role=role, content_id=self.session.content[self.vertex.inputs[role]])
+        return TaskInput(role=role, content_id=self._contents[role])
 
 
 def _requires(op: ExecStep) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from buildkit_py.errors import SourceError
 from buildkit_py.source import Diagnostic, Span
 from frontends.buildfile import syntax, values
 from frontends.buildfile.commands import COMMANDS, OUTPUTS, UNSET, Part
-from frontends.buildfile.contents import categories, category, programs, walk
+from frontends.buildfile.contents import categories, category, programs, variables_of, walk
 from frontends.buildfile.grants import check_grants
 from frontends.buildfile.model import LIST, STRING, Def, Module, Parameter, Recipe, Type
 from frontends.buildfile.typecheck import Types
@@ -35,6 +35,7 @@ class _Scope:
     place: Place
     names: Mapping[str, Type] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    variables: frozenset[str] | None = None
 
 
 def check_module(module: Module, report: Report) -> None:
@@ -59,7 +60,7 @@ class _Checker:
 
     def types(self, scope: _Scope, *, env: bool = True, platform: bool = True) -> Types:
         hidden = set(self.module.broken | scope.unknown)
-        return Types(scope.names, hidden, self.report, env=env, platform=platform)
+        return Types(scope.names, hidden, self.report, env=env, platform=platform, variables=scope.variables)
 
     # --- declarations
 
@@ -102,7 +103,7 @@ class _Checker:
             if _builds(statement) and direct:
                 self.fault("a step can't stand before `from`", _first(statement), "move `from` above it")
                 break
-        self.body(recipe.body, scope)
+        self.body(recipe.body, replace(scope, variables=variables_of(recipe)))
 
     # --- statements
 
@@ -116,7 +117,9 @@ class _Checker:
 
     def allowed(self, statement: syntax.Statement, scope: _Scope) -> bool:
         if isinstance(statement, syntax.Header | syntax.Param | syntax.Secret | syntax.Def | syntax.Import):
-            self.fault("this can't stand in a block", statement.span, "declare it at the top of the file")
+            word = "buildfile" if isinstance(statement, syntax.Header) else type(statement).__name__.lower()
+            hint = f"a file has its `{word}` outside every block: move it out of this one"
+            self.fault(f"`{word}` can't stand in a block", statement.span, hint)
             return False
         if isinstance(statement, syntax.Recipe):
             message = f"{_ARTICLE[statement.kind]} can't stand in a block"

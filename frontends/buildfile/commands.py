@@ -30,7 +30,13 @@ COMMANDS: dict[str, Spec] = {
     "copy": Spec(
         category="step",
         operands=(values.source,),
-        options={"to": values.path, "from": None, "exclude": values.filled, **_OWNED},
+        options={
+            "to": values.path,
+            "from": None,
+            "exclude": values.filled,
+            "owner": values.owner,
+            "mode": values.copied_mode,
+        },
     ),
     "mkdir": Spec(category="step", operands=(values.path,), options=_OWNED),
     "write": Spec(category="step", operands=(values.path, STRING), options=_OWNED),

@@ -108,3 +108,27 @@ def reference_of(text: syntax.Text) -> syntax.Reference:
         name=syntax.Word(text=name, span=text.span),
         span=text.span,
     )
+
+
+def variables_of(recipe: Recipe) -> frozenset[str] | None:
+    """Every variable that the environment of a recipe may have; None where a base brings what is not known here."""
+    found = {"PATH"}
+    seen: set[Recipe] = set()
+    at: Recipe | None = recipe
+    while at is not None:
+        base = at.body[0] if at.body else None
+        if at in seen or not isinstance(base, syntax.Command) or base.keyword.text != "from":
+            return None
+        seen.add(at)
+        for node, where in walk(at.body, at.module):
+            if isinstance(node, syntax.Broken) or (isinstance(node, syntax.Call) and not where.find_def(node.target)):
+                return None
+            if isinstance(node, syntax.Command) and node.keyword.text == "env" and node.kind:
+                found.add(node.kind.text)
+        start = base.operands[0]
+        if not isinstance(start, syntax.Reference):
+            return None
+        at = at.module.find_recipe(start)
+        if at is None and str(start) != "scratch":
+            return None
+    return frozenset(found)

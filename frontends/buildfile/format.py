@@ -19,6 +19,7 @@ _COARSE = re.compile(r'"[^"]*"|[{}()\[\],;]|\x02+|[^\s{}()\[\],;"\x02]+')
 _FINE = re.compile(
     r'"[^"]*"|[{}()\[\],;.]|\x02+|==|!=|[=|+:]|-?[0-9]+|[A-Za-z_][A-Za-z0-9_-]*|[^\s{}()\[\],;".\x02=|+:A-Za-z_0-9]+'
 )
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*[ \t]*:")
 _WORDY = frozenset({"param", "def", "env", "label", "annotation", "if", "else", "for", "entrypoint", "command"})
 _SPACED = frozenset({"and", "or", "not", "in", "if", "=", "==", "!=", "+", ",", "|", ":"})
 
@@ -64,17 +65,26 @@ def _words(source: SourceText, masked: Masked) -> Iterator[_Item]:
             first = _COARSE.match(text, at)
             word = first.group() if first else ""
             fine = word in _WORDY or (word not in STATEMENTS and word not in "{};")
-        match = (_FINE if fine else _COARSE).match(text, at) or _COARSE.match(text, at)
+        key = _KEY.match(text, at) if not fine and _is_key(text, at) else None
+        match = key or (_FINE if fine else _COARSE).match(text, at) or _COARSE.match(text, at)
         end = match.end() if match else at + 1
         fresh = char in "{};"
-        yield _Item(start=at, end=end, text=source.text[at:end], shell=masked.shells.get(at))
+        written = source.text[at:end] if key is None else "".join(key.group().split())
+        yield _Item(start=at, end=end, text=written, shell=masked.shells.get(at))
         at = end
+
+
+def _is_key(text: str, at: int) -> bool:
+    """Whether a word at this place of a bracket may be the name of an argument."""
+    before = text[:at].rstrip(" \t")
+    return before.endswith(("(", ",")) and text.rfind("(", 0, at) > max(text.rfind(")", 0, at), text.rfind("\n", 0, at))
 
 
 class _Printer:
     def __init__(self, source: SourceText) -> None:
         self.source = source
         self.lines: list[str] = []
+        self.comments: dict[int, str] = {}
         self.line = ""
         self.previous: _Item | None = None
         self.last_mark = ""
@@ -89,7 +99,21 @@ class _Printer:
                 continue
             self.put(item)
         self.flush()
+        self.align()
         return "".join(line + "\n" for line in self.lines)
+
+    def align(self) -> None:
+        """Put the comments that follow something on lines one below the other into one column."""
+        for first in self.comments:
+            if first - 1 in self.comments:
+                continue
+            run = [first]
+            while run[-1] + 1 in self.comments:
+                run.append(run[-1] + 1)
+            bare = {number: self.lines[number].removesuffix(self.comments[number]).rstrip() for number in run}
+            column = max(len(line) for line in bare.values()) + 2
+            for number, line in bare.items():
+                self.lines[number] = line.ljust(column) + self.comments[number]
 
     def useless(self, item: _Item, following: _Item | None) -> bool:
         """Whether a `;` ends nothing that is not ended anyway."""
@@ -153,5 +177,8 @@ class _Printer:
 
     def flush(self) -> None:
         if self.line:
+            last = self.previous
+            if last is not None and last.comment and self.line.strip() != last.text and "\n" not in self.line:
+                self.comments[len(self.lines)] = last.text
             self.lines.append(self.line.rstrip(" \t"))
         self.line = ""

@@ -27,6 +27,7 @@ _TOKEN = re.compile(
     |(?P<expression>\$\{)|(?P<word>(?:[^\s"'(){}\[\];,$\\]|\$(?!\{)|\\(?![ \t]*\n))+)|(?P<other>.)""",
     re.VERBOSE,
 )
+_LONE_END = re.compile(r"(?m)^[ \t]*\}(?=[ \t]*$)")
 _WORD_START = re.compile(r"[ \t]*(?:([a-z_]+)[ \t]+[^ \t\n,)\]=:]|[{}])")
 
 
@@ -239,7 +240,8 @@ class _Scanner:
         if shell.text.count("}") <= shell.text.count("{"):
             return shell
         at = shell.start + len(shell.text) - 1
-        hint = "end the line after the shell text, and write the `}` on the next one"
+        word = "host" if self.text[: shell.start].rstrip().endswith("host") else "run"
+        hint = f"`{word}` takes the rest of the line: write the `}}` on the next one"
         self.fault(at, at + 1, "shell text takes the rest of its line, this `}` too", hint, blank=False)
         return replace(shell, end=at, text=shell.text[:-1].rstrip(" \t"))
 
@@ -274,9 +276,25 @@ class _Scanner:
 
     def unclosed_brace(self) -> None:
         begin = self.braces[-1]
-        if not self.cut:
+        if not self.cut and not self.misplaced_end():
             self.fault(begin, begin + 1, "this `{` is never closed", "close it with `}`", blank=False)
         self.out.append("\n" + "}" * len(self.braces))
+
+    def misplaced_end(self) -> bool:
+        """Report a shell block that took a `}` of another column for text, and the one after it for its end."""
+        for shell in self.masked.shells.values():
+            found = _LONE_END.search(self.text, shell.start + 1, shell.end - 1)
+            if not shell.block or shell.fault or not found or shell.text.count("}") <= shell.text.count("{"):
+                continue
+            word = "host" if self.text[: shell.start].rstrip().endswith("host") else "run"
+            column = len(self.source.indent_at(shell.start)) + 1
+            span = self.source.span(shell.start, shell.start + 1)
+            notes = (("this `}` stands at another column", self.source.span(found.end() - 1, found.end())),)
+            hint = f"move the `}}` to column {column}, where the line of `{word}` begins"
+            problem = Diagnostic(message=f"this `{word}` block is never closed", span=span, hint=hint, notes=notes)
+            self.masked.faults.append((-1, problem))
+            return True
+        return False
 
 
 def string_end(text: str, start: int, limit: int, depth: int = 0) -> int | None:

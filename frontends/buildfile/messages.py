@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from buildkit_py.source import Diagnostic
+from frontends.buildfile.needs import EXAMPLE, FIRST, OPTION
 from frontends.buildfile.text import SourceText
 from frontends.buildfile.words import FORMS, MEANT, STATEMENTS, closest, one_of
 
@@ -22,61 +23,8 @@ _OPTION_WORDS = frozenset(
     }
 )
 
-_FIRST = {
-    "buildfile": "the version of the language",
-    "param": "a name",
-    "secret": "a name",
-    "def": "a name",
-    "import": "the path of a file",
-    "stage": "a name",
-    "image": "a name",
-    "layer": "a name in quotes",
-    "test": "a name in quotes",
-    "if": "a condition",
-    "else": "a block",
-    "for": "a name for each item",
-    "with": "what it gives",
-    "run": "a command",
-    "host": "a command",
-    "from": "a base",
-    "copy": "a source and a destination",
-    "symlink": "a path and its target",
-    "unpack": "an archive and a destination",
-    "fetch": "a URL and a destination",
-    "git": "the URL of a repository",
-    "write": "a path and a text",
-    "chmod": "a mode and a path",
-    "chown": "an owner and a path",
-    "platforms": "a platform",
-    "env": "a name and a value",
-    "user": "a user",
-    "entrypoint": "a list of words",
-    "command": "a list of words",
-    "expose": "a port",
-    "label": "a name and a value",
-    "annotation": "a name and a value",
-    "stop_signal": "a signal",
-    "healthcheck": "a command",
-    "unset": "the kind of setting to take away",
-    "output": "a kind and a place",
-    "owner": "a path and an owner",
-    "mode": "a path and a mode",
-    "text": "a path and a text",
-}
-_OPTION = {
-    "to": "a destination",
-    "from": "a stage, an image or a reference",
-    "owner": "a user",
-    "mode": "a value, as 0644",
-    "exclude": "a pattern",
-    "digest": "a digest, as sha256:…",
-    "strip": "a number of directories",
-    "at": "a tag, branch or commit",
-    "subdir": "a path",
-    "text": "a text",
-    "as": "a name",
-    "in": "a list",
-}
+_FLAGS = re.compile(r"copy((?:[ \t]+--(?:from|chown|chmod)=\S+)+)[ \t]+(\S.*?)[ \t]+(\S+)[ \t]*\Z")
+_FLAG_WORDS = {"from": "from", "chown": "owner", "chmod": "mode"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +46,7 @@ class _Case:
     found: str
     at: int
     expected: frozenset[str]
+    line: str = ""
     indexes: tuple[int, ...] = ()
 
     @property
@@ -147,6 +96,7 @@ def _case(source: SourceText, masked: str, surprise: Surprise, base: int) -> _Ca
         found=found,
         at=at,
         expected=surprise.expected,
+        line=source.text[base + start :].split("\n", 1)[0],
         indexes=tuple(match.end() for match in matches),
     )
 
@@ -239,16 +189,22 @@ def _single_equals(case: _Case) -> Answer | None:
 
 def _name_in_quotes(case: _Case) -> Answer | None:
     if case.keyword in _QUOTED_NAMES and case.expected == {"STRING"} and case.found and case.before == (case.keyword,):
-        return f"the name of a {case.keyword} is written in quotes", f'write `{case.keyword} "{case.found}"`'
+        if not re.match(r"[A-Za-z_]", case.found):
+            return f"`{case.keyword}` needs {FIRST[case.keyword]}", f"write `{case.form}`"
+        what = f"{_article(case.keyword)} {case.keyword}"
+        return f"the name of {what} is written in quotes", f'write `{case.keyword} "{case.found}"`'
     names = {"NAME", "DASHED"}
     if case.found.startswith('"') and case.expected <= names and len(case.before) == 1:
         plain = case.found.strip('"')
-        article = "an" if case.keyword[0] in "aeiou" else "a"
         return (
             f"the name after `{case.keyword}` is written without quotes",
-            f"write `{case.keyword} {plain}`" if re.match(r"[A-Za-z_][\w-]*\Z", plain) else f"{article} name is a word",
+            f"write `{case.keyword} {plain}`" if re.match(r"[A-Za-z_][\w-]*\Z", plain) else "a name is a word",
         )
     return None
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
 
 
 def _with_on_its_line(case: _Case) -> Answer | None:
@@ -273,6 +229,11 @@ def _missing_comma(case: _Case) -> Answer | None:
 def _missing_destination(case: _Case) -> Answer | None:
     if "TO" not in case.expected:
         return None
+    flags = _FLAGS.match(case.line) if case.keyword == "copy" else None
+    if flags is not None:
+        given = dict(re.findall(r"--(from|chown|chmod)=(\S+)", flags[1]))
+        options = "".join(f" {word} {given[flag]}" for flag, word in _FLAG_WORDS.items() if flag in given)
+        return "`copy` has words in place of `--` options", f"write `copy {flags[2]} to {flags[3]}{options}`"
     what = "the target of the link" if case.keyword == "symlink" else "a destination"
     return f"`{case.keyword}` needs {what}", f"write `{case.form}`"
 
@@ -308,10 +269,12 @@ def _call_in_statement(case: _Case) -> Answer | None:
 def _missing_need(case: _Case) -> Answer | None:
     if not case.ended or _ENDS & case.expected:
         return None
-    if len(case.before) > 1 and case.last in _OPTION:
-        return f"`{case.last}` needs {_OPTION[case.last]}", f"write `{case.form}`" if case.form else None
+    if len(case.before) > 1 and case.last in OPTION:
+        example = f" {case.last} {EXAMPLE[case.last]}" if case.last in EXAMPLE else ""
+        shown = case.form if f" {case.last} " in case.form else f"{case.form}{example}"
+        return f"`{case.last}` needs {OPTION[case.last]}", f"write `{shown}`" if case.form else None
     if len(case.before) == 1 or not _VALUES & case.expected:
-        need = _FIRST.get(case.keyword, "a path" if case.keyword in STATEMENTS else "more")
+        need = FIRST.get(case.keyword, "a path" if case.keyword in STATEMENTS else "more")
         return f"`{case.keyword}` needs {need}", f"write `{case.form}`" if case.form else None
     return f"a value is missing after `{case.last}`", f"write `{case.form}`" if case.form else None
 

@@ -9,10 +9,12 @@ from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.source import Diagnostic, Span
 from frontends.buildfile import syntax
 from frontends.buildfile.check import check_module
+from frontends.buildfile.claims import check_claims
 from frontends.buildfile.cycles import check_cycles
 from frontends.buildfile.model import TYPES, UNKNOWN, Def, Module, Parameter, Program, Recipe, Secret, Type
 from frontends.buildfile.parser import parse
 from frontends.buildfile.text import SourceText
+from frontends.buildfile.unused import warn
 from frontends.buildfile.words import FORMS, RESERVED, SHELL_NAMES, did_you_mean
 
 Read = Callable[[str], str]
@@ -30,7 +32,11 @@ def resolve(text: str, file: str, read: Read | None) -> tuple[Program, list[Diag
     program = Program(main=main, modules=loader.modules)
     for module in loader.modules.values():
         check_module(module, loader.report)
+        check_claims(module, loader.report)
     check_cycles(program, loader.report)
+    if not loader.diagnostics:
+        for module in loader.modules.values():
+            warn(module, loader.report)
     order = {name: index for index, name in enumerate(loader.modules)}
     found = list(dict.fromkeys(loader.diagnostics))
     found.sort(key=lambda item: (order.get(item.span.file, 0), item.span) if item.span else (-1, Span("", 0, 0, 0, 0)))

@@ -55,7 +55,8 @@ def _command(state: State, action: Action) -> None:
 
 def _expose(state: State, action: Action) -> None:
     node, evaluator, config = _parts(state, action)
-    config.expose.update(dict.fromkeys(evaluator.word(operand, values.port) for operand in node.operands))
+    for operand in node.operands:
+        config.expose.update(dict.fromkeys(values.ports(evaluator.word(operand, values.port), operand.span)))
 
 
 def _volume(state: State, action: Action) -> None:
@@ -107,7 +108,8 @@ def _unset(state: State, action: Action) -> None:
         known.clear()
     for operand in node.operands:
         name = evaluator.word(operand, _volume_path if kind == "volume" else check)
-        known.pop(name, None)
+        for each in values.ports(name, operand.span) if kind == "expose" else (name,):
+            known.pop(each, None)
 
 
 _EMPTY: dict[str, object] = {

@@ -161,11 +161,17 @@ def _copy(state: State, parts: _Parts) -> None:
         dest=parts.required("to", values.path),
         exclude=tuple(parts.evaluator.word(value, values.filled) for value in excluded),
         owner=parts.owner(),
-        mode=parts.option("mode", values.mode) or "auto",
+        mode=_copied_mode(parts.option("mode", values.copied_mode)),
     )
     _check_several(op.sources, op.dest, parts.node.span)
     state.step(parts.action, op, **{"from": _origin(state, parts)})
     state.learn_file(op.dest if not op.sources[0].endswith("/") else op.dest + "/")
+
+
+def _copied_mode(written: str | None) -> str | None:
+    if written is None:
+        return "auto"
+    return None if written == "keep" else written
 
 
 def _check_several(sources: tuple[str, ...], dest: str, span: Span) -> None:

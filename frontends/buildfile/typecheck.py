@@ -15,14 +15,25 @@ ATTRIBUTES = ("os", "arch", "variant")
 
 
 class Types:
-    """Checks expressions against the names that are visible; `env` says whether `env.NAME` may be used here."""
+    """Checks expressions against the names that are visible; `env` says whether `env.NAME` may be used here, and
+    `variables` holds all that it may name, where that is known."""
 
-    def __init__(self, names: Mapping[str, Type], hidden: set[str], report: Report, *, env: bool, platform: bool):
+    def __init__(
+        self,
+        names: Mapping[str, Type],
+        hidden: set[str],
+        report: Report,
+        *,
+        env: bool,
+        platform: bool,
+        variables: frozenset[str] | None = None,
+    ):
         self.names = names
         self.hidden = hidden
         self.report = report
         self.env = env
         self.platform = platform
+        self.variables = variables
 
     def fault(self, message: str, span: Span, hint: str | None = None, label: str | None = None) -> Type:
         self.report(Diagnostic(message=message, span=span, hint=hint, label=label))
@@ -91,6 +102,10 @@ class Types:
             if not self.env:
                 hint = "`env.NAME` can be used in the settings and steps of a stage or an image"
                 return self.fault("the environment is not known here", node.span, hint)
+            if self.variables is not None and node.name.text not in self.variables:
+                name = node.name.text
+                near = did_you_mean(name, self.variables)
+                self.fault(f"no variable `{name}` is set here", node.span, near or f'set it before: `env {name} = "…"`')
             return STRING
         known = owner in self.names or owner in self.hidden
         hint = "`platform.os` and `env.PATH` are all there is with a dot"

@@ -23,7 +23,15 @@ _PART = re.compile(r"(\d+)(ms|s|m|h)")
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _SIZE = re.compile(r"(\d{1,15})([kmg]?)\Z", re.IGNORECASE)
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z")
-_SIGNAL = re.compile(r"(?:SIG[A-Z0-9+-]{2,12}|\d{1,2})\Z")
+_MOST_PORTS = 1000
+_SIGNALS = frozenset(
+    {
+        *("HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE"),
+        *("ALRM", "TERM", "STKFLT", "CHLD", "CLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ"),
+        *("VTALRM", "PROF", "WINCH", "IO", "POLL", "PWR", "SYS", "RTMIN", "RTMAX"),
+    }
+)
+_REALTIME = re.compile(r"(?:RTMIN\+|RTMAX-)\d{1,2}\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _REMOTE = re.compile(r"https?://[^\s/]+/\S*\Z")
 _GIT = re.compile(r"(?:https?|ssh|git|file)://[^\s]+\Z|[A-Za-z0-9_.]+@[A-Za-z0-9.-]+:[^\s]+\Z")
@@ -75,6 +83,11 @@ def source(text: str, span: Span) -> str:
 def mode(text: str, span: Span) -> str:
     """An octal or symbolic mode."""
     return _graph(check.check_mode, text, span)
+
+
+def copied_mode(text: str, span: Span) -> str:
+    """A mode, or `keep`."""
+    return text if text == "keep" else mode(text, span)
 
 
 def octal(text: str, span: Span) -> str:
@@ -145,6 +158,10 @@ def digest(text: str, span: Span) -> str:
 
 def url(text: str, span: Span) -> str:
     """An http or https URL of a file."""
+    scheme, found, _ = text.partition("://")
+    if found and scheme.isalpha() and scheme not in ("http", "https"):
+        hint = "for a repository, write `git`" if scheme in ("git", "ssh") else "give its address on the web"
+        raise fault(f"only http and https URLs can be fetched: `{text}`", span, hint=hint)
     if not _REMOTE.match(text):
         raise fault(f"not a URL: `{text}`", span, hint='write a whole address, as "https://example.org/tool.tar.gz"')
     return text
@@ -165,19 +182,33 @@ def revision(text: str, span: Span) -> str:
 
 
 def port(text: str, span: Span) -> str:
-    """`80`, `53/udp`, `8000-8010`; gives `number/protocol`."""
+    """`80`, `53/udp`, `8000-8010`."""
+    ports(text, span)
+    return text
+
+
+def ports(text: str, span: Span) -> tuple[str, ...]:
+    """Each port of a range as `number/protocol`; a config has no ranges."""
     match = _PORT.match(text)
     low, high = (int(match.group(1)), int(match.group(2) or match.group(1))) if match else (0, 0)
+    if match is not None and 1 <= high < low:
+        raise fault(f"a range of ports goes upwards: `{text}`", span, hint=f"write {high}-{low}")
     if match is None or not 1 <= low <= high <= 65535:
         raise fault(f"not a port: `{text}`", span, hint="write a number up to 65535, as 8080 or 53/udp")
-    return text if match.group(3) else f"{text}/tcp"
+    if high - low >= _MOST_PORTS:
+        raise fault(f"a range has at most {_MOST_PORTS} ports, this has {high - low + 1}", span)
+    return tuple(f"{number}/{match.group(3) or 'tcp'}" for number in range(low, high + 1))
 
 
 def signal(text: str, span: Span) -> str:
-    """The name of a signal, or its number."""
-    if not _SIGNAL.match(text):
-        raise fault(f"not a signal: `{text}`", span, hint="write it as SIGTERM")
-    return text
+    """The name of a signal of Linux, or its number."""
+    name = text.removeprefix("SIG")
+    if text.isdecimal() and 1 <= int(text) <= 64:
+        return text
+    if text.startswith("SIG") and (name in _SIGNALS or _REALTIME.match(name)):
+        return text
+    near = closest(name.upper(), _SIGNALS)
+    raise fault(f"not a signal: `{text}`", span, hint=f"did you mean `SIG{near}`?" if near else "write it as SIGTERM")
 
 
 def variable(text: str, span: Span) -> str:

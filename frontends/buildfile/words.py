@@ -100,8 +100,9 @@ def closest(word: str, known: list[str] | frozenset[str] | set[str]) -> str | No
     if len(word) > 60:
         return None
     lower = {candidate.lower(): candidate for candidate in sorted(known)}
-    found = get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
-    return lower[found[0]] if found else None
+    found = get_close_matches(word.lower(), lower, n=5, cutoff=0.6)
+    swapped = [candidate for candidate in found if sorted(candidate) == sorted(word.lower())]
+    return lower[[*swapped, *found][0]] if found else None
 
 
 def did_you_mean(word: str, known: list[str] | frozenset[str] | set[str]) -> str | None:

@@ -40,7 +40,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildOptions:
     context = tmp_path / "project"
     (context / "src").mkdir(parents=True)
     (context / "src" / "a").write_text("a\n")
-    (context / "base").symlink_to(bases.layout("tiny"))
+    bases.place("tiny", context / "base")
     (context / "Buildfile").write_text(FILE)
     monkeypatch.chdir(context)
     monkeypatch.setenv("TOKEN", "a-token-of-some-length")

@@ -141,7 +141,7 @@ def settled(directory: Path) -> list[str]:
 SLOW = (
     "run echo before > /before",
     "with cache(/flag)",
-    "run echo begun; mkdir -p /made/some/files; if [ ! -e /flag/go ]; then touch /flag/go; sleep 600; fi; echo x > /x",
+    "run mkdir -p /made/some; if [ ! -e /flag/go ]; then touch /flag/go; echo begun; sleep 600; fi; echo x > /x",
 )
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -36,6 +37,8 @@ from buildkit_py.executor.sandbox import (
     network_mounts,
     pick_runtime,
 )
+from buildkit_py.executor.sandbox.callscript import Call, Data, assemble
+from buildkit_py.executor.sandbox.overlay import MAX_LOWERS
 
 BUSYBOX = shutil.which("busybox")
 RUNTIMES = ("runc", "crun", "bwrap")
@@ -178,6 +181,22 @@ def test_the_filter_refuses_namespaces_and_mounts(box: Box, script: str) -> None
     assert "not permitted" in ran.err or "permission denied" in ran.err
 
 
+@pytest.mark.parametrize(("request_number", "number"), [(0x5412, 1), (1 << 32 | 0x5412, 1), (0x5413, 25)])
+def test_the_filter_compares_requests_of_ioctl_as_the_kernel_does(
+    box: Box, request_number: int, number: int, tmp_path: Path
+) -> None:
+    """TIOCSTI is refused with any high bits (EPERM); another request gets as far as the device (ENOTTY)."""
+    more = tmp_path / "more"
+    more.mkdir()
+    calls = [Call("ioctl", (0, request_number, 0)), Call("exit_group", (0,))]
+    (more / "program").write_bytes(assemble(calls, Data(), 1, os.uname().machine))
+    (more / "program").chmod(0o755)
+    heard: list[bytes] = []
+    spec = SandboxSpec(root=box.root(more), args=("/program",), env=PATH)
+    box.runner.run(spec, lambda stream, data: heard.append(data))
+    assert struct.unpack("<II", b"".join(heard)) == (0, number)
+
+
 def test_a_node_in_the_root_opens_nothing_even_with_mknod(box: Box) -> None:
     ran = box.run("mknod /n c 1 3 && cat /n", capabilities=(*DEFAULT_CAPABILITIES, "MKNOD"))
     assert ran.result.exit != 0
@@ -196,7 +215,25 @@ def test_no_capability_means_no_node(box: Box) -> None:
 
 def test_the_process_is_alone(box: Box) -> None:
     assert box.lines("ls /proc | grep -c '^[0-9]*$'")[0] in ("3", "4")
-    assert box.lines("readlink /proc/1/exe") == ["/bin/busybox"]
+    assert box.lines("readlink /proc/1/exe; readlink /proc/$$/exe; echo $PPID") == ["/init", "/bin/busybox", "1"]
+    assert box.lines("ls /proc/1/fd") == ["0", "1", "2"]
+
+
+def test_the_init_is_what_the_step_is(box: Box) -> None:
+    names = ["Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"]
+    identities: tuple[dict[str, Any], ...] = ({}, {"uid": 7, "gid": 8, "groups": (9,)})
+    for more in identities:
+        first, own = (
+            [line for line in box.lines(f"cat /proc/{pid}/status", **more) if line.partition(":")[0] in names]
+            for pid in ("1", "$$")
+        )
+        assert first == own
+
+
+def test_the_program_of_the_init_cannot_be_written(box: Box) -> None:
+    ran = box.run("echo x > /proc/1/exe")
+    assert ran.result.exit != 0
+    assert "busy" in ran.err
 
 
 def test_only_three_descriptors_and_no_terminal(box: Box) -> None:
@@ -329,18 +366,18 @@ def test_an_overlay_without_upper_is_thrown_away(box: Box) -> None:
 
 def test_many_lowers(box: Box, tmp_path: Path) -> None:
     lowers = []
-    for number in range(150):
+    for number in range(MAX_LOWERS - 1):
         lower = tmp_path / f"a long name, with a comma: and a colon {number}"
         lower.mkdir()
         (lower / f"f{number}").touch()
         (lower / "last").write_text(str(number))
         lowers.append(lower)
-    assert box.lines("ls -d /f* | wc -l; cat /last", root=box.root(*lowers)) == ["150", "149"]
+    assert box.lines("ls -d /f* | wc -l; cat /last", root=box.root(*lowers)) == ["498", "497"]
 
 
 def test_too_many_lowers_are_an_error(box: Box) -> None:
-    with pytest.raises(SandboxError, match="a tree of 501 snapshots"):
-        box.run("true", root=OverlayRoot(lowers=(str(box.tree),) * 501))
+    with pytest.raises(SandboxError, match="a tree of 500 snapshots"):
+        box.run("true", root=OverlayRoot(lowers=(str(box.tree),) * 500))
 
 
 def test_bind_mounts(box: Box, tmp_path: Path) -> None:
@@ -519,10 +556,31 @@ def test_a_working_directory_that_links_out_stays_inside(box: Box, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("script", "code"),
-    [("exit 7", 7), ("sh -c 'kill -9 $$'; exit $?", 137), ("sh -c 'kill -TERM $$'; exit $?", 143), ("true", 0)],
+    [
+        ("exit 7", 7),
+        ("sh -c 'kill -9 $$'; exit $?", 137),
+        ("kill -9 $$; echo survived", 137),
+        ("kill -TERM $$; echo survived", 143),
+        ("kill -9 1; exit 3", 3),
+        ("trap 'exit 5' TERM; kill -TERM $$; echo survived", 5),
+        ("exit 255", 255),
+        ("true", 0),
+    ],
 )
 def test_exit_statuses(box: Box, script: str, code: int) -> None:
-    assert box.run(script).result.exit == code
+    ran = box.run(script)
+    assert (ran.result.exit, ran.out) == (code, "")
+
+
+def test_what_a_daemon_leaves_is_reaped(box: Box) -> None:
+    script = """
+    for i in 1 2 3 4 5; do (true & exec true) & done; wait
+    (setsid sh -c 'sleep 0.01' &)
+    for i in $(seq 500); do grep -q '^State:.[^Z]' /proc/[0-9]*/status && ! grep -l '^State:.Z' /proc/[0-9]*/status \
+        > /dev/null 2>&1 && exit 0; sleep 0.01; done
+    exit 1
+    """
+    assert box.run(script).result.exit == 0
 
 
 def test_a_program_that_cannot_be_started(box: Box, tmp_path: Path) -> None:
@@ -695,7 +753,7 @@ def test_the_helpers_of_a_step_hold_no_secret(box: Box) -> None:
 
 def test_the_runtimes_program_cannot_be_written(box: Box) -> None:
     """Nothing in the sandbox runs from the machine's files, and the supervisor's copy is on a read-only mount."""
-    assert box.lines("for p in /proc/[0-9]*; do readlink $p/exe; done | sort -u") == ["/bin/busybox"]
+    assert box.lines("for p in /proc/[0-9]*; do readlink $p/exe; done | sort -u") == ["/bin/busybox", "/init"]
     keeper = descendants_of(os.getpid())
     supervisor = max(keeper)
     enter = ["nsenter", "-m", "-t", str(supervisor), "test", "-w"]

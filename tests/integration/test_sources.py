@@ -194,9 +194,8 @@ def test_a_url_with_its_digest_in_the_file(project: Project, tmp_path: Path) -> 
 
 
 @contextmanager
-def serving_short() -> Iterator[str]:
-    """A server that promises more than it sends."""
-    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"
+def answering(answer: bytes) -> Iterator[str]:
+    """A server that gives every request the same answer."""
 
     def serve(listener: socket.socket) -> None:
         while True:
@@ -219,11 +218,24 @@ def serving_short() -> Iterator[str]:
 
 
 def test_half_a_file_is_never_locked(project: Project) -> None:
-    with serving_short() as url:
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this") as url:
         built = project.build(f'fetch "{url}/tool" to /tool', start="scratch")
     assert built.code == 14
     assert "91 bytes too early" in built.message
     assert not (project.directory / "Buildfile.lock").exists()
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "file"])
+def test_a_server_can_not_send_it_elsewhere(project: Project, scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/etc/hosts"
+        with answering(f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode()) as url:
+            built = project.build(f'fetch "{url}/tool" to /tool', start="scratch")
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert built.code == 14, built.result.output
+    assert "Buildfile:4:" in built.message
 
 
 def test_an_archive_from_a_url(project: Project, tmp_path: Path) -> None:
@@ -336,6 +348,16 @@ def test_a_directory_of_a_repository_and_none_outside_it(
         built = project.build(f'git "{repository.url}" to /src subdir {subdir}', start="scratch")
         assert built.code in (3, 14), built.result.output
         assert "Buildfile:4:" in built.message
+
+
+def test_a_server_that_gives_no_single_commits(project: Project, repository: Repository, tmp_path: Path) -> None:
+    first = repository.commit(app_txt="one")
+    repository.commit(app_txt="two")
+    repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "plain.git"))
+    cache.run("git", "update-server-info", cwd=tmp_path / "plain.git")
+    with httpd.serve(tmp_path) as server:
+        body = f'git "{server.url}/plain.git" at {first} to /src'
+        assert project.files(body, start="scratch")["/src/app.txt"].text == "one"
 
 
 def test_the_persons_configuration_changes_no_file(project: Project, repository: Repository) -> None:

@@ -11,6 +11,8 @@ Packages come from the local Debian repository of `debian.py`; only filling that
 from __future__ import annotations
 
 import inspect
+import os
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -106,6 +108,18 @@ def layout(name: str) -> Path:
     """The OCI layout of a base, made where it is not there yet."""
     recipe = inspect.getsource(sys.modules[__name__]) + inspect.getsource(layouts) + debian.recipe()
     return cache.once(name, recipe, BASES[name])
+
+
+def place(name: str, directory: Path) -> None:
+    """Put the OCI layout of a base where a build finds it; its files are shared, so nobody may write to them."""
+
+    def share(source: str, target: str) -> None:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+
+    shutil.copytree(layout(name), directory, copy_function=share)
 
 
 def push(base: str, registry: str, name: str, tag: str) -> None:

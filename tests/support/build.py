@@ -93,7 +93,7 @@ class Project:
     def make(cls, pybuild: Pybuild, directory: Path) -> Project:
         """An empty one."""
         directory.mkdir(parents=True)
-        (directory / "base").symlink_to(bases.layout("tiny"))
+        bases.place("tiny", directory / "base")
         return cls(pybuild=pybuild, directory=directory)
 
     def write(self, files: Mapping[str, str]) -> None:

@@ -77,7 +77,7 @@ class Project:
     def base(self, name: str = "tiny") -> None:
         """Make `oci:base` a base image of the tests."""
         if not (self.directory / "base").exists():
-            (self.directory / "base").symlink_to(bases.layout(name))
+            bases.place(name, self.directory / "base")
 
     def build(self, body: str, *arguments: str | os.PathLike[str], head: str = "", start: str = '"oci:base"') -> Built:
         """Build one image `a` of these statements over the base; never raises for an exit code."""

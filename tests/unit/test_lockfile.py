@@ -258,3 +258,21 @@ def test_the_example_of_the_specification_is_one(tmp_path: Path) -> None:
     lock = LockFile.load(path)
     assert lock.text() == example
     assert lock.save() is False
+
+
+def test_no_link_laid_beside_it_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    monkeypatch.setattr(os, "urandom", lambda size: bytes(size))
+    (tmp_path / f".Buildfile.lock.{bytes(8).hex()}.tmp").symlink_to(victim)
+    lock = LockFile(tmp_path / "Buildfile.lock")
+    lock.put_url("https://example.org/x", f"sha256:{'0' * 64}")
+    with pytest.raises(LockfileError):
+        lock.save()
+    assert victim.read_text() == "kept"
+
+
+def test_a_fifo_is_no_lock_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "Buildfile.lock")
+    with pytest.raises(LockfileError, match="not a regular file"):
+        LockFile.load(tmp_path / "Buildfile.lock")

@@ -1,7 +1,7 @@
 """The sandbox that every step runs in: a root file system, mounts, an identity and limits, the same by each runtime.
 
     runtime = pick_runtime("auto")
-    with Runner(runtime, state) as runner:          # before any thread exists
+    with Runner(runtime, state) as runner:          # on a thread that outlives it
         result = runner.run(SandboxSpec(root=DirectoryRoot(path="/tree"), args=("id",)), on_output=print)
 
 Steps are data (`spec`); `supervisor` draws the processes; `docs/sandbox.md` says what a step sees.
@@ -26,7 +26,6 @@ from buildkit_py.executor.sandbox.spec import (
     SandboxSpec,
     TmpfsMount,
 )
-from buildkit_py.executor.sandbox.tools import HOST_PATH, find_tool, tool_identity
 
 __all__ = [
     "CAPABILITIES",
@@ -35,7 +34,6 @@ __all__ = [
     "CA_PLACES",
     "DEFAULT_CAPABILITIES",
     "HOST_CAPABILITIES",
-    "HOST_PATH",
     "ROOTFS",
     "BindMount",
     "DirectoryRoot",
@@ -53,10 +51,8 @@ __all__ = [
     "SandboxSpec",
     "TmpfsMount",
     "enter_user_namespace",
-    "find_tool",
     "host_view",
     "in_user_namespace",
     "network_mounts",
     "pick_runtime",
-    "tool_identity",
 ]

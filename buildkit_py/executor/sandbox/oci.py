@@ -17,8 +17,8 @@ from typing import Any
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import kernel, seccomp, system
 from buildkit_py.executor.sandbox.callscript import Call, Data, assemble
-from buildkit_py.executor.sandbox.process import Reaper, spawn
-from buildkit_py.executor.sandbox.program import NOT_EXECUTABLE, NOT_FOUND, NoProgramError
+from buildkit_py.executor.sandbox.init import DESCRIPTORS, PROGRAM, Init
+from buildkit_py.executor.sandbox.process import Reaper
 from buildkit_py.executor.sandbox.runtime import Prepared, Runtime
 from buildkit_py.executor.sandbox.spec import MemoryRoot
 
@@ -27,12 +27,6 @@ _OPTIONS = {"runc": ("--rootless", "true"), "crun": ("--cgroup-manager", "disabl
 _AT_FDCWD = -100
 _BUFFER, _BUFFER_SIZE, _READ_WRITE, _PRIVATE_FIXED_ANONYMOUS = 0x20000000, 1 << 16, 3, 0x32
 _QUIET = ["nosuid", "noexec", "nodev"]
-_EXEC_FAILURES = {
-    "no such file or directory": NOT_FOUND,
-    "executable file not found": NOT_FOUND,
-    "exec format error": NOT_EXECUTABLE,
-    "permission denied": NOT_EXECUTABLE,
-}
 
 
 def start(runtime: Runtime, step: Prepared) -> int:
@@ -43,20 +37,24 @@ def start(runtime: Runtime, step: Prepared) -> int:
     if runtime.name == "crun":
         config["hooks"] = {"createContainer": [{"path": str(_root_hook(step))}]}
     (bundle / "config.json").write_text(json.dumps(config))
+    init = Init(step, (), Data())
     reaper = Reaper()
     status = reaper.wait(
-        spawn(
+        init.spawn(
             (
                 runtime.path,
                 *_OPTIONS[runtime.name],
                 *("--root", str(step.scratch / "state"), "--log", str(log), "--log-format", "json"),
-                *("run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file), "step"),
+                *("run", "--detach", "--preserve-fds", str(DESCRIPTORS)),
+                *("--bundle", str(bundle), "--pid-file", str(pid_file), "step"),
             )
         )
     )
     if status:
-        raise _failure(runtime, step, log)
-    return reaper.wait(int(pid_file.read_text()))
+        raise SandboxError(f"{runtime.name} could not start the step: {_last_error(log) or 'it gave no reason'}")
+    code = reaper.wait(int(pid_file.read_text()))
+    init.judge()
+    return code
 
 
 def configuration(step: Prepared) -> dict[str, Any]:
@@ -113,20 +111,12 @@ def _process(step: Prepared) -> dict[str, Any]:
     return {
         "terminal": False,
         "user": {"uid": spec.uid, "gid": spec.gid, "additionalGids": list(spec.groups), "umask": _UMASK},
-        "args": list(spec.args),
-        "env": [f"{name}={value}" for name, value in step.env],
+        "args": [PROGRAM],
+        "env": ["HOME=/"],
         "cwd": spec.cwd,
         "capabilities": {"bounding": held, "permitted": user, "effective": user, "inheritable": [], "ambient": []},
         "noNewPrivileges": spec.no_new_privs,
     }
-
-
-def _failure(runtime: Runtime, step: Prepared, log: Path) -> Exception:
-    text = _last_error(log)
-    for phrase, status in _EXEC_FAILURES.items():
-        if phrase in text.lower() and "exec" in text.lower():
-            return NoProgramError(f"{step.spec.args[0]}: can't be executed ({phrase})", status)
-    return SandboxError(f"{runtime.name} could not start the step: {text or 'it gave no reason'}")
 
 
 def _last_error(log: Path) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import kernel
 
-MAX_LOWERS = 500
-"""What the kernel allows (OVL_MAX_STACK)."""
+MAX_LOWERS = 499
+"""What the kernel allows (OVL_MAX_STACK), but for the empty directory that is always below."""
 
 _OPTIONS = "redirect_dir=nofollow,metacopy=off,index=off"
 
@@ -57,7 +57,7 @@ class Overlays:
         if len(lowers) > MAX_LOWERS:
             raise SandboxError(
                 f"a tree of {len(lowers)} snapshots can't be stacked, {MAX_LOWERS} is the most",
-                hint="put fewer steps between two layers",
+                hint="use --snapshotter copy",
             )
         names = [_link(area, number, lower) for number, lower in enumerate(reversed(lowers))]
         stack = ":".join((*names, "empty"))

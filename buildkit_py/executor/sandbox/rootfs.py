@@ -199,11 +199,6 @@ def _clone(source: str, path: str, attributes: int) -> int:
             return kernel.clone_tree(found, attributes)
 
 
-def _memory(mount: TmpfsMount) -> int:
-    size = {} if mount.size is None else {"size": str(mount.size)}
-    return kernel.new_mount("tmpfs", kernel.NODEV | kernel.NOSUID, {"mode": f"{mount.mode:o}", **size})
-
-
 def _check_target(wanted: str, path: str) -> None:
     first = path.partition("/")[0]
     if not path or path == "dev" or first in ("proc", "sys"):

@@ -50,7 +50,8 @@ class RunResult:
 
 
 class Runner:
-    """A supervisor and the way to it. Make it before any thread exists; `run` may then be called from all.
+    """A supervisor and the way to it. Make it on a thread that outlives it, while others may run; `run` may then be
+    called from all.
 
     `state` is a directory (made if missing) to mount on; nothing is ever written to it.
     """

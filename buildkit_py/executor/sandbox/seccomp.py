@@ -124,7 +124,9 @@ def to_oci(value: Profile, machine: str) -> dict[str, Any]:
     rules: list[dict[str, Any]] = [{"names": sorted(value.allowed), "action": "SCMP_ACT_ALLOW"}]
     for name, conditions in value.conditional:
         rules.extend(
-            {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [_oci_condition(item)]} for item in conditions
+            {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [comparison]}
+            for item in conditions
+            for comparison in _oci_comparisons(item)
         )
     if value.absent:
         rules.append({"names": sorted(value.absent), "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS})
@@ -136,8 +138,20 @@ def to_oci(value: Profile, machine: str) -> dict[str, Any]:
     }
 
 
-def _oci_condition(condition: Condition) -> dict[str, Any]:
-    if condition.test == "without":
-        return {"index": condition.argument, "value": condition.value, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
-    operator = "SCMP_CMP_EQ" if condition.test == "equal" else "SCMP_CMP_NE"
-    return {"index": condition.argument, "value": condition.value, "op": operator}
+def _oci_comparisons(condition: Condition) -> list[dict[str, Any]]:
+    """Comparisons of all 64 bits of an argument, of which one must hold.
+
+    Half an argument can only be compared for being equal, under a mask. To be unequal is to differ in a bit.
+    """
+    match condition.test:
+        case "without":
+            return [_masked(condition.argument, condition.value, 0)]
+        case "equal":
+            return [{"index": condition.argument, "value": condition.value, "op": "SCMP_CMP_EQ"}]
+        case "unequal":
+            bits = [1 << number for number in range(32)]
+            return [_masked(condition.argument, bit, ~condition.value & bit) for bit in bits]
+
+
+def _masked(argument: int, mask: int, value: int) -> dict[str, Any]:
+    return {"index": argument, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}

@@ -6,7 +6,12 @@
 
 The kernel kills each when the one to its left is gone, and with a pid namespace's first process all others; mounts
 go with the last process of their namespace. So `kill -9` of pybuild leaves nothing, and killing a worker ends its
-step whole. The supervisor is forked before any thread exists, does nothing but clone workers, and holds no data.
+step whole. The supervisor does nothing but clone workers, and holds no data.
+
+Other threads may be alive when it is forked, and hold any lock at that moment; their locks are held for ever in the
+child. So all these processes use only modules that are imported before the fork (even what the standard library
+imports late), write by descriptors and never through `sys.stdout`, log nothing, take no lock that they have not made,
+and collect no garbage, which could run what belongs to objects of the parent.
 
 Wire: one byte and three descriptors (a socket, stdout, stderr) a request; the answer is the worker's pidfd. On the
 step's socket: 8 bytes of length and JSON one way, JSON until the end of file the other way.
@@ -14,6 +19,7 @@ step's socket: 8 bytes of length and JSON one way, JSON until the end of file th
 
 from __future__ import annotations
 
+import array  # noqa: F401  (socket.recv_fds imports it late)
 import gc
 import json
 import os
@@ -28,7 +34,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from buildkit_py.executor.sandbox import bwrap, kernel, oci
-from buildkit_py.executor.sandbox.capabilities import DEFAULT_CAPABILITIES
+from buildkit_py.executor.sandbox.capabilities import DEFAULT_CAPABILITIES, HOST_CAPABILITIES
 from buildkit_py.executor.sandbox.runtime import Runtime
 from buildkit_py.executor.sandbox.worker import Worker
 
@@ -46,7 +52,8 @@ def fork_supervisor(runtime: Runtime, state: Path) -> tuple[int, socket.socket]:
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     bound_to_thread = threading.current_thread() is threading.main_thread()
-    pid = os.fork()
+    _warm(runtime)
+    pid = _fork_without_collector()
     if pid == 0:
         ours.close()
         _never_return(lambda: _keep(runtime, state, theirs, bound_to_thread))
@@ -54,12 +61,32 @@ def fork_supervisor(runtime: Runtime, state: Path) -> tuple[int, socket.socket]:
     return pid, ours
 
 
+def _fork_without_collector() -> int:
+    """fork(2), with the collector of garbage off from before the child's first instruction."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        pid = os.fork()
+        was_on = was_on and pid != 0
+        return pid
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _warm(runtime: Runtime) -> None:
+    """Have what every step needs, and the modules that come with it, before the fork."""
+    filter_for = bwrap.filter_for if runtime.name == "bwrap" else oci.filter_for
+    filter_for(DEFAULT_CAPABILITIES)
+    filter_for(HOST_CAPABILITIES)
+
+
 def _never_return(work: Callable[[], None]) -> NoReturn:
     try:
         work()
     except BaseException:
         with suppress(BaseException):
-            traceback.print_exc()
+            os.write(2, traceback.format_exc().encode(errors="replace"))
         os._exit(1)
     os._exit(0)
 
@@ -90,7 +117,6 @@ def _detach(requests: socket.socket) -> None:
     if requests.fileno() > 3:
         kernel.close_from(3, requests.fileno() - 1)
     kernel.close_from(requests.fileno() + 1)
-    gc.disable()
 
 
 def _supervise(runtime: Runtime, state: Path, requests: socket.socket) -> None:
@@ -117,8 +143,6 @@ def _shape(runtime: Runtime) -> None:
     elif Path(_CGROUPS).is_dir():
         kernel.set_attributes(_CGROUPS, kernel.READ_ONLY, recursive=True)
     _protect(runtime.path)
-    warm = bwrap.filter_for if runtime.name == "bwrap" else oci.filter_for
-    warm(DEFAULT_CAPABILITIES)
 
 
 def _mount_over(kind: str, path: str) -> None:

@@ -20,9 +20,9 @@ def fetch_source(shop: Workshop, source: Source, epoch: int, cancelled: Event, t
     if isinstance(source, HttpSource):
         from buildkit_py.executor.source.http import lay_out
 
-        return lay_out(shop, source, epoch)
+        return lay_out(shop, source, epoch, cancelled)
     if isinstance(source, GitSource):
         from buildkit_py.executor.source.git import lay_out as lay_out_commit
 
-        return lay_out_commit(shop, source, epoch)
+        return lay_out_commit(shop, source, epoch, cancelled)
     raise InfrastructureError(f"a source of type {source.type!r} has nothing to fetch")

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
-from buildkit_py.errors import MissingToolError, SourceInputError
+from buildkit_py.errors import Cancelled, MissingToolError, SourceInputError
+from buildkit_py.executor.source.address import refuse_password, shown
 from buildkit_py.layer.entry import EMPTY_TREE
 from buildkit_py.layer.stored import git_content_id
 from buildkit_py.layer.tree import EmptyTree
@@ -25,7 +30,9 @@ if TYPE_CHECKING:
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _URL = re.compile(r"(?:https?|ssh|git)://[^\s\0-]|[A-Za-z0-9_.]+@[A-Za-z0-9.-]+:[^\s\0]")
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@-]*\Z")
+_PROTOCOLS = "http:https:ssh:git"
 TIMEOUT = 600
+LOOK_SECONDS = 0.2
 _ENVIRONMENT = ("PATH", "HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _NO_CONFIGURATION = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1"}
@@ -47,10 +54,10 @@ def resolve_ref(url: str, ref: str) -> str:
     raise SourceInputError(f"{url} has no branch or tag {ref!r}")
 
 
-def lay_out(shop: Workshop, source: GitSource, epoch: int) -> str:
+def lay_out(shop: Workshop, source: GitSource, epoch: int, cancelled: Event) -> str:
     """Bring the tree of a commit into the store; returns its content id."""
     with shop.store.snapshots.area() as area:
-        _checkout(source, area.fs, area.work)
+        _checkout(source, area.fs, area.work, cancelled)
         diff = collect(area.fs, EmptyTree(), epoch=epoch, hidden=())
         size = sum(entry.size for entry in diff.entries)
         shop.store.snapshots.commit(area, diff.digest, diff.encoded, size)
@@ -59,19 +66,47 @@ def lay_out(shop: Workshop, source: GitSource, epoch: int) -> str:
     return content_id
 
 
-def _checkout(source: GitSource, directory: Path, scratch: Path) -> None:
+def _checkout(source: GitSource, directory: Path, scratch: Path, cancelled: Event) -> None:
     _check_url(source.url)
     repository, work_tree = scratch / "git", scratch / "tree"
     work_tree.mkdir()
-    _git(["init", "--quiet", "--bare", "--", str(repository)], source.url)
-    fetch = [f"--git-dir={repository}", "fetch", "--quiet", "--depth=1", "--", source.url, source.commit]
-    _git(fetch, source.url, asks=True)
+    _git(["init", "--quiet", "--bare", "--template=", "--", str(repository)], source.url)
+    _fetch(source, repository, cancelled)
     place = [f"--git-dir={repository}", f"--work-tree={work_tree}"]
-    _git([*place, "checkout", "--quiet", "--force", "--detach", source.commit], source.url)
+    _git([*place, "checkout", "--quiet", "--force", "--detach", source.commit], source.url, cancelled=cancelled)
     if source.keep_git_dir:
-        _git([f"--git-dir={repository}", "config", "core.bare", "false"], source.url)
+        _settle(source, repository, cancelled)
         repository.rename(work_tree / ".git")
     _take(work_tree, source.subdir, directory, source.url)
+
+
+def _fetch(source: GitSource, repository: Path, cancelled: Event) -> None:
+    """The commit alone, or, from a server that gives no single commits, everything."""
+    fetch = [f"--git-dir={repository}", "fetch", "--quiet"]
+    try:
+        _git([*fetch, "--depth=1", "--", source.url, source.commit], source.url, asks=True, cancelled=cancelled)
+    except SourceInputError:
+        _git(
+            [*fetch, "--tags", "--", source.url, "+refs/heads/*:refs/heads/*"],
+            source.url,
+            asks=True,
+            cancelled=cancelled,
+        )
+
+
+def _settle(source: GitSource, repository: Path, cancelled: Event) -> None:
+    """Leave in a repository nothing that two fetches of one commit have different: times of files, who was asked, what
+    branches there were, and how the server happened to pack."""
+    place = f"--git-dir={repository}"
+    _git([place, "config", "core.bare", "false"], source.url)
+    for name in ("FETCH_HEAD", "ORIG_HEAD", "index", "packed-refs"):
+        (repository / name).unlink(missing_ok=True)
+    for name in ("logs", "refs"):
+        shutil.rmtree(repository / name, ignore_errors=True)
+    (repository / "refs").mkdir()
+    _git([place, "read-tree", source.commit], source.url, cancelled=cancelled)
+    repack = ["-c", "pack.threads=1", "repack", "-a", "-d", "-f", "--quiet"]
+    _git([place, *repack], source.url, cancelled=cancelled)
 
 
 def _take(work_tree: Path, subdir: str, directory: Path, url: str) -> None:
@@ -85,38 +120,59 @@ def _take(work_tree: Path, subdir: str, directory: Path, url: str) -> None:
 
 def _check_url(url: str) -> None:
     if not _URL.match(url):
-        raise SourceInputError(f"not a git URL: {url!r}", hint="write https://…, ssh://…, git://… or user@host:path")
+        hint = "write https://…, ssh://…, git://… or user@host:path"
+        raise SourceInputError(f"not a git URL: {shown(url)!r}", hint=hint)
+    refuse_password(url)
 
 
-def _git(arguments: Sequence[str], url: str, *, asks: bool = False) -> str:
+def _git(arguments: Sequence[str], url: str, *, asks: bool = False, cancelled: Event | None = None) -> str:
     """Run git; only a command that `asks` the repository itself reads the person's configuration."""
-    import subprocess
-
     names = (*_ENVIRONMENT, *_PROXIES, *map(str.upper, _PROXIES))
     environment = {name: os.environ[name] for name in names if name in os.environ}
     environment |= {
         **({} if asks else _NO_CONFIGURATION),
         "LC_ALL": "C",
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "http:https:ssh:git",
+        "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
         "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
     }
-    command = ["git", *(word for setting in _SETTINGS for word in ("-c", setting))]
+    command = ["git", *(word for setting in _SETTINGS for word in ("-c", setting)), *arguments]
+    status, out, err = _run(command, environment, cancelled or Event(), shown(url))
+    if status != 0:
+        lines = err.decode(errors="replace").strip().splitlines() or ["git failed"]
+        raise SourceInputError(f"{shown(url)}: {shown(lines[-1])}")
+    return out.decode(errors="replace")
+
+
+def _run(
+    command: Sequence[str], environment: Mapping[str, str], cancelled: Event, url: str
+) -> tuple[int, bytes, bytes]:
+    """Run a program that leads a process group, which ends with it however that comes."""
+    import subprocess
+
     try:
-        done = subprocess.run(
-            [*command, *arguments],
-            capture_output=True,
+        process = subprocess.Popen(
+            command,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=environment,
             umask=0o022,
-            timeout=TIMEOUT,
-            check=False,
+            start_new_session=True,
         )
     except FileNotFoundError:
         raise MissingToolError("git is not installed", hint="install the package git") from None
-    except subprocess.TimeoutExpired:
-        raise SourceInputError(f"{url}: git gave no answer within {TIMEOUT} s") from None
-    if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
-        raise SourceInputError(f"{url}: {lines[-1]}")
-    return done.stdout.decode(errors="replace")
+    with process:
+        try:
+            for _ in range(int(TIMEOUT / LOOK_SECONDS)):
+                if cancelled.is_set():
+                    raise Cancelled("the transfer was stopped")
+                with suppress(subprocess.TimeoutExpired):
+                    out, err = process.communicate(timeout=LOOK_SECONDS)
+                    return process.returncode, out, err
+            raise SourceInputError(f"{url}: git gave no answer within {TIMEOUT} s")
+        except BaseException:
+            # What git started, as ssh, is of its group.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise

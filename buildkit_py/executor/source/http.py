@@ -4,61 +4,154 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack
+from threading import Event
 from typing import TYPE_CHECKING
 
-from buildkit_py.errors import IntegrityError, SourceInputError
+from buildkit_py.errors import Cancelled, IntegrityError, SourceInputError
+from buildkit_py.executor.source.address import refuse_password, shown
 from buildkit_py.layer.entry import EMPTY_TREE, Diff, Entry
 from buildkit_py.layer.stored import http_content_id
 
 if TYPE_CHECKING:
+    import http.client
+    import urllib.request
+
     from buildkit_py.executor.workshop import Workshop
     from buildkit_py.graph.op import HttpSource
     from buildkit_py.store import Store
 
 BLOCK = 1 << 20
-TIMEOUT = 60
+TIMEOUTS = (5.0, 10.0, 20.0, 40.0)
+"""Seconds without a byte after which a try is given up; also how long a build that is stopped may have to wait."""
+PAUSE = 0.5
 MAX_BYTES = 64 << 30
 
 
-def fetch(store: Store, url: str, expected: str | None = None) -> tuple[str, int]:
+def fetch(store: Store, url: str, expected: str | None = None, cancelled: Event | None = None) -> tuple[str, int]:
     """Fetch what a URL holds into a blob. Returns its digest and size in bytes.
 
-    Raises `SourceInputError` where it can't be fetched, `IntegrityError` where it is not what was `expected`.
+    What breaks off is taken up again where the server can do so. Raises `SourceInputError` where it can't be fetched,
+    `IntegrityError` where it is not what was `expected`, `Cancelled`.
     """
     if expected is not None and store.blobs.has(expected):
         return expected, store.blobs.size(expected)
-    import http.client
-    import urllib.error
-    import urllib.request
-
     if not url.lower().startswith(("http://", "https://")):
-        raise SourceInputError(f"not an http or https URL: {url}")
-    request = urllib.request.Request(url, headers={"User-Agent": "pybuild"})
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response, store.blobs.writer() as writer:
-            total = 0
-            while block := response.read(BLOCK):
-                total += len(block)
-                if total > MAX_BYTES:
-                    raise SourceInputError(f"{url} holds more than {MAX_BYTES} bytes")
-                writer.write(block)
-            if response.length:
-                raise SourceInputError(f"{url} ended {response.length} bytes too early", hint="run the build again")
-            return writer.commit(expected)
-    except urllib.error.HTTPError as error:
-        raise SourceInputError(f"{url}: the server answered {error.code} {error.reason}") from None
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise SourceInputError(f"{url} can't be fetched: {getattr(error, 'reason', error)}") from None
-    except IntegrityError as error:
-        raise IntegrityError(
-            f"{url} does not hold what is pinned: {error.message}",
-            hint="if the new content is wanted, run `pybuild update` or write its digest",
-        ) from None
+        raise SourceInputError(f"not an http or https URL: {shown(url)}")
+    refuse_password(url)
+    with _Download(store, url, cancelled or Event()) as download:
+        download.run()
+        try:
+            return download.writer.commit(expected)
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"{url} does not hold what is pinned: {error.message}",
+                hint="if the new content is wanted, run `pybuild update` or write its digest",
+            ) from None
 
 
-def lay_out(shop: Workshop, source: HttpSource, epoch: int) -> str:
+class _Broken(Exception):  # noqa: N818 - asks for another try
+    """A transfer that ended too early, and why."""
+
+
+class _Download:
+    """One URL on its way into a blob. `version` is what the server calls the bytes that have come."""
+
+    def __init__(self, store: Store, url: str, cancelled: Event) -> None:
+        self._store = store
+        self._url = url
+        self._cancelled = cancelled
+        self._stack = ExitStack()
+        self._begin()
+
+    def __enter__(self) -> _Download:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _begin(self) -> None:
+        self._stack.close()
+        self.writer = self._stack.enter_context(self._store.blobs.writer())
+        self._total = 0
+        self._version: str | None = None
+
+    def run(self) -> None:
+        """Get it all."""
+        for number, seconds in enumerate(TIMEOUTS):
+            if self._cancelled.wait(PAUSE * number):
+                raise Cancelled("the transfer was stopped")
+            try:
+                return self._try(seconds)
+            except _Broken as broken:
+                reason = broken
+        raise SourceInputError(f"{self._url} {reason}", hint="run the build again") from None
+
+    def _try(self, seconds: float) -> None:
+        import http.client
+        import urllib.error
+
+        try:
+            with _opener().open(self._request(), timeout=seconds) as response:
+                self._take(response)
+        except urllib.error.HTTPError as error:
+            raise SourceInputError(f"{self._url}: the server answered {error.code} {error.reason}") from None
+        except (TimeoutError, ConnectionResetError, http.client.IncompleteRead) as error:
+            raise _Broken(f"can't be fetched: {error or 'no answer'}") from None
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError | ConnectionResetError):
+                raise _Broken(f"can't be fetched: {reason}") from None
+            raise SourceInputError(f"{self._url} can't be fetched: {reason}") from None
+
+    def _request(self) -> urllib.request.Request:
+        import urllib.request
+
+        headers = {"User-Agent": "pybuild"}
+        if self._total and self._version is not None:
+            headers |= {"Range": f"bytes={self._total}-", "If-Range": self._version}
+        return urllib.request.Request(self._url, headers=headers)
+
+    def _take(self, response: http.client.HTTPResponse) -> None:
+        resumed = response.status == 206 and (response.headers["Content-Range"] or "").startswith(
+            f"bytes {self._total}-"
+        )
+        if self._total and not resumed:
+            self._begin()
+        if response.status != (206 if resumed else 200):
+            raise SourceInputError(f"{self._url}: the server answered {response.status}, which was not asked for")
+        version = response.headers["ETag"] or ""
+        self._version = version if version.startswith('"') else None
+        while block := response.read1(BLOCK):
+            if self._cancelled.is_set():
+                raise Cancelled("the transfer was stopped")
+            self._total += len(block)
+            if self._total > MAX_BYTES:
+                raise SourceInputError(f"{self._url} holds more than {MAX_BYTES} bytes")
+            self.writer.write(block)
+        if response.length:
+            raise _Broken(f"ended {response.length} bytes too early")
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """What follows redirections to http and https, and to nothing else."""
+    import urllib.request as web
+
+    transport: list[web.BaseHandler] = [web.ProxyHandler(), web.HTTPHandler(), web.HTTPSHandler(), web.UnknownHandler()]
+    answers: list[web.BaseHandler] = [
+        web.HTTPRedirectHandler(),
+        web.HTTPDefaultErrorHandler(),
+        web.HTTPErrorProcessor(),
+    ]
+    opener = web.OpenerDirector()
+    for handler in (*transport, *answers):
+        opener.add_handler(handler)
+    return opener
+
+
+def lay_out(shop: Workshop, source: HttpSource, epoch: int, cancelled: Event) -> str:
     """Bring a pinned URL's tree into the store: one file, 0644, 0:0. Returns its content id."""
-    digest, size = fetch(shop.store, source.url, source.digest)
+    digest, size = fetch(shop.store, source.url, source.digest, cancelled)
     diff = Diff.of([Entry(path=source.filename, type="file", mode=0o644, size=size, digest=digest)])
     with shop.store.snapshots.area() as area:
         path = area.fs / source.filename

@@ -2,13 +2,15 @@
 
 What the store remembers of an image, so that nobody has to be asked again (kinds of `store.memo`):
 
-    image    manifest digest → content id (the chain id of all layers)
+    base     manifest digest → content id of the image's tree
     origin   layer digest    → the reference it can be fetched from
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -16,9 +18,12 @@ from typing import TYPE_CHECKING
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
 from buildkit_py.executor.source.meter import Meter
+from buildkit_py.executor.waiting import enter_patiently
 from buildkit_py.layer.entry import EMPTY_TREE
+from buildkit_py.layer.stored import image_content_ids
 from buildkit_py.platform import Platform
 from buildkit_py.registry.pull import PulledImage, fetch_layers, fetch_metadata, stored_documents, stored_image
+from buildkit_py.registry.retry import check
 
 if TYPE_CHECKING:
     from buildkit_py.executor.workshop import Workshop
@@ -70,55 +75,99 @@ class Images:
     def unpack(self, shop: Workshop, op: ImageSource, cancelled: Event, tell: Tell) -> str:
         """Bring an image's tree into the store; returns its content id. `tell` gets the bytes that were fetched."""
         pulled = self.describe(op.ref, Platform.parse(op.platform), op.digest)
-        parent = EMPTY_TREE
-        chain = [str(each) for each in pulled.chain_ids]
-        missing = [not shop.trees.complete(content_id) for content_id in chain]
-        if any(missing):
-            wanted = {layer.digest: layer for layer, lacks in zip(pulled.layers, missing, strict=True) if lacks}
-            absent = [layer.size for layer in wanted.values() if not self._store.blobs.has(str(layer.digest))]
-            meter = Meter(tell, sum(absent))
-            fetch_layers(pulled, self._store, only=wanted, cancel=cancelled.is_set, progress=meter)
-        for layer, diff_id, content_id in zip(pulled.layers, pulled.diff_ids, chain, strict=True):
-            with self._store.lock(f"unpack-{content_id}"):
-                if not shop.trees.complete(content_id):
-                    self._unpack_layer(shop, layer, str(diff_id), parent, content_id)
-            parent = content_id
-        return parent
+        chain = _trees_of(pulled)
+        missing = [content_id for content_id in chain if not shop.trees.complete(content_id)]
+        if missing:
+            with ExitStack() as stack:
+                # From the bottom up, as every image that shares a layer does: nobody waits in a circle.
+                for content_id in missing:
+                    enter_patiently(stack, partial(self._hold, content_id), cancelled)
+                self._unpack(shop, pulled, chain, cancelled, tell)
+        return chain[-1] if chain else EMPTY_TREE
 
-    def fetch(self, descriptors: Iterable[Descriptor], progress: Progress | None = None) -> None:
-        """Bring layers that were left where they are into the store."""
+    def _hold(self, content_id: str, seconds: float) -> AbstractContextManager[None]:
+        return self._store.lock(f"unpack-{content_id}", timeout=seconds)
+
+    def _unpack(self, shop: Workshop, pulled: PulledImage, chain: Sequence[str], cancelled: Event, tell: Tell) -> None:
+        """Fetch and unpack the layers whose trees are not there; their locks are held."""
+        layers = list(zip(pulled.layers, pulled.diff_ids, chain, (EMPTY_TREE, *chain), strict=False))
+        layers = [layer for layer in layers if not shop.trees.complete(layer[2])]
+        wanted = {layer.digest: layer for layer, *_ in layers}
+        absent = [layer.size for layer in wanted.values() if not self._store.blobs.has(str(layer.digest))]
+        meter = Meter(tell, sum(absent))
+        fetch_layers(pulled, self._store, only=wanted, cancel=cancelled.is_set, progress=meter)
+        for layer, diff_id, content_id, parent in layers:
+            check(cancelled.is_set)
+            self._unpack_layer(shop, layer, str(diff_id), parent, content_id)
+
+    def fetch(
+        self,
+        descriptors: Iterable[Descriptor],
+        progress: Progress | None = None,
+        origins: Mapping[str, str] | None = None,
+    ) -> None:
+        """Bring layers that were left where they are into the store.
+
+        `origins` are the references to ask first, by the digest of the layer; then comes where it was last seen.
+        """
         from buildkit_py.registry.download import fetch_blobs
 
-        by_origin: dict[str, list[Descriptor]] = {}
+        first = frozenset((origins or {}).values())
+        by_origins: dict[tuple[str, ...], list[Descriptor]] = {}
         for descriptor in descriptors:
-            by_origin.setdefault(self._origin(descriptor), []).append(descriptor)
-        for ref, wanted in by_origin.items():
-            sources = self._reader(ref).sources()
+            by_origins.setdefault(self._origins(descriptor, origins or {}), []).append(descriptor)
+        for refs, wanted in by_origins.items():
+            readers = [self._reader(ref) if ref in first else self._remembered(ref) for ref in refs]
+            sources = [source for reader in readers for source in reader.sources()]
             fetch_blobs(wanted, sources, self._store.blobs, retry=self.client.retry, progress=progress)
 
-    def _origin(self, descriptor: Descriptor) -> str:
-        ref: str | None = self._store.memo.get("origin", str(descriptor.digest))
-        if ref is None:
-            raise IntegrityError(f"the blob {descriptor.digest} is not in the store", hint="build once with --no-cache")
-        return ref
+    def _origins(self, descriptor: Descriptor, first: Mapping[str, str]) -> tuple[str, ...]:
+        digest = str(descriptor.digest)
+        known: str | None = self._store.memo.get("origin", digest)
+        refs = tuple(dict.fromkeys(ref for ref in (first.get(digest), known) if ref is not None))
+        if not refs:
+            raise IntegrityError(f"the blob {digest} is not in the store", hint="build once with --no-cache")
+        return refs
 
     def _reader(self, ref: str) -> ImageReader:
         from buildkit_py.registry.source import open_reader
 
+        return open_reader(ref, self.client, directory=self._directory, open_at=self._open_below)
+
+    def _remembered(self, ref: str) -> ImageReader:
+        """A reader of a place that the store knows, which may be in another build's directory."""
+        from buildkit_py.registry.source import open_reader
+
         return open_reader(ref, self.client, directory=self._directory)
+
+    def _open_below(self, path: Path, flags: int) -> int:
+        """Open what a build names: neither its path nor a link may lead out of the directory."""
+        import errno
+
+        from buildkit_py.layer.openat import Root, open_below
+
+        outside = OSError(errno.EXDEV, "it is not below the directory of the build")
+        if not path.is_relative_to(self._directory):
+            raise outside
+        with Root(self._directory) as root:
+            try:
+                return open_below(root.fd, str(path.relative_to(self._directory)), flags, links=True)
+            except OSError as error:
+                raise (outside if error.errno == errno.EXDEV else error) from None
 
     def _remember(self, ref: str, pulled: PulledImage) -> None:
         from buildkit_py.registry.source import is_local
 
         digest = str(pulled.digest)
-        if self._store.memo.get("image", digest) is not None:
-            return
         origin = self._absolute(ref) if is_local(ref) else ref.partition("@")[0]
         with self._store.transaction():
             for layer in pulled.layers:
-                self._store.memo.put("origin", str(layer.digest), origin)
-            content_id = str(pulled.chain_ids[-1]) if pulled.layers else EMPTY_TREE
-            self._store.memo.put("image", digest, {"content_id": content_id})
+                # The place that was named last: the one before may be gone.
+                if self._store.memo.get("origin", str(layer.digest)) != origin:
+                    self._store.memo.put("origin", str(layer.digest), origin)
+            if self._store.memo.get("base", digest) is None:
+                chain = _trees_of(pulled)
+                self._store.memo.put("base", digest, {"content_id": chain[-1] if chain else EMPTY_TREE})
 
     def _absolute(self, ref: str) -> str:
         kind, _, rest = ref.partition(":")
@@ -135,3 +184,7 @@ class Images:
                 )
             self._store.snapshots.commit(area, applied.diff.digest, applied.diff.encoded, applied.size)
         self._store.trees.put(content_id, parent, applied.diff.digest)
+
+
+def _trees_of(pulled: PulledImage) -> list[str]:
+    return image_content_ids(str(layer.digest) for layer in pulled.layers)

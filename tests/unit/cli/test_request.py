@@ -6,7 +6,7 @@ import pytest
 
 from buildkit_py.cli import units
 from buildkit_py.cli.files import replace_file
-from buildkit_py.cli.outputs import parse
+from buildkit_py.cli.outputs import parse, store_name
 from buildkit_py.cli.request import epoch_of, params_of, platforms_of
 from buildkit_py.errors import OutputError, UsageError
 
@@ -46,12 +46,23 @@ def test_a_path_is_relative_to_the_working_directory(tmp_path: Path, monkeypatch
         ("", "does not say where to"),
         ("type=archive,dest=x,dest=y", "can't read 'dest=y'"),
         ("type=archive,compression=zstd", "can't read 'compression=zstd'"),
+        ("archive", "does not say where to"),
+        ("x.tar.gz", "a plain tar"),
+        ("archive:x.tgz", "a plain tar"),
+        ("store:bad name", "not a name for the store"),
+        ("registry:UP/x", "not an image name"),
     ],
 )
 def test_wrong_outputs(text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         parse(text)
     assert caught.value.hint is not None
+
+
+def test_a_tag_is_a_name_that_a_build_file_could_give(cli: Any) -> None:
+    assert store_name("acme/web:1") == "acme/web:1"
+    assert cli("build", "-t", "bad name") == 2
+    assert "not a name for the store: 'bad name'" in cli.err
 
 
 def test_params() -> None:

@@ -142,4 +142,12 @@ def test_fmt_as_a_filter(cli: Any) -> None:
     assert cli("fmt", "--check", "-", stdin="a  \n") == 1
     assert cli.out == ""
     assert cli("fmt", "-", "x") == 2
-    assert cli("fmt", "-", stdin="\udcff") == 14
+    assert cli("fmt", "-", stdin="a\n \udcff") == 3
+    assert "-:2:2: error: not UTF-8 text: byte 0xff" in cli.err
+
+
+def test_check_reads_standard_input(cli: Any) -> None:
+    assert cli("check", "-", stdin="fine\n") == 0
+    assert cli("check", "-", stdin="fine\nerror\n") == 3
+    assert cli.err.startswith("-:2:1: error: a error\n   |\n 2 | error\n")
+    assert cli("check", "-", "x") == 2

@@ -138,3 +138,37 @@ def test_the_store_of_the_environment(cli: Any, root: str) -> None:
     cli.environ["PYBUILD_STORE"] = root
     assert cli("store", "path") == 0
     assert cli.out == f"{root}\n"
+
+
+def test_looking_makes_no_store(cli: Any, tmp_path: Path) -> None:
+    assert cli("df", "--store", str(tmp_path / "none")) == 16
+    assert "there is no store at" in cli.err
+    assert not (tmp_path / "none").exists()
+
+
+def test_inspect_takes_the_beginning_of_a_digest_and_speaks_like_a_build_file(cli: Any, root: str) -> None:
+    assert cli("inspect", "web:dev", "--json", "--store", root) == 0
+    digest = json.loads(cli.out)["digest"]
+    for name in (digest[:19], digest[7:19], digest[7:]):
+        assert cli("inspect", name, "--store", root) == 0
+        assert digest in cli.out
+        assert cli("ls", "-q", name, "--store", root) == 0
+        assert cli.out == f"{digest}\n"
+    assert cli("inspect", "web:dev", "--store", root) == 0
+    assert "\n  label       a=b\n" in cli.out
+    assert cli("inspect", digest[:9], "--store", root) == 16
+
+
+def test_a_healthcheck_is_readable() -> None:
+    from buildkit_py.cli.images import _config
+
+    check = {"Test": ["CMD", "app", "ping"], "Interval": 30_000_000_000, "Retries": 3}
+    config = {"Cmd": ["sh"], "ExposedPorts": {"80/tcp": {}}, "StopSignal": "SIGINT", "Healthcheck": check}
+    assert _config(config) == [
+        ("command", '["sh"]'),
+        ("expose", "80/tcp"),
+        ("stop_signal", "SIGINT"),
+        ("healthcheck", '["app", "ping"]'),
+        ("", "interval 30s"),
+        ("", "retries 3"),
+    ]

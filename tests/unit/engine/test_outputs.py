@@ -67,8 +67,21 @@ def test_two_images_can_not_take_one_place(tmp_path: Path) -> None:
         check_outputs(definition(one=archive("a.tar"), two=archive("./a.tar")), BuildOptions(context=tmp_path))
 
 
-def test_a_reference_that_is_none_is_refused_with_its_line(tmp_path: Path) -> None:
-    output = Output(kind="registry", value="Registry/UPPER", span=SPAN)
-    with pytest.raises(OutputError) as caught:
-        check_outputs(definition(one=output), BuildOptions(context=tmp_path))
-    assert caught.value.span == SPAN
+def test_a_file_that_is_no_archive_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "src.txt").write_text("mine")
+    for kind in ("archive", "docker"):
+        with pytest.raises(OutputError, match="is no archive") as caught:
+            check_outputs(
+                definition(one=Output(kind=kind, value="./src.txt", span=SPAN)),  # type: ignore[arg-type]
+                BuildOptions(context=tmp_path),
+            )
+        assert caught.value.span == SPAN
+    with pytest.raises(OutputError, match="is no archive"):
+        asked = BuildOptions(context=tmp_path, outputs=(archive(str(tmp_path / "src.txt")),))
+        check_outputs(definition(one=archive("a.tar")), asked)
+
+
+def test_a_reference_that_is_none_is_refused(tmp_path: Path) -> None:
+    output = Output(kind="registry", value="Registry/UPPER")
+    with pytest.raises(OutputError, match="UPPER"):
+        check_outputs(definition(one=archive("a.tar")), BuildOptions(context=tmp_path, outputs=(output,)))

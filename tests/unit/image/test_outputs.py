@@ -85,12 +85,27 @@ def test_the_same_image_gives_the_same_bytes(store, image, tmp_path: Path, kind:
 
 
 def test_an_existing_file_is_replaced_and_a_link_is_followed(store, image, tmp_path: Path) -> None:
-    (tmp_path / "real").write_text("old")
+    (tmp_path / "real").touch()
     (tmp_path / "link").symlink_to("real")
-    write_output(store, "archive", "link", image(), directory=tmp_path, **HERE)
+    for _ in range(2):
+        write_output(store, "archive", "link", image(), directory=tmp_path, **HERE)
     assert (tmp_path / "link").is_symlink()
     assert tarfile.is_tarfile(tmp_path / "real")
     assert everything(tmp_path) == ["link", "real"]
+
+
+@pytest.mark.parametrize("kind", ["archive", "docker"])
+def test_a_file_that_is_no_archive_is_never_replaced(store, image, tmp_path: Path, kind: str) -> None:
+    for text in ("mine", "m" * 600):
+        (tmp_path / "src.txt").write_text(text)
+        with pytest.raises(OutputError, match="is no archive"):
+            write_output(store, kind, "src.txt", image(), directory=tmp_path, **HERE)
+        assert (tmp_path / "src.txt").read_text() == text
+    with tarfile.open(tmp_path / "other.tar", "w") as tar:
+        tar.add(tmp_path / "src.txt", "src.txt")
+    write_output(store, kind, "other.tar", image(), directory=tmp_path, **HERE)
+    with tarfile.open(tmp_path / "other.tar") as tar:
+        assert "manifest.json" in tar.getnames() or "index.json" in tar.getnames()
 
 
 @pytest.mark.parametrize("kind", ["archive", "docker"])

@@ -69,6 +69,20 @@ def test_hidden_paths_are_found_by_their_name_alone(root: Path) -> None:
     assert selected(tree, "/Buildfile") == ["Buildfile"]
 
 
+def test_a_directory_that_holds_nothing_but_hidden_paths_is_hidden_too(root: Path) -> None:
+    put(root / "f")
+    hidden = {"hidden": ("out/deep/x.tar", "kept/x.tar")}
+    before = [entry.path for entry in select(look(root, **hidden), ("./",)).entries]
+    (root / "out").mkdir()
+    assert [entry.path for entry in select(look(root, **hidden), ("./",)).entries] == before
+    put(root / "out/deep/x.tar")
+    assert [entry.path for entry in select(look(root, **hidden), ("./",)).entries] == before
+    assert look(root, **hidden).lookup("out/deep") is not None
+    put(root / "kept/x.tar")
+    put(root / "kept/mine")
+    assert selected(look(root, **hidden)) == ["f", "kept/mine"]
+
+
 def test_links_never_lead_out(root: Path, tmp_path: Path) -> None:
     put(tmp_path / "secret", "s")
     (root / "up").symlink_to("../secret")

@@ -145,6 +145,14 @@ def test_modes_and_owners(tmp_path: Path) -> None:
     assert error.value.hint == "did you mean 'app'?"
 
 
+def test_an_octal_mode_leaves_directories_that_can_be_entered(tmp_path: Path) -> None:
+    source = tree(tmp_path, d__sub__f="f")
+    modes = [entry.mode for entry in copy(EmptyTree(), source, "/d", to="/x", mode="0640").diff.entries[-3:]]
+    assert modes == [0o750, 0o750, 0o640]
+    modes = [entry.mode for entry in copy(EmptyTree(), source, "/d", to="/x", mode="u=rw,go=").diff.entries[-3:]]
+    assert modes == [0o600, 0o600, 0o600]
+
+
 def test_missing_sources_name_what_is_near(tmp_path: Path) -> None:
     source = tree(tmp_path, src__main="m")
     with pytest.raises(SourceInputError) as error:

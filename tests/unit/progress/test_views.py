@@ -20,7 +20,7 @@ from buildkit_py.progress.json import JsonView
 from buildkit_py.progress.model import Model
 from buildkit_py.progress.plain import PlainView
 from buildkit_py.progress.tty import TtyView
-from buildkit_py.source import Span
+from buildkit_py.source import Diagnostic, Span, render
 
 SPAN = Span("Buildfile", 2, 5, 2, 20)
 TEXT = "buildfile 1\n    run make all now\n"
@@ -91,6 +91,23 @@ def test_plain_lines_come_in_order_and_whole() -> None:
         "#2   failed   run make all (3.2 s): ended with exit status 2\n"
         "#3   skipped  layer 'app' (because of #2)\n"
     )
+
+
+def test_no_title_is_cut_or_said_twice() -> None:
+    out, title = io.StringIO(), f"run {'x' * 300}"
+    ended = events.Finished(at=1, id="a", outcome="failed", error=f"{title}: ended with exit status 2")
+    show(PlainView(out), [events.Started(at=0, id="a", title=title, kind="run"), ended])
+    assert out.getvalue() == f"#1  start    {title}\n#1  failed   {title} (1.0 s): ended with exit status 2\n"
+
+
+def test_an_output_of_one_of_several_platforms_says_which() -> None:
+    written = events.OutputDone(at=1, image="web", kind="rootfs", value="root", platform="linux/arm64")
+    assert "rootfs  root  written (linux/arm64 alone)\n" in summary.render(model_of([written]))
+
+
+def test_control_characters_of_a_file_are_shown_and_the_caret_stands_right() -> None:
+    shown = render([Diagnostic(message="wrong", span=Span("f", 1, 4, 1, 6))], {"f": "\ta\x1bb\x07c\n"})
+    assert shown == "f:1:4: error: wrong\n   |\n 1 | \ta\\x1bb\\x07c\n   | \t     ^^^^^\n"
 
 
 def test_plain_tells_of_bytes_now_and_then() -> None:

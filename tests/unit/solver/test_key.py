@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from buildkit_py.graph.op import BindMount, CacheMount, Copy, Host, Run, SecretMount, Tool, Unpack
+from buildkit_py.graph.op import BindMount, CacheMount, Copy, Host, Run, SecretMount, SshMount, TmpfsMount, Tool, Unpack
 from buildkit_py.layer.entry import Entry
+from buildkit_py.platform import Platform
+from buildkit_py.solver import key as key_module
 from buildkit_py.solver.key import Key, key_of
 from buildkit_py.solver.selection import selectors_of
 
@@ -57,6 +59,36 @@ def test_each_part_counts(other: Key) -> None:
 def test_the_order_of_what_has_none_does_not_count() -> None:
     both = {"base": "sha256:b", "tools": "sha256:t"}
     assert key(inputs=both).digest == key(inputs=dict(reversed(both.items()))).digest
+
+
+def test_the_order_of_mounts_counts() -> None:
+    outer, inner = TmpfsMount(target="/a"), CacheMount(target="/a/b", id="c")
+    forth, back = key(replace(RUN, mounts=(outer, inner))), key(replace(RUN, mounts=(inner, outer)))
+    assert forth.parts["mounts"] == ["/a", "/a/b"]
+    assert forth.digest != back.digest
+
+
+def test_whether_an_optional_secret_was_given_counts_but_not_what_it_is() -> None:
+    op = replace(RUN, mounts=(SecretMount(id="token", env="T", required=False), SshMount(required=False)))
+    without, both = key(op), key(op, given=frozenset({"secret.token", "ssh.default", "secret.other"}))
+    assert (without.parts["secret.token"], without.parts["ssh.default"]) == ("absent", "absent")
+    assert (both.parts["secret.token"], both.parts["ssh.default"]) == ("given", "given")
+    assert len({without.digest, both.digest, key(op, given={"secret.token"}).digest}) == 3
+    assert not {"secret.token", "secret.other"} & key(given={"secret.token"}).parts.keys()
+
+
+def test_what_ops_mean_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    monkeypatch.setattr(key_module, "KEY_VERSION", key_module.KEY_VERSION + 1)
+    assert key().digest != before.digest
+
+
+def test_a_process_without_a_platform_is_one_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = key()
+    assert here.digest == key(replace(RUN, platform=str(Platform.host()))).digest
+    monkeypatch.setattr(Platform, "host", classmethod(lambda cls: cls("linux", "s390x")))
+    assert key().digest != here.digest
+    assert "op.platform" not in key(COPY).parts
 
 
 def rows(op: Copy | Unpack, **fields: object) -> list[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from buildkit_py.errors import Cancelled, StepError
+from buildkit_py.errors import Cancelled, StepError, StoreError, TestError
 from buildkit_py.events import Event, Finished, Skipped
 from buildkit_py.solver.nodes import Identity, InputNeeded
 from buildkit_py.solver.scheduler import Scheduler
@@ -150,6 +151,54 @@ def test_keep_going_finishes_what_does_not_depend_on_the_failure() -> None:
     assert len(scheduler.failures) == 1
 
 
+def test_a_test_that_fails_stops_nothing() -> None:
+    begun = threading.Event()
+
+    def fail_test(node: FakeNode) -> None:
+        begun.set()
+        raise TestError(f"{node.id} failed")
+
+    def later(node: FakeNode) -> None:
+        assert begun.wait(30)
+
+    last = FakeNode("last", ("other",))
+    other = FakeNode("other", work=later)
+    scheduler, _ = solve(FakeNode("one", work=fail_test), FakeNode("two", work=fail_test), other, last)
+    assert last.produced == 1
+    assert {failure.node.id for failure in scheduler.failures} == {"one", "two"}
+
+
+def test_only_faults_of_the_disk_are_the_store_s() -> None:
+    def full(node: FakeNode) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def bug(node: FakeNode) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    scheduler, _ = solve(FakeNode("full", work=full))
+    assert isinstance(scheduler.failures[0].error, StoreError)
+    with pytest.raises(FileNotFoundError):
+        solve(FakeNode("bug", work=bug))
+
+
+def test_an_interrupt_does_not_wait_for_a_look_at_files() -> None:
+    release = threading.Event()
+
+    class Slow(FakeNode):
+        def identify(self) -> Identity:
+            release.wait(60)
+            return Identity(known=False)
+
+    def interrupted(node: FakeNode) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            solve(Slow("slow", slow=True), FakeNode("other", work=interrupted))
+    finally:
+        release.set()
+
+
 def test_an_unexpected_error_stops_everything_and_is_raised() -> None:
     def bug(node: FakeNode) -> None:
         raise ZeroDivisionError
@@ -175,3 +224,15 @@ def test_a_node_that_asks_for_an_input_is_asked_again() -> None:
     top = Lazy("top", ("base",), work=lazy)
     solve(base, top)
     assert (base.produced, top.produced) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("a fault of ours"), KeyboardInterrupt()])
+def test_a_fault_while_a_node_is_prepared_ends_the_build(fault: BaseException) -> None:
+    class Faulty(FakeNode):
+        def prepare(self) -> None:
+            raise fault
+
+    waiting = FakeNode("waiting", work=until_stopped)
+    with pytest.raises(type(fault)):
+        solve(waiting, Faulty("faulty"))
+    assert waiting.stopped.is_set()

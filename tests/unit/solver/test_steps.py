@@ -14,7 +14,7 @@ from buildkit_py.errors import InfrastructureError, PybuildError, StepError, Sto
 from buildkit_py.events import Event, Finished, Started
 from buildkit_py.graph.builder import GraphBuilder
 from buildkit_py.graph.definition import Definition
-from buildkit_py.graph.op import Mkdir, Run, Scratch
+from buildkit_py.graph.op import Mkdir, Run, Scratch, SecretMount
 from buildkit_py.layer.entry import EMPTY_TREE
 from buildkit_py.protocol import InputMissing, LogEvent, StepResult, StepTask
 from buildkit_py.solver.build import nodes_of
@@ -85,6 +85,7 @@ class MemoryExecutor:
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     exits: dict[str, int] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
+    drift: dict[str, str] = field(default_factory=dict)
 
     def prepare(self, op: Mapping[str, Any]) -> None:
         pass
@@ -98,7 +99,8 @@ class MemoryExecutor:
             raise self.faults[name].pop(0)
         self.done.append(name)
         base = next(given.content_id for given in task.inputs if given.role == "base")
-        made = str(canonical.digest([base, name.removesuffix("'")]))
+        drift = [self.drift[name]] if name in self.drift else []
+        made = str(canonical.digest([base, name.removesuffix("'"), *drift]))
         self.trees.here.add(made)
         code = self.exits.get(name, 0)
         return StepResult(key=task.key, content_id=made if code == 0 else None, exit=code)
@@ -237,6 +239,48 @@ def test_an_input_that_an_executor_lacks_is_made_first_and_told_once() -> None:
     assert sorted(begun) == ["mkdir /b", "run a"]
     ended = [event.outcome for event in world.events if isinstance(event, Finished)]
     assert ended == ["done", "done"]
+
+
+def test_a_result_is_kept_under_the_key_of_what_it_was_made_of() -> None:
+    world = World()
+    world.build(chain("a", "b"))
+    world.trees.here = {EMPTY_TREE}
+    world.executor.drift["a"] = "other"
+    world.build(chain("a", "c"))
+    assert world.done == ["a", "c"]
+    world.trees.here = {EMPTY_TREE}
+    del world.executor.drift["a"]
+    # Now `a` is as it was first, and nothing is known of `c` upon that.
+    world.build(chain("a", "b", "d"))
+    world.build(chain("a", "c"))
+    assert world.done == ["c"]
+    for key, row in world.store.results.rows.items():
+        assert str(canonical.digest(row["parts"])) == key
+
+
+def test_what_is_known_of_an_input_that_came_out_different_is_found() -> None:
+    world = World()
+    world.build(chain("a'", "c"))
+    world.executor.drift["a"] = "other"
+    world.build(chain("a", "b"))
+    del world.executor.drift["a"]
+    world.trees.here.discard(str(canonical.digest([EMPTY_TREE, "a", "other"])))
+    world.build(chain("a", "c"))
+    assert world.done == ["a"]
+
+
+def test_an_optional_secret_that_is_given_now_makes_a_step_run_again() -> None:
+    world = World()
+    builder = GraphBuilder()
+    base = builder.add(Scratch())
+    op = Run(args=("a",), mounts=(SecretMount(id="token", env="T", required=False),))
+    builder.target("app", base=base, layers=[("all", builder.add(op, base=base))])
+    definition = builder.build()
+    world.build(definition)
+    world.build(definition)
+    assert world.done == []
+    world.build(definition, given=frozenset({"secret.token"}))
+    assert world.done == ["a"]
 
 
 def test_what_another_process_did_meanwhile_is_taken() -> None:

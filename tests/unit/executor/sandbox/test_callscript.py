@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from buildkit_py.errors import SandboxError
-from buildkit_py.executor.sandbox.callscript import BASE, FAILED, Call, Data, assemble
+from buildkit_py.executor.sandbox import aarch64
+from buildkit_py.executor.sandbox.callscript import BASE, FAILED, Call, Data, Fork, Item, assemble
 
 MACHINE = os.uname().machine
 native = pytest.mark.skipif(MACHINE not in ("x86_64", "aarch64"), reason="no call scripts here")
 
 
-def run(calls: list[Call], data: Data, path: Path) -> subprocess.CompletedProcess[bytes]:
+def run(calls: list[Item], data: Data, path: Path) -> subprocess.CompletedProcess[bytes]:
     path.write_bytes(assemble(calls, data, 2, MACHINE))
     path.chmod(stat.S_IRWXU)
     return subprocess.run([path], capture_output=True)
@@ -26,7 +27,7 @@ def run(calls: list[Call], data: Data, path: Path) -> subprocess.CompletedProces
 @native
 def test_calls_are_made_in_order(tmp_path: Path) -> None:
     data = Data()
-    calls = [Call("write", (1, data.add(text), len(text))) for text in (b"one ", b"two\n")]
+    calls: list[Item] = [Call("write", (1, data.add(text), len(text))) for text in (b"one ", b"two\n")]
     ran = run([*calls, Call("exit_group", (9,))], data, tmp_path / "script")
     assert (ran.returncode, ran.stdout, ran.stderr) == (9, b"one two\n", b"")
 
@@ -34,7 +35,7 @@ def test_calls_are_made_in_order(tmp_path: Path) -> None:
 @native
 def test_a_failed_call_is_told_with_its_index_and_errno(tmp_path: Path) -> None:
     data = Data()
-    calls = [Call("write", (1, data.add(b"x"), 1)), Call("execve", (data.add(b"/no/such\0"), 0, 0))]
+    calls: list[Item] = [Call("write", (1, data.add(b"x"), 1)), Call("execve", (data.add(b"/no/such\0"), 0, 0))]
     ran = run(calls, data, tmp_path / "script")
     assert (ran.returncode, ran.stdout) == (FAILED, b"x")
     assert struct.unpack("<II", ran.stderr) == (1, 2)
@@ -48,6 +49,44 @@ def test_it_becomes_another_program_with_arguments_and_environment(tmp_path: Pat
     environment = data.add_array([b"A=1", b"PATH=/usr/bin:/bin"])
     ran = run([Call("execve", (data.add(b"/bin/sh\0"), arguments, environment))], data, tmp_path / "script")
     assert ran.stdout.startswith(b"zero|a b|1|")
+
+
+@native
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("exit 0", 0),
+        ("exit 200", 200),
+        ("kill -TERM $$", 143),
+        ("kill -9 $$", 137),
+        ("(sleep 0.05; exit 9) & exit 4", 4),
+    ],
+)
+def test_the_parent_ends_as_its_child(script: str, code: int, tmp_path: Path) -> None:
+    data = Data()
+    arguments = data.add_array([b"sh", b"-c", script.encode()])
+    calls = [Fork(), Call("execve", (data.add(b"/bin/sh\0"), arguments, data.add_array([])))]
+    assert run(calls, data, tmp_path / "script").returncode == code
+
+
+@native
+def test_the_parents_own_calls_and_those_of_the_child(tmp_path: Path) -> None:
+    data = Data()
+    words = [data.add(word) for word in (b"parent", b"child")]
+    calls = [
+        Fork((Call("write", (99, words[0], 6)), Call("write", (1, words[0], 6)))),
+        Call("write", (2, words[1], 5)),
+        Call("exit_group", (3,)),
+    ]
+    ran = run(calls, data, tmp_path / "script")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (3, b"parent", b"child")
+
+
+@native
+def test_a_failure_of_the_child_has_the_index_of_its_call(tmp_path: Path) -> None:
+    data = Data()
+    ran = run([Fork(), Call("execve", (data.add(b"/no/such\0"), 0, 0))], data, tmp_path / "script")
+    assert (ran.returncode, struct.unpack("<II", ran.stderr)) == (FAILED, (1, 2))
 
 
 @native
@@ -70,5 +109,23 @@ def test_the_code_for_aarch64_is_what_an_assembler_gives() -> None:
 
 
 def test_another_machine_is_refused() -> None:
-    with pytest.raises(SandboxError, match="bubblewrap can't be used on riscv64"):
+    with pytest.raises(SandboxError, match="steps can't be run on riscv64"):
         assemble([], Data(), 3, "riscv64")
+
+
+def test_the_fork_for_aarch64_is_what_an_assembler_gives() -> None:
+    """Compared with a disassembler's reading, once: the words that no other call has."""
+    words = struct.unpack("<96I", aarch64.unless_child(b"", 125)[: 96 * 4].ljust(96 * 4, b"\0"))
+    assert words[:2] == (0xB4000560, 0xAA0003F3)  # cbz x0, past; mov x19, x0
+    assert words[30:40] == (
+        0x6B13001F,  # cmp w0, w19
+        0x54FFFC61,  # b.ne reap
+        0xB94003E9,  # ldr w9, [sp]
+        0x12001920,  # and w0, w9, #127
+        0x35000060,  # cbnz w0, signalled
+        0x53083D20,  # ubfx w0, w9, #8, #8
+        0x14000002,  # b leave
+        0x11020000,  # signalled: add w0, w0, #128
+        0xD2800BC8,  # leave: x8 = 94
+        0xF2A00008,
+    )

@@ -10,7 +10,7 @@ from buildkit_py.errors import MissingToolError
 from buildkit_py.executor.sandbox.host import ROOTFS, HostView, host_view
 from buildkit_py.executor.sandbox.network import CA_BUNDLE, network_mounts
 from buildkit_py.executor.sandbox.spec import BindMount, DirectoryRoot, FileMount, RootMount, TmpfsMount
-from buildkit_py.executor.sandbox.tools import find_tool, tool_identity
+from buildkit_py.executor.tools import find_tool, tool_identity
 
 TREE = DirectoryRoot(path="/tree")
 

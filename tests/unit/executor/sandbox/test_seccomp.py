@@ -145,3 +145,11 @@ def test_oci_says_the_same() -> None:
     clone = next(item for item in others if item["names"] == ["clone"])
     assert clone["args"] == [{"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
     assert others[-1] == {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}
+
+
+@given(interesting | st.integers(0, 2**64 - 1))
+def test_oci_compares_the_request_of_an_ioctl_as_the_kernel_takes_it(request: int) -> None:
+    rules = [item["args"][0] for item in to_oci(profile(()), "x86_64")["syscalls"] if item["names"] == ["ioctl"]]
+    assert all(rule["op"] == "SCMP_CMP_MASKED_EQ" and rule["index"] == 1 for rule in rules)
+    allowed = any(request & rule["value"] == rule["valueTwo"] for rule in rules)
+    assert allowed == (request & 0xFFFFFFFF != 0x5412)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from buildkit_py.errors import RegistryError, SourceError
-from buildkit_py.graph import Definition, LocalSource, Run
+from buildkit_py.graph import Copy, Definition, Host, LocalSource, Run
 from buildkit_py.graph.resolver import ResolvedImage, StaticResolver
 from buildkit_py.platform import Platform
 from frontends.buildfile import check, imports, load, outline
@@ -144,7 +144,98 @@ def test_imports() -> None:
 def test_check_needs_no_resolver() -> None:
     text = "buildfile 1\nimport ./a.build as a\nimage x {\nfrom a.base\na.anything(1)\nmkdri /x\n}\n"
     assert [item.message for item in check(text)] == ["there is no statement `mkdri`"]
-    assert check(TWO) == []
+    assert [item.message for item in check(TWO) if item.severity == "error"] == []
+
+
+def image_with(body: str) -> Definition:
+    return compiled(f'buildfile 1\nsecret token "t"\nimage web {{\nfrom scratch\n{body}\n}}\n')
+
+
+def test_a_range_of_ports_becomes_its_ports() -> None:
+    (target,) = image_with("expose 8000-8003, 53/udp, 90-91/udp; unset expose 8001-8002, 90/udp").targets
+    assert target.config.expose == ("8000/tcp", "8003/tcp", "53/udp", "91/udp")
+
+
+def test_grants_belong_to_the_user_of_the_step() -> None:
+    grants = "with secret(token), cache(/c), ssh"
+    definition = image_with(f"user app:staff\n{grants}\nrun a\n{grants}\nhost b\nuser 7\n{grants}\nrun c")
+    owners = {
+        vertex.op.args[-1][-1]: [mount.owner for mount in vertex.op.mounts]
+        for vertex in definition.vertices.values()
+        if isinstance(vertex.op, Run | Host)
+    }
+    assert owners == {"a": ["app:staff"] * 3, "b": ["0:0"] * 3, "c": ["7"] * 3}
+
+
+@pytest.mark.parametrize(
+    ("written", "mode"), [("", "auto"), ("mode keep", None), ("mode 0640", "0640"), ("mode u+x owner 5", "u+x")]
+)
+def test_the_mode_of_a_copy(written: str, mode: str | None) -> None:
+    definition = image_with(f"copy ./a to /b {written}")
+    (op,) = [vertex.op for vertex in definition.vertices.values() if isinstance(vertex.op, Copy)]
+    assert (op.mode, op.owner) == (mode, "5" if "owner" in written else "0:0")
+
+
+UNTIDY = """buildfile 1
+param used: string = "1"
+param mentioned: string = "1"
+param spare: string = "${used}"
+secret token "t"
+secret other "o"
+stage lonely { from scratch; mkdir /a }
+def nothing() { mkdir /x }
+image web {
+    from scratch
+    with secret(token), secret(named, env: named)
+    run echo $token $mentioned $named $own
+    run own=1 token=2 sh -c 'echo $token'
+    run --mount=type=cache,target=/c make
+}
+secret named "n"
+"""
+
+
+def test_warnings() -> None:
+    found = check(UNTIDY)
+    assert {item.severity for item in found} == {"warning"}
+    assert [(item.span.line, item.message) for item in found if item.span] == [
+        (4, "nothing uses the param `spare`"),
+        (6, "nothing uses the secret `other`"),
+        (7, "nothing starts or copies from stage `lonely`"),
+        (8, "nothing calls the def `nothing`"),
+        (12, "`$token` is no variable here: a secret is a file, unless it is given as a variable"),
+        (14, "`run` has no options: `--mount=…` is shell text"),
+    ]
+    assert found[-1].hint == "write `with cache(/path)` on the line above"
+    assert found[-2].hint == "write `with secret(token, env: token)`, or read /run/secrets/token"
+    assert compiled(UNTIDY).targets
+
+
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [
+        ("from scratch; env A = env.NOPE", True),
+        ("from base; env A = env.NOPE", True),
+        ("from base; env A = env.SET", False),
+        ("from base; some(); env A = env.DEFINED", False),
+        ("from base; u.unread(); env A = env.NOPE", False),
+        ('from "debian:12"; env A = env.NOPE', False),
+        ("from scratch; env A = env.PATH", False),
+    ],
+)
+def test_a_variable_that_is_never_set_is_seen_where_the_base_is_known(body: str, known: bool) -> None:
+    text = f"""buildfile 1
+import ./users.build as u
+stage base {{ from scratch; env SET = "1" }}
+def some() {{ env DEFINED = "1" }}
+image web {{ {body} }}
+"""
+    faults = [item.message for item in check(text) if item.severity == "error"]
+    assert faults == (["no variable `NOPE` is set here"] if known else [])
+
+
+def test_nothing_is_warned_of_beside_an_error() -> None:
+    assert {item.severity for item in check(UNTIDY + "image web { from scratch }\n")} == {"error"}
 
 
 def test_check_follows_imports_where_it_can() -> None:

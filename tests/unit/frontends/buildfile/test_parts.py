@@ -125,6 +125,44 @@ def foo(a: list = ["a",
     assert format_text(untidy) == tidy == format_text(tidy)
 
 
+def test_layout_of_comments_and_of_arguments() -> None:
+    untidy = """buildfile 1
+param a: string = "1" # one
+param variant: "slim" | "debug" = "slim"      # two
+# alone
+param b: int = 2     # three
+
+image x {    # four
+    from scratch
+    with cache( /a,id:x,sharing :locked ), secret(t,env:T) # five
+    run {
+        make # six
+    }
+    write /a \"\"\"
+        text\"\"\" # seven
+    user app # eight
+}
+"""
+    tidy = """buildfile 1
+param a: string = "1"                     # one
+param variant: "slim" | "debug" = "slim"  # two
+# alone
+param b: int = 2  # three
+
+image x {  # four
+    from scratch
+    with cache(/a, id: x, sharing: locked), secret(t, env: T)  # five
+    run {
+        make # six
+    }
+    write /a \"\"\"
+        text\"\"\"  # seven
+    user app  # eight
+}
+"""
+    assert format_text(untidy) == tidy == format_text(tidy)
+
+
 def test_what_can_not_be_parsed_is_not_formatted() -> None:
     with pytest.raises(SourceError):
         format_text("buildfile 1\ncopy ./a\n")
