@@ -113,12 +113,14 @@ class EngineResolver:
         return text
 
     def _state(self, name: str) -> str:
-        """What changes with a build file (its digest) or a local image (the stat data of the file that names it)."""
+        """What changes with a build file or a layout (digests), or an archive (its stat data)."""
         if not name.startswith(_LOCAL):
             return str(Digest.of(self.text(name).encode()))
         kind, path, *_ = name.split(":")
         try:
-            facts = (self._context / path / ("index.json" if kind == "oci" else "")).stat()
+            if kind == "oci":
+                return str(Digest.of((self._context / path / "index.json").read_bytes()))
+            facts = (self._context / path).stat()
         except OSError:
             return ""
         return f"{facts.st_size}:{facts.st_mtime_ns}:{facts.st_ctime_ns}:{facts.st_ino}"

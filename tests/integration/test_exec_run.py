@@ -124,7 +124,8 @@ def test_a_list_runs_without_a_shell(project: Project) -> None:
 def test_the_exit_status_is_told(project: Project, statement: str, status: int, said: list[str], runtime: str) -> None:
     built = project.build(statement, "--runtime", runtime)
     assert built.code == 5
-    assert f"Buildfile:4:1: error: ended with exit status {status}" in built.message
+    assert "Buildfile:4:1: error: run " in built.message
+    assert f": ended with exit status {status}\n" in built.message
     assert built.printed("stderr") == said
 
 

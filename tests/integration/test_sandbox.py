@@ -754,8 +754,7 @@ def test_the_helpers_of_a_step_hold_no_secret(box: Box) -> None:
 def test_the_runtimes_program_cannot_be_written(box: Box) -> None:
     """Nothing in the sandbox runs from the machine's files, and the supervisor's copy is on a read-only mount."""
     assert box.lines("for p in /proc/[0-9]*; do readlink $p/exe; done | sort -u") == ["/bin/busybox", "/init"]
-    keeper = descendants_of(os.getpid())
-    supervisor = max(keeper)
+    supervisor = max(descendants_of(box.runner._keeper))
     enter = ["nsenter", "-m", "-t", str(supervisor), "test", "-w"]
     assert subprocess.run([*enter, "/dev/null"]).returncode == 0
     assert subprocess.run([*enter, box.runner.runtime.path]).returncode == 1
@@ -951,5 +950,5 @@ except SandboxError as error:
 
 
 def test_sigint_of_the_terminals_group_does_not_reach_the_step(box: Box) -> None:
-    assert os.getpgid(max(descendants_of(os.getpid()))) != os.getpgid(0)
+    assert os.getpgid(max(descendants_of(box.runner._keeper))) != os.getpgid(0)
     assert signal.getsignal(signal.SIGINT) is not None
