@@ -13,15 +13,17 @@ from tests.support import debian
 from tests.support.command import Pybuild
 from tests.support.registry import RegistryServer, serve_registry, write_config
 
-INTEGRATION = ("integration", "security", "faults", "conformance")
+NEEDS_ROOT = (
+    "integration", "security", "faults", "conformance", "unit/layer", "unit/engine", "unit/cli/test_storage.py"
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that mount and start containers need root: an ordinary user is told so."""
+    """Tests that mount, start containers or give files away need root: an ordinary user is told so."""
     if os.geteuid() == 0:
         return
     for item in items:
-        if any(f"/tests/{folder}/" in str(item.path) for folder in INTEGRATION):
+        if any(f"/tests/{place}" in str(item.path) for place in NEEDS_ROOT):
             item.add_marker(pytest.mark.skip(reason="needs root: run `make test` as root"))
 
 
