@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.errors import MissingToolError, SourceInputError, UsageError
 from buildkit_py.graph.check import reachable
-from buildkit_py.graph.op import ExecStep, Host, LocalSource, SecretMount, SshMount
+from buildkit_py.graph.op import ExecStep, Host, LocalSource, Mount, SecretMount, SshMount
 from buildkit_py.layer.select import check
 from buildkit_py.layer.tree import printable
 from buildkit_py.platform import Platform
 from buildkit_py.solver.selection import selectors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from buildkit_py.executor.secrets import SecretStore
     from buildkit_py.graph.definition import Definition, ImageTarget
@@ -40,35 +40,39 @@ def check_tools(definition: Definition, tools: ToolIdentities) -> None:
                     raise MissingToolError(error.message, hint=error.hint, span=definition.spans.get(digest)) from None
 
 
+def _mounts(definition: Definition) -> Iterator[tuple[str, Mount]]:
+    """Every mount of every step, with the step's digest."""
+    for digest, vertex in definition.vertices.items():
+        if isinstance(vertex.op, ExecStep):
+            yield from ((digest, mount) for mount in vertex.op.mounts)
+
+
 def mounted_secrets(definition: Definition) -> tuple[str, ...]:
     """The ids of the secrets that some step mounts, in order."""
-    steps = (vertex.op for vertex in definition.vertices.values() if isinstance(vertex.op, ExecStep))
-    return tuple(sorted({each.id for op in steps for each in op.mounts if isinstance(each, SecretMount)}))
+    return tuple(sorted({mount.id for _, mount in _mounts(definition) if isinstance(mount, SecretMount)}))
 
 
 def check_secrets(definition: Definition, given: SecretStore) -> None:
     """Raise `UsageError` for the first secret that a step must have and nobody gave."""
-    for digest, vertex in definition.vertices.items():
-        for mount in vertex.op.mounts if isinstance(vertex.op, ExecStep) else ():
-            if isinstance(mount, SecretMount) and mount.required and mount.id not in given:
-                text = definition.secrets.get(mount.id)
-                raise UsageError(
-                    f"the step needs the secret {mount.id!r}" + (f": {text}" if text else ""),
-                    hint=f"give it with --secret id={mount.id},src=FILE (or env=VARIABLE, or cmd=COMMAND)",
-                    span=definition.spans.get(digest),
-                )
+    for digest, mount in _mounts(definition):
+        if isinstance(mount, SecretMount) and mount.required and mount.id not in given:
+            text = definition.secrets.get(mount.id)
+            raise UsageError(
+                f"the step needs the secret {mount.id!r}" + (f": {text}" if text else ""),
+                hint=f"give it with --secret id={mount.id},src=FILE (or env=VARIABLE, or cmd=COMMAND)",
+                span=definition.spans.get(digest),
+            )
 
 
 def check_ssh(definition: Definition, given: Collection[str]) -> None:
     """Raise `UsageError` for the first ssh agent that a step must have and nobody gave."""
-    for digest, vertex in definition.vertices.items():
-        for mount in vertex.op.mounts if isinstance(vertex.op, ExecStep) else ():
-            if isinstance(mount, SshMount) and mount.required and mount.id not in given:
-                raise UsageError(
-                    f"the step needs the ssh agent {mount.id!r}",
-                    hint=f"give it with --ssh {mount.id}",
-                    span=definition.spans.get(digest),
-                )
+    for digest, mount in _mounts(definition):
+        if isinstance(mount, SshMount) and mount.required and mount.id not in given:
+            raise UsageError(
+                f"the step needs the ssh agent {mount.id!r}",
+                hint=f"give it with --ssh {mount.id}",
+                span=definition.spans.get(digest),
+            )
 
 
 def check_sources(definition: Definition, contexts: Contexts) -> None:
