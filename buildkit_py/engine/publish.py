@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from buildkit_py.engine.options import BuildOptions, ImageResult, LayerResult
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from buildkit_py.oci import Descriptor
     from buildkit_py.solver.nodes import Node
     from buildkit_py.solver.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """An assembled image and what it was made of."""
+
+    target: ImageTarget
+    base: BaseImage | None
+    nodes: Sequence[LayerNode]
+    assembled: Assembled
 
 
 class Publisher:
@@ -44,9 +55,9 @@ class Publisher:
         results: list[ImageResult] = []
         whole: dict[str, Descriptor] = {}
         for name, targets in by_name.items():
-            assembled = [(target, self._assemble(target)) for target in targets]
-            results += [self._result(target, each) for target, each in assembled]
-            whole[name] = self._join(name, [each for _, each in assembled])
+            made = [self._assemble(target) for target in targets]
+            results += [self._result(each) for each in made]
+            whole[name] = self._join(name, [each.assembled for each in made])
         for name, descriptor in whole.items():
             self._name(name, descriptor)
         writer = OutputWriter(self._session, self._images, self._options)
@@ -54,9 +65,12 @@ class Publisher:
             writer.write(name, targets, whole[name])
         return results, {name: str(descriptor.digest) for name, descriptor in whole.items()}
 
-    def _assemble(self, target: ImageTarget) -> Assembled:
-        layers = [NewLayer(name=node.name, blob=node.blob) for node in self._nodes_of(target) if node.blob is not None]
-        return assemble(self._store, target, self._base(target), layers, epoch=self._session.options.epoch)
+    def _assemble(self, target: ImageTarget) -> _Made:
+        base = self._base(target)
+        nodes = list(self._nodes_of(target))
+        layers = [NewLayer(name=node.name, blob=node.blob) for node in nodes if node.blob is not None]
+        assembled = assemble(self._store, target, base, layers, epoch=self._session.options.epoch)
+        return _Made(target=target, base=base, nodes=nodes, assembled=assembled)
 
     def _base(self, target: ImageTarget) -> BaseImage | None:
         op = self._session.definition.vertices[target.base].op
@@ -71,15 +85,15 @@ class Publisher:
             node.blob, node.reused = found.blob, found.reused
             yield node
 
-    def _result(self, target: ImageTarget, assembled: Assembled) -> ImageResult:
-        base = self._base(target)
+    def _result(self, made: _Made) -> ImageResult:
+        target, base, assembled = made.target, made.base, made.assembled
         below = [
             LayerResult(name="base", digest=str(each.digest), size=each.size, reused=True, from_base=True)
             for each in (base.layers if base else ())
         ]
         own = [
             LayerResult(name=node.name, digest=node.blob.digest, size=node.blob.size, reused=node.reused)
-            for node in self._nodes_of(target)
+            for node in made.nodes
             if node.blob is not None
         ]
         for layer in (*below, *own):
