@@ -6,7 +6,16 @@ Importing this package needs no root, no store, no network. The encoding is spec
 """
 
 from buildkit_py.graph.builder import GraphBuilder
-from buildkit_py.graph.definition import Definition, ImageTarget, LayerPlan, Output, Test, TestItem, Vertex
+from buildkit_py.graph.definition import (
+    Definition,
+    HistoryLine,
+    ImageTarget,
+    LayerPlan,
+    Output,
+    Test,
+    TestItem,
+    Vertex,
+)
 from buildkit_py.graph.op import (
     BindMount,
     CacheMount,
@@ -19,6 +28,7 @@ from buildkit_py.graph.op import (
     HttpSource,
     ImageSource,
     LocalSource,
+    Merge,
     Mkdir,
     Mount,
     Op,
@@ -34,6 +44,7 @@ from buildkit_py.graph.op import (
     Write,
 )
 from buildkit_py.graph.resolver import ImageConfig, ResolvedImage, Resolver
+from buildkit_py.graph.settings import Settings
 
 __all__ = [
     "BindMount",
@@ -45,6 +56,7 @@ __all__ = [
     "FileMount",
     "GitSource",
     "GraphBuilder",
+    "HistoryLine",
     "Host",
     "HttpSource",
     "ImageConfig",
@@ -52,6 +64,7 @@ __all__ = [
     "ImageTarget",
     "LayerPlan",
     "LocalSource",
+    "Merge",
     "Mkdir",
     "Mount",
     "Op",
@@ -62,6 +75,7 @@ __all__ = [
     "Run",
     "Scratch",
     "SecretMount",
+    "Settings",
     "SshMount",
     "Symlink",
     "Test",

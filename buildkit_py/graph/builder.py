@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from buildkit_py.errors import GraphError
-from buildkit_py.graph.definition import Definition, ImageTarget, LayerPlan, Output, Test, Vertex
+from buildkit_py.graph.definition import Definition, HistoryLine, ImageTarget, LayerPlan, Output, Test, Vertex
 from buildkit_py.graph.op import Op
 from buildkit_py.graph.resolver import ImageConfig
 from buildkit_py.platform import Platform
-from buildkit_py.source import Span
+from buildkit_py.source import Diagnostic, Span
 
 
 @dataclass(slots=True)
@@ -28,6 +28,8 @@ class GraphBuilder:
     _targets: list[ImageTarget] = field(default_factory=list)
     _spans: dict[str, Span] = field(default_factory=dict)
     _secrets: dict[str, str] = field(default_factory=dict)
+    _fresh: dict[str, None] = field(default_factory=dict)
+    _warnings: list[Diagnostic] = field(default_factory=list)
 
     def add(self, op: Op, *, span: Span | None = None, inputs: Mapping[str, str] | None = None, **roles: str) -> str:
         """Add a vertex and return its digest. Inputs are digests by role: `base=…`, or `inputs={"from": …}`.
@@ -48,6 +50,14 @@ class GraphBuilder:
         """Declare a secret that steps may mount, with a sentence for the person who must give it."""
         self._secrets[name] = text
 
+    def fresh(self, digest: str) -> None:
+        """Have a vertex run although its result is known."""
+        self._fresh[digest] = None
+
+    def warn(self, warning: Diagnostic) -> None:
+        """Tell the person who builds something that does not stop the build."""
+        self._warnings.append(warning)
+
     def target(
         self,
         name: str,
@@ -59,6 +69,7 @@ class GraphBuilder:
         annotations: Mapping[str, str] | None = None,
         tests: Sequence[Test] = (),
         outputs: Sequence[Output] = (),
+        history: Sequence[HistoryLine] = (),
         span: Span | None = None,
     ) -> None:
         """Declare an image: `layers` are (name, tip vertex), lowest first, each above the one before."""
@@ -72,6 +83,7 @@ class GraphBuilder:
                 annotations=annotations or {},
                 tests=tuple(tests),
                 outputs=tuple(outputs),
+                history=tuple(history),
                 span=span,
             )
         )
@@ -86,6 +98,8 @@ class GraphBuilder:
             targets=tuple(self._targets),
             secrets=dict(self._secrets),
             spans={digest: span for digest, span in self._spans.items() if digest in wanted},
+            fresh=tuple(digest for digest in self._fresh if digest in wanted),
+            warnings=tuple(self._warnings),
         )
         check(definition)
         return definition

@@ -26,6 +26,8 @@ from buildkit_py.graph.op import (
     Host,
     HttpSource,
     ImageSource,
+    LocalSource,
+    Merge,
     Mkdir,
     Mount,
     Op,
@@ -115,6 +117,11 @@ def check(definition: Definition) -> None:
     for name, text in definition.secrets.items():
         values.identifier(name)
         values.texts(text)
+    for digest in definition.fresh:
+        if digest not in definition.vertices:
+            raise GraphError(f"a vertex that is to run again is not there: {digest[:80]!r}")
+    for warning in definition.warnings:
+        values.texts([warning.message, warning.label or "", warning.hint or "", warning.rule or ""])
     names: set[tuple[str, str]] = set()
     for target in definition.targets:
         if (target.name, target.platform) in names:
@@ -142,11 +149,13 @@ def _roles(op: Op) -> tuple[set[str], set[str]]:
     """The roles that an op must have, and those it may have."""
     if isinstance(op, SOURCES):
         return set(), set()
-    if isinstance(op, Copy | Unpack):
+    if isinstance(op, Copy | Merge | Unpack):
         return {"base", "from"}, set()
     if isinstance(op, FILE_STEPS):
         return {"base"}, set()
-    mounts = {mount.input for mount in op.mounts if isinstance(mount, BindMount)}
+    mounts = {
+        mount.input for mount in op.mounts if isinstance(mount, BindMount | CacheMount) and mount.input is not None
+    }
     return {"base"} | mounts, {"tools"} if isinstance(op, Host) else set()
 
 
@@ -165,9 +174,12 @@ def _check_source(op: Op) -> None:
         values.platform(op.platform)
     if isinstance(op, ImageSource | HttpSource) and op.digest is not None:
         values.digest(op.digest)
+    if isinstance(op, LocalSource):
+        values.line(op.name, "the name of a directory")
     if isinstance(op, HttpSource | GitSource):
         values.line(op.url[: values.MAX_NAME], "a URL")
     if isinstance(op, HttpSource):
+        values.octal(op.mode)
         values.components(op.filename)
         if "/" in op.filename or op.filename in (".", ".."):
             raise GraphError(f"not a file name: {op.filename!r}")
@@ -185,8 +197,10 @@ def _check_file_step(op: Op) -> None:
             values.path(path)
     if isinstance(op, Copy | Unpack):
         _check_taken(op)
-    if isinstance(op, Mkdir | Write | Chmod) or (isinstance(op, Copy) and op.mode not in (None, "auto")):
-        check_mode(op.mode or "")
+    if isinstance(op, Copy):
+        _check_copy(op)
+    if isinstance(op, Mkdir | Write | Chmod):
+        check_mode(op.mode)
     if isinstance(op, Copy | Unpack | Mkdir | Write | Symlink | Chown) and op.owner is not None:
         check_owner(op.owner)
 
@@ -206,6 +220,15 @@ def _check_taken(op: Copy | Unpack) -> None:
         values.number(op.strip, "a number of path components")
 
 
+def _check_copy(op: Copy) -> None:
+    if op.mode not in (None, "auto"):
+        check_mode(op.mode or "")
+    if op.directory_mode is not None:
+        check_mode(op.directory_mode)
+    if op.contents != "always" and (op.parents or op.unpack):
+        raise GraphError("a copy with `parents` or `unpack` needs `contents` to be `always`")
+
+
 def _check_process(op: Run | Host) -> None:
     if not op.args or not op.args[0]:
         raise GraphError(f"a {op.type!r} step needs the name of a program")
@@ -219,12 +242,25 @@ def _check_process(op: Run | Host) -> None:
             raise GraphError(
                 f"unknown capability: {capability!r}", hint="write it as the kernel does, without CAP_: MKNOD"
             )
-    if isinstance(op, Run) and op.user:
-        check_owner(op.user)
+    if isinstance(op, Run):
+        _check_run(op)
     if isinstance(op, Host):
         for tool in op.tools:
             _check_program(tool.name)
     _check_mounts(op.mounts)
+
+
+def _check_run(op: Run) -> None:
+    if op.user:
+        check_owner(op.user)
+    if op.hostname:
+        values.hostname(op.hostname)
+    for name, address in op.hosts:
+        values.host(name, address)
+    for name, soft, hard in op.limits:
+        values.limit(name, soft, hard)
+    if len({name for name, _, _ in op.limits}) < len(op.limits):
+        raise GraphError("a resource limit is given twice")
 
 
 def _check_program(name: str) -> None:
@@ -256,7 +292,7 @@ def _place(mount: Mount) -> str | None:
 def _check_mount(mount: Mount) -> None:
     if mount.target is not None:
         values.path(mount.target)
-    if isinstance(mount, BindMount):
+    if isinstance(mount, BindMount | CacheMount):
         values.path(mount.source)
         if mount.input in WHOLE:
             raise GraphError(

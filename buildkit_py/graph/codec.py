@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py.graph.op import MOUNT_KINDS, OPS, Op, Tool
-from buildkit_py.source import Span
+from buildkit_py.source import Diagnostic, Span
 
 if TYPE_CHECKING:
     from buildkit_py.graph.definition import Definition
@@ -83,12 +83,34 @@ def encode_definition(definition: Definition, *, spans: bool) -> dict[str, Any]:
     }
     if definition.secrets:
         plain["secrets"] = dict(definition.secrets)
+    if definition.fresh:
+        plain["fresh"] = list(definition.fresh)
+    if definition.warnings:
+        plain["warnings"] = [_encode_warning(item) for item in definition.warnings]
     if spans:
         plain["spans"] = {
             **{digest: encode_span(span) for digest, span in definition.spans.items()},
             **_nested_spans(definition),
         }
     return plain
+
+
+def _encode_warning(item: Diagnostic) -> dict[str, Any]:
+    plain: dict[str, Any] = {"message": item.message, "severity": item.severity}
+    texts = {"label": item.label, "hint": item.hint, "rule": item.rule}
+    plain.update((name, text) for name, text in texts.items() if text is not None)
+    if item.span:
+        plain["span"] = encode_span(item.span)
+    if item.notes:
+        plain["notes"] = [[text, encode_span(span)] for text, span in item.notes]
+    return plain
+
+
+def decode_warning(plain: Mapping[str, Any]) -> Diagnostic:
+    """A warning from trusted JSON."""
+    span = plain.get("span")
+    notes = tuple((text, Span(*place)) for text, place in plain.get("notes", ()))
+    return Diagnostic(**{**plain, "span": Span(*span) if span else None, "notes": notes})
 
 
 def _without_spans(plain: Any) -> Any:
@@ -121,7 +143,16 @@ def _nested_spans(definition: Definition) -> dict[str, list[Any]]:
 
 def decode_definition(plain: Mapping[str, Any]) -> Definition:
     """A definition from trusted JSON."""
-    from buildkit_py.graph.definition import Definition, ImageTarget, LayerPlan, Output, Test, TestItem, Vertex
+    from buildkit_py.graph.definition import (
+        Definition,
+        HistoryLine,
+        ImageTarget,
+        LayerPlan,
+        Output,
+        Test,
+        TestItem,
+        Vertex,
+    )
     from buildkit_py.graph.resolver import ImageConfig
 
     spans = {key: Span(*value) for key, value in plain.get("spans", {}).items()}
@@ -147,6 +178,7 @@ def decode_definition(plain: Mapping[str, Any]) -> Definition:
                 Output(**item, span=spans.get(f"{here}/outputs/{index}"))
                 for index, item in enumerate(value.get("outputs", ()))
             ),
+            history=tuple(HistoryLine(**line) for line in value.get("history", ())),
             span=spans.get(here),
         )
 
@@ -158,4 +190,6 @@ def decode_definition(plain: Mapping[str, Any]) -> Definition:
         targets=tuple(target(number, value) for number, value in enumerate(plain["targets"])),
         secrets=plain.get("secrets", {}),
         spans={key: span for key, span in spans.items() if not key.startswith("/")},
+        fresh=tuple(plain.get("fresh", ())),
+        warnings=tuple(map(decode_warning, plain.get("warnings", ()))),
     )

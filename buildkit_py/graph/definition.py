@@ -19,7 +19,7 @@ from buildkit_py import canonical
 from buildkit_py.graph import codec
 from buildkit_py.graph.op import Op
 from buildkit_py.graph.resolver import ImageConfig
-from buildkit_py.source import Span
+from buildkit_py.source import Diagnostic, Span
 
 VERSION = 1
 
@@ -45,6 +45,15 @@ class LayerPlan:
 
     name: str
     tip: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryLine:
+    """One line of an image's history: what made it (`text`), a `comment`, and whether it made no layer (`empty`)."""
+
+    text: str
+    comment: str = ""
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +99,8 @@ class ImageTarget:
 
     `base` is the vertex below the first layer (`scratch`, an `ImageSource`: its layers come along, or None of them).
     The config is complete: nothing is inherited when the image is assembled. An empty `layers` gives the base's own
-    layers.
+    layers. `history` comes after the base's own: each line that is not `empty` stands for one of `layers`, in their
+    order; without any line, each layer gets one that names it.
     """
 
     name: str
@@ -101,6 +111,7 @@ class ImageTarget:
     annotations: Mapping[str, str] = field(default_factory=dict)
     tests: tuple[Test, ...] = ()
     outputs: tuple[Output, ...] = ()
+    history: tuple[HistoryLine, ...] = ()
     span: Span | None = field(default=None, compare=False)
 
     @property
@@ -111,17 +122,24 @@ class ImageTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """A whole build. `vertices` is in topological order: inputs stand before what uses them."""
+    """A whole build. `vertices` is in topological order: inputs stand before what uses them.
+
+    `fresh` are vertices that run although their result is known. `warnings` are what the frontend has to say to the
+    person who builds. Like spans, both are outside every digest.
+    """
 
     vertices: Mapping[str, Vertex]
     targets: tuple[ImageTarget, ...]
     secrets: Mapping[str, str] = field(default_factory=dict)
     spans: Mapping[str, Span] = field(default_factory=dict)
+    fresh: tuple[str, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical encoding without spans."""
-        return str(canonical.digest(self.to_plain(spans=False)))
+        plain = self.to_plain(spans=False)
+        return str(canonical.digest({name: plain[name] for name in plain if name not in ("fresh", "warnings")}))
 
     def to_plain(self, *, spans: bool = True) -> dict[str, Any]:
         """The JSON value that `spec/graph.md` describes."""

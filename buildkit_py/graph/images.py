@@ -31,6 +31,7 @@ def check_target(definition: Definition, target: ImageTarget) -> None:
     with values.written_at(target.span):
         _check_names(target)
         _check_layers(definition, target)
+        _check_history(target)
         _check_config(target.config)
         for test in target.tests:
             for item in test.items:
@@ -66,6 +67,15 @@ def _check_layers(definition: Definition, target: ImageTarget) -> None:
         lower = layer.tip
 
 
+def _check_history(target: ImageTarget) -> None:
+    values.texts([line.text for line in target.history])
+    lines = sum(not line.empty for line in target.history)
+    if target.history and lines != len(target.layers):
+        raise GraphError(
+            f"the history of image {target.name!r} tells of {lines} layers, but it has {len(target.layers)}"
+        )
+
+
 def _check_config(config: ImageConfig) -> None:
     for name, _ in config.env:
         values.variable(name)
@@ -77,6 +87,7 @@ def _check_config(config: ImageConfig) -> None:
         values.path(place)
     for name in config.labels:
         values.line(name, "the name of a label")
+    values.number(config.stop_timeout, "a time in seconds", least=-1)
     _check_health(config.healthcheck or {})
 
 

@@ -38,47 +38,58 @@ class ImageSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSource:
-    """A directory of the client; `context`, the directory of the build, is the only one there is.
+    """A directory of the client: `context`, the directory of the build, or another that the client offers by name.
 
     `ignore` holds ignore-file patterns (anchored, the last match wins, `!` includes again). `hidden` names single
-    paths that a directory or a glob never selects, though their own name does.
+    paths that a directory or a glob never selects, though their own name does. With `special`, names that share one
+    file go on sharing it, a socket is there as an empty file, and a device is there too; without it every name is a
+    file of its own, a socket is not there and a device is an error.
     """
 
     type: Literal["local"] = "local"
     name: str = "context"
     ignore: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    special: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSource:
-    """One file fetched from a URL, at `/filename` in its tree."""
+    """One file fetched from a URL, at `/filename` in its tree, with `mode` (octal)."""
 
     type: Literal["http"] = "http"
     url: str
     filename: str
     digest: str | None = None
+    mode: str = "0644"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitSource:
-    """The files of a git repository at a commit (40 or 64 hexadecimal digits), `subdir` as the root."""
+    """The files of a git repository at a commit (40 or 64 hexadecimal digits), `subdir` as the root; with
+    `submodules`, those of its submodules too."""
 
     type: Literal["git"] = "git"
     url: str
     commit: str
     subdir: str = ""
     keep_git_dir: bool = False
+    submodules: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
     """Inputs `base`, `from`: copy `sources` (paths or globs of `from`) to `dest`.
 
-    A `dest` that ends with `/` is a directory to copy into, otherwise the name that the one source gets. Missing
-    parents are made 0755, 0:0. `contents` says which directory sources stand for what they hold: those written with a
-    final `/` (`slash`), or all (`always`). `owner` None keeps the source's. `mode` None keeps the source's; `auto`
-    gives 0755 to directories and executable files and 0644 to other files.
+    A `dest` that ends with `/` is a directory to copy into, otherwise the name that the one source gets. `contents`
+    says which directory sources stand for what they hold: those written with a final `/` (`slash`), or all (`always`).
+    `owner` None keeps the source's. `mode` None keeps the source's; `auto` gives 0755 to directories and executable
+    files and 0644 to other files; `directory_mode` is the mode of directories where it is not `mode`.
+
+    Missing parents of `dest` are made 0755, 0:0, or, with `made` `alike`, with the owner (and the octal mode) that
+    what is copied gets. `optional`: a glob may match nothing. `parents`: the directories of a source's path, from the
+    pivot `/./` on if it has one, are made below `dest` as they are in `from`. `unpack`: a source that is a tar archive
+    (plain, gzip, bzip2, xz, zstd) is unpacked into the directory `dest`, its whiteouts obeyed, its modes kept.
     """
 
     type: Literal["copy"] = "copy"
@@ -88,18 +99,35 @@ class Copy:
     owner: str | None = None
     mode: str | None = None
     contents: Literal["slash", "always"] = "slash"
+    directory_mode: str | None = None
+    made: Literal["root", "alike"] = "root"
+    optional: bool = False
+    parents: bool = False
+    unpack: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """Inputs `base`, `from`: lay everything that `from` holds over `base`, each entry as it is.
+
+    Nothing of `base` decides where an entry goes: no link is followed, a directory over anything else replaces it, and
+    so does anything else over a directory. So what it changes is the same over every base.
+    """
+
+    type: Literal["merge"] = "merge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mkdir:
     """Input `base`: make a directory and its missing parents; one that exists gets the mode and owner, or, with
-    `keep_existing`, stays as it is."""
+    `keep_existing`, stays as it is. Missing parents are 0755, 0:0, or, with `made` `alike`, get the owner too."""
 
     type: Literal["mkdir"] = "mkdir"
     path: str
     mode: str = "0755"
     owner: str = "0:0"
     keep_existing: bool = False
+    made: Literal["root", "alike"] = "root"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +209,10 @@ class BindMount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheMount:
-    """A directory of the build machine that outlives the step; `id` names it, and is in the key."""
+    """A directory of the build machine that outlives the step; `id` names it, and is in the key.
+
+    A new one holds what `source` of the input named `input` holds, if that is given.
+    """
 
     kind: Literal["cache"] = "cache"
     target: str
@@ -190,6 +221,8 @@ class CacheMount:
     read_only: bool = False
     mode: str = "0755"
     owner: str = "0:0"
+    input: str | None = None
+    source: str = "/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +278,12 @@ class Run:
 
     `env` is the whole environment (name, value), `user` is `user[:group]` of the tree, empty for 0:0. `network` is
     `none` (a loopback only) or `host` (the builder's network). `platform` is what the process is built for, empty for
-    the machine's own.
+    the machine's own. `hostname` is empty for the sandbox's own; `hosts` are further lines of /etc/hosts (name,
+    address); `limits` are resource limits as setrlimit(2) has them (name in lower case without RLIMIT_, soft, hard;
+    -1 for none). With `set_id`, set-user-id programs and file capabilities work. `proxy`: the client's proxy variables
+    are added to the environment, and are in no key. `security` `insecure` takes the sandbox away; the engine runs such
+    a step only for a client that allows it. `xattrs`: whether all attributes that belong to files are kept in what the
+    process leaves, or capabilities alone.
     """
 
     type: Literal["run"] = "run"
@@ -257,6 +295,13 @@ class Run:
     mounts: tuple[Mount, ...] = ()
     capabilities: tuple[str, ...] = ()
     platform: str = ""
+    hostname: str = ""
+    hosts: tuple[tuple[str, str], ...] = ()
+    limits: tuple[tuple[str, int, int], ...] = ()
+    set_id: bool = False
+    proxy: bool = False
+    security: Literal["sandbox", "insecure"] = "sandbox"
+    xattrs: Literal["all", "capabilities"] = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,12 +339,12 @@ def _tag(cls: type, name: str) -> str:
 
 
 Source = Scratch | ImageSource | LocalSource | HttpSource | GitSource
-FileStep = Copy | Mkdir | Write | Symlink | Remove | Chmod | Chown | Unpack
+FileStep = Copy | Merge | Mkdir | Write | Symlink | Remove | Chmod | Chown | Unpack
 ExecStep = Run | Host
 Op = Source | FileStep | ExecStep
 
 SOURCES = (Scratch, ImageSource, LocalSource, HttpSource, GitSource)
-FILE_STEPS = (Copy, Mkdir, Write, Symlink, Remove, Chmod, Chown, Unpack)
+FILE_STEPS = (Copy, Merge, Mkdir, Write, Symlink, Remove, Chmod, Chown, Unpack)
 EXEC_STEPS = (Run, Host)
 MOUNTS = (BindMount, CacheMount, TmpfsMount, SecretMount, SshMount, FileMount)
 WHOLE = frozenset({"base", "tools"})

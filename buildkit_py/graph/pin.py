@@ -30,6 +30,8 @@ def pin(definition: Definition, resolver: Resolver) -> Definition:
         targets=tuple(_rename(target, renamed) for target in definition.targets),
         secrets=definition.secrets,
         spans={renamed[old]: span for old, span in definition.spans.items()},
+        fresh=tuple(renamed[old] for old in definition.fresh),
+        warnings=definition.warnings,
     )
 
 

@@ -19,7 +19,8 @@ class ImageConfig:
     """The fields of an OCI image configuration's `config` that a build can inherit, set and unset.
 
     Keys of `healthcheck`: `test` (a list that begins with `CMD`, `CMD-SHELL` or `NONE`), `interval`, `timeout`,
-    `start_period`, `start_interval` (nanoseconds) and `retries`.
+    `start_period`, `start_interval` (nanoseconds) and `retries`. The last five fields are Docker's additions, and the
+    specification's `author`; `stop_timeout` is in seconds.
     """
 
     env: tuple[tuple[str, str], ...] = ()
@@ -32,14 +33,21 @@ class ImageConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
     stop_signal: str | None = None
     healthcheck: Mapping[str, object] | None = None
+    shell: tuple[str, ...] | None = None
+    on_build: tuple[str, ...] = ()
+    stop_timeout: int | None = None
+    args_escaped: bool = False
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedImage:
-    """A pinned base: the digest of the platform's manifest (None where it could not be known) and its configuration."""
+    """A pinned base: the digest of the platform's manifest (None where it could not be known), its configuration, and
+    the platform that it says it is for (None where it says nothing)."""
 
     digest: str | None
     config: ImageConfig
+    platform: Platform | None = None
 
 
 class Resolver(Protocol):
@@ -56,6 +64,10 @@ class Resolver(Protocol):
 
     def text(self, path: str) -> str:
         """The text of a build file below the context (an import); `path` is relative and normalised."""
+
+    def find(self, path: str, context: str = "context") -> str | None:
+        """The text of a file of a directory that the client offers, None where there is none; the lock pins nothing of
+        it. A file beside the build file, whose name begins with the build file's, may lie outside the context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +102,7 @@ class StaticResolver:
         if path not in self.texts:
             raise SourceInputError(f"no such file: {path}")
         return self.texts[path]
+
+    def find(self, path: str, context: str = "context") -> str | None:
+        """The text of the table; other directories than the context have none."""
+        return self.texts.get(path) if context == "context" else None

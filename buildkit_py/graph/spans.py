@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from buildkit_py.graph.definition import Definition, ImageTarget, Output, Test, TestItem
-from buildkit_py.source import Span, renamed_span
+from buildkit_py.source import Span, renamed, renamed_span
 
 
 def relocated(definition: Definition, name: Callable[[str], str]) -> Definition:
@@ -36,4 +36,5 @@ def relocated(definition: Definition, name: Callable[[str], str]) -> Definition:
         definition,
         targets=tuple(map(target, definition.targets)),
         spans={digest: renamed_span(span, name) for digest, span in definition.spans.items()},
+        warnings=tuple(renamed(each, name) for each in definition.warnings),
     )

@@ -15,6 +15,7 @@ from buildkit_py.graph.op import (
     HttpSource,
     ImageSource,
     LocalSource,
+    Merge,
     Mkdir,
     Op,
     Remove,
@@ -76,6 +77,8 @@ def _source(op: Source) -> str:
 def _file(op: FileStep, origin: Op | None) -> str:
     if isinstance(op, Copy | Unpack):
         return f"{op.type} {_taken(op.sources, origin)} → {op.dest}"
+    if isinstance(op, Merge):
+        return "merge onto /"
     if isinstance(op, Mkdir):
         return f"mkdir {op.path}"
     if isinstance(op, Write):

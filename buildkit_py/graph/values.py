@@ -19,13 +19,22 @@ MAX_NAME = 255
 MAX_PATH = 4095
 _LOCAL_IMAGES = ("oci:", "oci-archive:")
 _OCTAL = re.compile(r"[0-7]{3,4}\Z")
-_MODE = re.compile(r"[0-7]{3,4}\Z|(?:[ugoa]*[-+=][rwxXst]*)(?:,[ugoa]*[-+=][rwxXst]*)*\Z")
+_CLAUSE = r"[ugoa]*(?:[-+=][rwxXstugo]*)+"
+_MODE = re.compile(rf"[0-7]{{3,4}}\Z|{_CLAUSE}(?:,{_CLAUSE})*\Z")
 _OWNER = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?\Z|:[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
 )
 _NUMBER = re.compile(r"[-+]?[0-9]+\Z")
 _VARIABLE = re.compile(r"[^=\0]+\Z")
 _ID = re.compile(r"[^\0\n]{1,256}\Z")
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\Z")
+MAX_HOSTNAME = 64
+LIMITS = frozenset(
+    {
+        *("as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue"),
+        *("nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
+    }
+)
 _STORED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}\Z")
 
 
@@ -138,6 +147,36 @@ def number(value: object, what: str, least: int = 0) -> None:
     """A number that fits into 63 bits; `None` means that there is none."""
     if value is not None and (type(value) is not int or not least <= value <= MAX_NUMBER):
         raise GraphError(f"not {what}: {_shown(str(value))}")
+
+
+def hostname(text: str) -> None:
+    """What a machine may be called."""
+    if len(text) > MAX_HOSTNAME or not _HOST.match(text):
+        raise GraphError(
+            f"not a host name: {_shown(text)}", hint=f"it has up to {MAX_HOSTNAME} letters, digits, and . - _ inside"
+        )
+
+
+def host(name: str, address: str) -> None:
+    """A line of a hosts file."""
+    import ipaddress
+
+    if not _HOST.match(name):
+        raise GraphError(f"not a host name: {_shown(name)}", hint="write letters and digits, and . - _ inside")
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise GraphError(f"not an address: {_shown(address)}", hint="write one as 192.0.2.1 or 2001:db8::1") from None
+
+
+def limit(name: str, soft: int, hard: int) -> None:
+    """A resource limit; -1 is none."""
+    if name not in LIMITS:
+        raise GraphError(f"unknown resource limit: {_shown(name)}", hint=f"there are {', '.join(sorted(LIMITS))}")
+    for value in (soft, hard):
+        number(value, f"a limit of {name}", least=-1)
+    if hard != -1 and not -1 < soft <= hard:
+        raise GraphError(f"the soft limit of {name} is above the hard one: {soft}, {hard}")
 
 
 def digest(text: str) -> None:

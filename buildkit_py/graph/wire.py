@@ -45,6 +45,11 @@ class _Config(_Document):
     labels: dict[str, str] = {}
     stop_signal: str | None = None
     healthcheck: dict[str, str | int | list[str]] | None = None
+    shell: tuple[str, ...] | None = None
+    on_build: tuple[str, ...] = ()
+    stop_timeout: int | None = None
+    args_escaped: bool = False
+    author: str = ""
 
 
 class _TestItem(_Document):
@@ -64,6 +69,22 @@ class _Output(_Document):
     value: str
 
 
+class _HistoryLine(_Document):
+    text: str
+    comment: str = ""
+    empty: bool = False
+
+
+class _Warning(_Document):
+    message: str
+    severity: Literal["error", "warning", "note"]
+    label: str | None = None
+    hint: str | None = None
+    rule: str | None = None
+    span: _SpanRow | None = None
+    notes: list[tuple[str, _SpanRow]] = []
+
+
 class _Target(_Document):
     name: str
     platform: str
@@ -73,6 +94,7 @@ class _Target(_Document):
     annotations: dict[str, str] = {}
     tests: list[_Test] = []
     outputs: list[_Output] = []
+    history: list[_HistoryLine] = []
 
 
 class DefinitionDocument(_Document):
@@ -83,6 +105,8 @@ class DefinitionDocument(_Document):
     targets: list[_Target]
     secrets: dict[str, str] = {}
     spans: dict[str, _SpanRow] = {}
+    fresh: list[_DigestText] = []
+    warnings: list[_Warning] = []
 
 
 _ADAPTER = TypeAdapter(DefinitionDocument)

@@ -74,10 +74,12 @@ class NewLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembled:
-    """An image in the store: its manifest's descriptor (with the platform), and the bytes of all its blobs."""
+    """An image in the store: its manifest's descriptor (with the platform), the bytes of all its blobs, and the digest
+    of its configuration (none of an index)."""
 
     descriptor: Descriptor
     size: int
+    config: str = ""
 
 
 def assemble(
@@ -90,7 +92,7 @@ def assemble(
     under = base or BaseImage(layers=(), diff_ids=())
     platform = Platform.parse(target.platform)
     created = rfc3339(epoch)
-    config = {
+    config: dict[str, Any] = {
         "created": created,
         **platform_to_plain(platform),
         "config": to_document(target.config),
@@ -98,8 +100,10 @@ def assemble(
             "type": "layers",
             "diff_ids": [*map(str, under.diff_ids), *(layer.blob.diff_id for layer in layers)],
         },
-        "history": [*_base_history(under, created), *(_history(layer, created) for layer in layers)],
+        "history": [*_base_history(under, created), *_history(target, layers, created)],
     }
+    if target.config.author:
+        config["author"] = target.config.author
     described = _put(store, config, OCI_CONFIG)
     stack = [*map(_relabelled, under.layers), *(layer.descriptor for layer in layers)]
     manifest: dict[str, Any] = {
@@ -111,7 +115,7 @@ def assemble(
     if target.annotations:
         manifest["annotations"] = dict(target.annotations)
     descriptor = replace(_put(store, manifest, OCI_MANIFEST), platform=platform)
-    return Assembled(descriptor=descriptor, size=StoredImage.load(store, descriptor).size)
+    return Assembled(descriptor=descriptor, size=StoredImage.load(store, descriptor).size, config=str(described.digest))
 
 
 def assemble_index(
@@ -137,8 +141,15 @@ def rfc3339(epoch: int) -> str:
     return f"{date}T{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}Z"
 
 
-def _history(layer: NewLayer, created: str) -> dict[str, Any]:
-    return {"created": created, "created_by": f"pybuild: layer {layer.name}"}
+def _history(target: ImageTarget, layers: Sequence[NewLayer], created: str) -> list[dict[str, Any]]:
+    """The target's own lines; where it has none, one that names each layer."""
+    if not target.history:
+        return [{"created": created, "created_by": f"pybuild: layer {layer.name}"} for layer in layers]
+    lines = (
+        History(created=created, created_by=line.text, comment=line.comment, empty_layer=line.empty)
+        for line in target.history
+    )
+    return [_history_document(line) for line in lines]
 
 
 def _base_history(base: BaseImage, created: str) -> list[dict[str, Any]]:

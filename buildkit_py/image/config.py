@@ -1,8 +1,8 @@
-"""Between `graph.ImageConfig` and the `config` object of an OCI image configuration.
+"""Between `graph.ImageConfig` and an OCI image configuration: its `config` object, and the `author` beside that.
 
 Keys of a `healthcheck`: `test` (a list that begins with `CMD`, `CMD-SHELL` or `NONE`), `interval`, `timeout`,
-`start_period`, `start_interval` (nanoseconds) and `retries`. Healthchecks are Docker's addition; Docker and Podman read
-them in OCI images too.
+`start_period`, `start_interval` (nanoseconds) and `retries`. Healthchecks are Docker's addition, as are `Shell`,
+`OnBuild`, `StopTimeout` and `ArgsEscaped`; Docker and Podman read them in OCI images too.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ def to_document(config: ImageConfig) -> dict[str, Any]:
         "Labels": dict(config.labels),
         "StopSignal": config.stop_signal,
         "Healthcheck": _health_document(config.healthcheck or {}),
+        "OnBuild": list(config.on_build),
+        "ArgsEscaped": config.args_escaped,
     }
     document = {name: value for name, value in document.items() if value}
     # An empty list differs from none: it is an entrypoint that was taken away.
-    for name, words in (("Entrypoint", config.entrypoint), ("Cmd", config.command)):
+    for name, words in (("Entrypoint", config.entrypoint), ("Cmd", config.command), ("Shell", config.shell)):
         if words is not None:
             document[name] = list(words)
+    if config.stop_timeout is not None:
+        document["StopTimeout"] = config.stop_timeout
     return document
 
 
@@ -60,6 +64,11 @@ def from_document(document: ImageConfigDoc) -> ImageConfig:
         labels=document.labels,
         stop_signal=document.stop_signal,
         healthcheck=_health(document.healthcheck or {}),
+        shell=document.shell,
+        on_build=document.on_build,
+        stop_timeout=document.stop_timeout,
+        args_escaped=document.args_escaped,
+        author=document.author or "",
     )
 
 

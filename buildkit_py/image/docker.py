@@ -9,6 +9,7 @@ Loaders tell gzip from plain tar by its first bytes. Few know zstd, so such laye
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from buildkit_py import canonical
 from buildkit_py.errors import UsageError
-from buildkit_py.image.staging import new_file
+from buildkit_py.image.staging import new_file_or_stream
 from buildkit_py.image.stored import StoredImage
 from buildkit_py.image.tarball import Tarball, tarball
 from buildkit_py.image.unpacked import chunks
@@ -29,20 +30,23 @@ if TYPE_CHECKING:
 _ENDINGS = {"gzip": ".tar.gz", "none": ".tar", "zstd": ".tar"}
 
 
-def write_docker(image: StoredImage, destination: Path, *, name: str) -> None:
-    """Write one image as a Docker archive, tagged `name` where that is a reference with a tag; raises `OutputError`."""
+def write_docker(image: StoredImage, destination: Path | None, *, name: str, also: Sequence[str] = ()) -> None:
+    """Write one image as a Docker archive, without a destination to standard output; raises `OutputError`.
+
+    It is tagged with those of `name` and `also` that are references with a tag.
+    """
     layers = {_file_name(layer): layer for layer in image.layers}
     config = f"{image.manifest.config.digest.hex}.json"
     manifest = canonical.dumps(
-        [{"Config": config, "RepoTags": _tags(name), "Layers": [_file_name(layer) for layer in image.layers]}]
+        [{"Config": config, "RepoTags": _tags((name, *also)), "Layers": [_file_name(layer) for layer in image.layers]}]
     )
-    with new_file(destination) as out, tarball(out) as tar:
+    with new_file_or_stream(destination, image.store) as out, tarball(out) as tar:
         tar.file("manifest.json", len(manifest), BytesIO(manifest))
         tar.file(config, len(image.config.raw), BytesIO(image.config.raw))
         for path, layer in sorted(layers.items()):
             with image.store.blobs.open(str(layer.digest)) as content:
                 if layer_compression(layer.media_type) == "zstd":
-                    _add_unpacked(tar, path, layer, content, destination.parent)
+                    _add_unpacked(tar, path, layer, content, destination.parent if destination else image.store.root)
                 else:
                     tar.file(path, layer.size, content)
 
@@ -60,9 +64,13 @@ def _file_name(layer: Descriptor) -> str:
     return layer.digest.hex + _ENDINGS[layer_compression(layer.media_type) or "none"]
 
 
-def _tags(name: str) -> list[str]:
+def _tags(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(tag for tag in map(_tag, names) if tag is not None))
+
+
+def _tag(name: str) -> str | None:
     try:
         reference = Reference.parse(name)
     except UsageError:
-        return []
-    return [f"{reference.name}:{reference.tag}"] if reference.tag else []
+        return None
+    return f"{reference.name}:{reference.tag}" if reference.tag else None

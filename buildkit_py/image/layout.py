@@ -46,20 +46,24 @@ def blob_path(descriptor: Descriptor) -> str:
     return f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.hex}"
 
 
-def write_layout(store: Store, descriptor: Descriptor, destination: Path, *, name: str) -> None:
+def write_layout(
+    store: Store, descriptor: Descriptor, destination: Path, *, name: str, also: Sequence[str] = ()
+) -> None:
     """Write an image as a layout, or add it to the layout that is there.
 
-    In an existing layout the image of that name is replaced, all others stay as they are. Raises `OutputError` where
-    the directory holds something else.
+    In an existing layout the image of that name (and those of the names in `also`) is replaced, all others stay as they
+    are. Raises `OutputError` where the directory holds something else.
     """
+    names = (name, *also)
+    mine = [named(descriptor, each) for each in names]
     with exclusive(destination):
         if not destination.exists() or is_empty(destination):
             with new_directory(destination) as directory:
-                _fill(store, descriptor, directory, [named(descriptor, name)])
+                _fill(store, descriptor, directory, mine)
                 (directory / "oci-layout").write_bytes(LAYOUT)
             return
-        others = [item for item in _listed(destination) if item.ref_name != name]
-        _fill(store, descriptor, destination, [*others, named(descriptor, name)])
+        others = [item for item in _listed(destination) if item.ref_name not in names]
+        _fill(store, descriptor, destination, [*others, *mine])
 
 
 def _listed(directory: Path) -> tuple[Descriptor, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from buildkit_py.oci import Descriptor
     from buildkit_py.store import Store
 
-OutputKind = Literal["archive", "layout", "docker", "rootfs", "store"]
+OutputKind = Literal["archive", "layout", "docker", "rootfs", "store", "local", "tar"]
+STDOUT = "-"
+"""The value of an output that goes to standard output: of `archive`, `docker` and `tar`."""
 
 
 def write_output(
@@ -24,6 +26,7 @@ def write_output(
     descriptor: Descriptor | Mapping[str, Any],
     *,
     name: str,
+    also: Sequence[str] = (),
     directory: Path,
     platform: Platform | None = None,
     epoch: int = 0,
@@ -31,8 +34,9 @@ def write_output(
     """Write the image or index that `descriptor` names; all its blobs must be in the store.
 
     `value` is a path below `directory` (or an absolute one), or for `store` a name in the store. `name` is what
-    archives, layouts and Docker archives call the image. `docker` and `rootfs` hold one platform: of an index they take
-    `platform`, else the host's, else the only one. `epoch` (seconds) is the time of all files of a `rootfs`.
+    archives, layouts and Docker archives call the image, and `also` further names. `docker` and `rootfs` hold one
+    platform: of an index they take `platform`, else the host's, else the only one; `local` (a directory that may hold
+    other things) and `tar` hold the files of all. `epoch` (seconds) is the time of all files.
 
     Each output is written as a whole or not at all. Raises `OutputError`; `IntegrityError` where a blob is missing or
     has another size than it should.
@@ -42,25 +46,46 @@ def write_output(
     if kind == "store":
         store.images.put(value, described.to_plain())
         return
-    destination = directory / value
-    if not destination.name:
+    destination = None if value == STDOUT else directory / value
+    if destination is not None and not destination.name:
         raise OutputError(f"not a path to write an image to: {value!r}")
-    if kind == "archive":
-        from buildkit_py.image.archive import write_archive
-
-        write_archive(store, described, destination, name=name)
+    if kind in ("rootfs", "local", "tar"):
+        _write_files(store, kind, described, destination, platform, epoch)
     elif kind == "layout":
         from buildkit_py.image.layout import write_layout
 
-        write_layout(store, described, destination, name=name)
-    elif kind == "docker":
+        write_layout(store, described, _path(destination, kind), name=name, also=also)
+    elif kind == "archive":
+        from buildkit_py.image.archive import write_archive
+
+        write_archive(store, described, destination, name=name, also=also)
+    else:
         from buildkit_py.image.docker import write_docker
 
-        write_docker(_single(store, described, platform, kind), destination, name=name)
-    else:
+        write_docker(_single(store, described, platform, kind), destination, name=name, also=also)
+
+
+def _write_files(
+    store: Store, kind: str, described: Descriptor, destination: Path | None, platform: Platform | None, epoch: int
+) -> None:
+    """Write the files of an image, without the image."""
+    if kind == "rootfs":
         from buildkit_py.image.rootfs import write_rootfs
 
-        write_rootfs(_single(store, described, platform, kind), destination, epoch=epoch)
+        write_rootfs(_single(store, described, platform, kind), _path(destination, kind), epoch=epoch)
+        return
+    from buildkit_py.image.files import write_local, write_tar
+
+    if kind == "tar":
+        write_tar(store, described, destination, epoch=epoch)
+    else:
+        write_local(store, described, _path(destination, kind), epoch=epoch)
+
+
+def _path(destination: Path | None, kind: str) -> Path:
+    if destination is None:
+        raise OutputError(f"an output of kind {kind!r} can't go to standard output")
+    return destination
 
 
 def _single(store: Store, descriptor: Descriptor, platform: Platform | None, kind: str) -> StoredImage:

@@ -16,17 +16,23 @@ import fcntl
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, BinaryIO
 
 from buildkit_py.errors import OutputError
+
+if TYPE_CHECKING:
+    from buildkit_py.store import Store
 
 _MARK = ".pybuild-"
 _ATTRIBUTE = "user.pybuild.output"
 _TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_CHUNK = 1 << 20
 
 
 @contextmanager
@@ -48,6 +54,21 @@ def new_file(destination: Path, *, known: bool = False) -> Iterator[BinaryIO]:
             _make_ours(out.fileno())
             os.fsync(out.fileno())
             _publish(out, destination)
+
+
+@contextmanager
+def new_file_or_stream(destination: Path | None, store: Store) -> Iterator[BinaryIO]:
+    """A file to write as `new_file` gives it; without a destination one that goes to standard output when it is whole,
+    and lies in the store without a name until then. Raises `OutputError`."""
+    if destination is not None:
+        with new_file(destination) as out:
+            yield out
+        return
+    with translated(Path("standard output")), TemporaryFile(dir=store.root) as whole:
+        yield whole
+        whole.seek(0)
+        shutil.copyfileobj(whole, sys.stdout.buffer, _CHUNK)
+        sys.stdout.buffer.flush()
 
 
 def check_replaceable(destination: Path) -> None:

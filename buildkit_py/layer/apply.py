@@ -18,7 +18,7 @@ from buildkit_py.layer import xattrs
 from buildkit_py.layer.changes import Changes
 from buildkit_py.layer.draft import blocks
 from buildkit_py.layer.entry import Diff, Entry
-from buildkit_py.layer.tarstream import Limits, TarStream, mtime_of, parts_of, target_of
+from buildkit_py.layer.tarstream import Limits, TarStream, device_of, mtime_of, parts_of, target_of
 from buildkit_py.layer.tree import Tree, join, printable, resolve
 from buildkit_py.layer.writer import TreeWriter
 
@@ -154,7 +154,7 @@ class _Applier:
         if kind == "symlink":
             return replace(entry, target=target_of(member))
         if kind in ("char", "block"):
-            return replace(entry, device=_device(member, path))
+            return replace(entry, device=device_of(member))
         return entry
 
     def _xattrs(self, member: tarfile.TarInfo) -> xattrs.Xattrs:
@@ -241,10 +241,3 @@ def _id(number: int, path: str) -> int:
     if not 0 <= number <= _MAX_ID:
         raise IntegrityError(f"it gives /{path[:200]} to the user or group {number}")
     return number
-
-
-def _device(member: tarfile.TarInfo, path: str) -> tuple[int, int]:
-    major, minor = member.devmajor, member.devminor
-    if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20) or (major == minor == 0):
-        raise IntegrityError(f"it has an impossible device: /{path[:200]}, {major}:{minor}")
-    return major, minor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import stat
 import threading
@@ -16,27 +17,40 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from buildkit_py.digest import Digest
 from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.openat import DIRECTORY, open_below, open_directory, open_regular
-from buildkit_py.layer.patterns import Rules
 from buildkit_py.layer.statcache import StatCache, now, stamp_of
 from buildkit_py.layer.tree import ROOT, ancestors, join, printable
+from buildkit_py.patterns import Rules
 
 _BLOCK = 1 << 20
 
 
 class ContextTree:
     """A `Tree` over `root`. Paths that the `ignore` rules leave out are not there; `hidden` paths are in no directory's
-    list, though they are found by their own name; neither is a directory that holds nothing but such. Sockets are not
-    there either. Thread-safe.
+    list, though they are found by their own name; neither is a directory that holds nothing but such. Thread-safe.
+
+    With `special`, names of one file are links of the first of them, sockets are empty files, and devices are there;
+    without it every name is a file of its own, sockets are not there, and a device is an error.
 
     Raises `SourceInputError` where something can't be read.
     """
 
-    def __init__(self, root: Path, stats: StatCache, *, ignore: Iterable[str] = (), hidden: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        stats: StatCache,
+        *,
+        ignore: Iterable[str] = (),
+        hidden: Iterable[str] = (),
+        special: bool = False,
+    ) -> None:
         self._path = os.fspath(root.absolute())
         self._stats = stats
+        self._special = special
+        self._first: dict[tuple[int, int], str] | None = None
         self._rules = Rules(ignore)
         self._hidden = frozenset(os.path.normpath(path).lstrip("/") for path in hidden)
         self._holders = frozenset(above for path in self._hidden for above in ancestors(path))
@@ -74,7 +88,9 @@ class ContextTree:
         )
 
     def open(self, path: str) -> BinaryIO:
-        """The file as it is now."""
+        """The file as it is now; a socket holds nothing."""
+        if self._special and self._is_socket(path):
+            return io.BytesIO()
         try:
             return open_regular(self._fd, path)
         except OSError as error:
@@ -87,7 +103,7 @@ class ContextTree:
         return path not in self._holders or not stat.S_ISDIR(status.st_mode) or bool(self.children(path))
 
     def _offered(self, path: str, status: os.stat_result) -> bool:
-        if stat.S_ISSOCK(status.st_mode):
+        if stat.S_ISSOCK(status.st_mode) and not self._special:
             return False
         if not self._rules.excludes(path):
             return True
@@ -124,6 +140,9 @@ class ContextTree:
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
             size, digest = self._digest(path, status)
+            first = self._first_name(path, status)
+            if first != path:
+                return Entry(path=path, type="hardlink", mode=mode, size=size, digest=digest, target=first)
             return Entry(path=path, type="file", mode=mode, size=size, digest=digest)
         if kind == stat.S_IFDIR:
             return Entry(path=path, type="dir", mode=mode)
@@ -131,9 +150,42 @@ class ContextTree:
             return Entry(path=path, type="symlink", mode=0o777, target=self._target(path))
         if kind == stat.S_IFIFO:
             return Entry(path=path, type="fifo", mode=mode)
-        raise SourceInputError(
-            f"{printable(path)} in {self._path} is a device", hint="name it in the ignore file, or move it away"
-        )
+        if not self._special:
+            raise SourceInputError(
+                f"{printable(path)} in {self._path} is a device", hint="name it in the ignore file, or move it away"
+            )
+        if kind == stat.S_IFSOCK:
+            return Entry(path=path, type="file", mode=mode, digest=str(Digest.of(b"")))
+        device = (os.major(status.st_rdev), os.minor(status.st_rdev))
+        return Entry(path=path, type="char" if kind == stat.S_IFCHR else "block", mode=mode, device=device)
+
+    def _is_socket(self, path: str) -> bool:
+        directory, _, name = path.rpartition("/")
+        status = self._list(directory).get(name)
+        return status is not None and stat.S_ISSOCK(status.st_mode)
+
+    def _first_name(self, path: str, status: os.stat_result) -> str:
+        """The first path that the file has in this tree, which is listed whole only where some file has several."""
+        if not self._special or status.st_nlink == 1:
+            return path
+        if self._first is None:
+            self._first = self._first_names()
+        return self._first.get((status.st_dev, status.st_ino), path)
+
+    def _first_names(self) -> dict[tuple[int, int], str]:
+        found: dict[tuple[int, int], str] = {}
+        pending = [""]
+        while pending:
+            directory = pending.pop()
+            listed = self._list(directory)
+            for name in self.children(directory):
+                path, status = join(directory, name), listed[name]
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append(path)
+                elif stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                    key = (status.st_dev, status.st_ino)
+                    found[key] = min(path, found.get(key, path))
+        return found
 
     def _target(self, path: str) -> str:
         directory, _, name = path.rpartition("/")

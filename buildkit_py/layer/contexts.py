@@ -44,4 +44,10 @@ class Contexts:
         from buildkit_py.layer.statcache import StatCache
 
         self._stats = self._stats or StatCache(self._stat_cache)
-        return ContextTree(self._roots[source.name], self._stats, ignore=source.ignore, hidden=source.hidden)
+        return ContextTree(
+            self._roots[source.name],
+            self._stats,
+            ignore=source.ignore,
+            hidden=source.hidden,
+            special=source.special,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,16 +12,17 @@ from typing import Any
 
 from buildkit_py.digest import Digest
 from buildkit_py.errors import SourceInputError
-from buildkit_py.graph.op import Chmod, Chown, Copy, FileStep, Mkdir, Remove, Symlink, Unpack, Write
+from buildkit_py.graph.op import Chmod, Chown, Copy, FileStep, Merge, Mkdir, Remove, Symlink, Unpack, Write
+from buildkit_py.layer.copying import copied, copy_contents, make_directories, make_for
 from buildkit_py.layer.draft import Draft
 from buildkit_py.layer.edit import Edit
-from buildkit_py.layer.entry import Entry
-from buildkit_py.layer.flat import link_key
+from buildkit_py.layer.entry import Diff, Entry
+from buildkit_py.layer.flat import flat, link_key
 from buildkit_py.layer.modes import apply_mode
 from buildkit_py.layer.owner import resolve_owner
-from buildkit_py.layer.patterns import is_glob
 from buildkit_py.layer.select import Root, glob, select
 from buildkit_py.layer.tree import EmptyTree, Tree, join, printable, resolve, walk
+from buildkit_py.patterns import is_glob
 
 
 def apply_op(op: FileStep, base: Tree, source: Tree | None = None, *, spool: Path | None = None) -> Draft:
@@ -28,19 +30,21 @@ def apply_op(op: FileStep, base: Tree, source: Tree | None = None, *, spool: Pat
     archive holds. Raises `SourceInputError` where a path or an owner is not there.
     """
     edit = Edit(base)
-    _STEPS[op.type](op, edit, source or EmptyTree(), spool)
-    return edit.draft()
+    return _STEPS[op.type](op, edit, source or EmptyTree(), spool) or edit.draft()
 
 
 def _copy(op: Copy, edit: Edit, source: Tree, spool: Path | None) -> None:
-    roots = select(source, op.sources, exclude=op.exclude, contents=op.contents).roots
+    if op.contents == "always":
+        copy_contents(op, edit, source, spool)
+        return
+    roots = select(source, op.sources, exclude=op.exclude, optional=op.optional).roots
+    if not roots:
+        return
     owner = resolve_owner(edit, op.owner) if op.owner is not None else None
     into = op.dest.endswith("/") or len(roots) > 1
-    start = resolve(edit, op.dest) if into or op.contents == "always" else edit.place(op.dest)
-    if op.contents == "always" and roots and roots[0].name:
-        # A Dockerfile's COPY of a file to the name of a directory copies into it.
-        there = edit.lookup(start)
-        into |= there is not None and there.type == "dir"
+    start = resolve(edit, op.dest) if into else edit.place(op.dest)
+    if op.made == "alike":
+        make_for(op, edit, start if into else posixpath.dirname(start), owner)
     if into:
         _make_directory(edit, start)
     for number, root in enumerate(roots):
@@ -68,7 +72,7 @@ class _Copying:
             below = entry.path[len(self.root.path) :].strip("/")
             parent, _, name = below.rpartition("/")
             place = join(moved.get(parent, join(target, parent).rstrip("/")), name) if below else target
-            made = _changed(self.op, entry, place, self.owner)
+            made = copied(self.op, entry, place, self.owner)
             if entry.type == "dir":
                 moved[below] = self._directory(made, is_top=not below)
             elif entry.type in ("file", "hardlink"):
@@ -107,18 +111,11 @@ class _Copying:
             )
 
 
-def _changed(op: Copy, entry: Entry, path: str, owner: tuple[int, int] | None) -> Entry:
-    uid, gid = owner if owner is not None else (entry.uid, entry.gid)
-    mode = entry.mode
-    if op.mode == "auto":
-        executable = entry.type == "dir" or entry.mode & 0o100
-        mode = 0o755 if executable else 0o644
-    elif op.mode is not None:
-        mode = apply_mode(op.mode, entry.mode, directory=entry.type == "dir")
-        mode |= (mode & 0o444) >> 2 if entry.type == "dir" and op.mode.isdigit() else 0
-    if entry.type == "symlink":
-        mode = 0o777
-    return replace(entry, path=path, uid=uid, gid=gid, mode=mode)
+def _merge(op: Merge, edit: Edit, source: Tree, spool: Path | None) -> Draft:
+    """What a tree holds, whatever is below it: the base is not looked at, and its root stays what it is."""
+    entries = tuple(entry for entry in flat(source).entries if entry.path)
+    contents = {entry.path: partial(source.open, entry.path) for entry in entries if entry.type == "file"}
+    return Draft(diff=Diff(entries), contents=contents)
 
 
 def _make_directory(edit: Edit, path: str) -> None:
@@ -139,6 +136,8 @@ def _mkdir(op: Mkdir, edit: Edit, source: Tree, spool: Path | None) -> None:
         raise SourceInputError(f"/{path} is there already, and is a {found.type}")
     if found is not None and op.keep_existing:
         return
+    if op.made == "alike":
+        make_directories(edit, posixpath.dirname(path), owner=(uid, gid))
     before = found.mode if found else 0o755
     kept = found.xattrs if found else ()
     mode = apply_mode(op.mode, before, directory=True)
@@ -225,8 +224,9 @@ def _unpack(op: Unpack, edit: Edit, source: Tree, spool: Path | None) -> None:
     unpack(op, edit, source, spool)
 
 
-_STEPS: dict[str, Callable[[Any, Edit, Tree, Path | None], None]] = {
+_STEPS: dict[str, Callable[[Any, Edit, Tree, Path | None], Draft | None]] = {
     "copy": _copy,
+    "merge": _merge,
     "mkdir": _mkdir,
     "write": _write,
     "symlink": _symlink,

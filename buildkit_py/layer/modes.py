@@ -6,15 +6,16 @@ import re
 
 from buildkit_py.errors import GraphError
 
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXst]*)+)\Z")
-_ACTION = re.compile(r"([-+=])([rwxXst]*)")
+_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)\Z")
+_ACTION = re.compile(r"([-+=])([rwxXstugo]*)")
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
 _SET_ID = {"u": 0o4000, "g": 0o2000}
 
 
 def apply_mode(text: str, mode: int, *, directory: bool) -> int:
-    """The mode that `text` makes of `mode` (12 bits). Symbols without a `ugoa` mean all, whatever the umask.
+    """The mode that `text` makes of `mode` (12 bits). Symbols without a `ugoa` mean all, whatever the umask; `g=u`
+    gives one what another has.
 
     Raises `GraphError` for what is no mode.
     """
@@ -37,8 +38,9 @@ def _apply(sign: str, letters: str, mode: int, who: str, directory: bool) -> int
             continue
         if letter == "t":
             bits |= 0o1000
+        given = mode >> _SHIFT[letter] & 7 if letter in _SHIFT else _BITS.get(letter.lower(), 0)
         for each in who:
-            bits |= _SET_ID.get(each, 0) if letter == "s" else _BITS.get(letter.lower(), 0) << _SHIFT[each]
+            bits |= _SET_ID.get(each, 0) if letter == "s" else given << _SHIFT[each]
     if sign == "+":
         return mode | bits
     if sign == "-":

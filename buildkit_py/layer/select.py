@@ -1,15 +1,17 @@
-"""Selecting: which entries of a tree the sources of a copy or a mount stand for."""
+"""Selecting: which entries of a tree the sources of a copy or a mount stand for, a directory under its own name.
+
+Where every directory stands for what it holds, `contents` selects.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
-from buildkit_py.layer.patterns import Rules, compiled, is_glob
-from buildkit_py.layer.tree import Tree, join, near, printable, resolve, walk
+from buildkit_py.layer.tree import Tree, clamp, join, near, printable, resolve, walk
+from buildkit_py.patterns import Rules, compiled, is_glob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,27 +42,26 @@ def _relative(root: Root, path: str) -> str:
     return join(root.name, path[len(root.path) :].lstrip("/")).rstrip("/")
 
 
-def select(
-    tree: Tree, sources: Sequence[str], *, exclude: Sequence[str] = (), contents: Literal["slash", "always"] = "slash"
-) -> Selection:
-    """Find what sources stand for. A link that a source names is followed inside the tree, links further below are
-    kept.
+def select(tree: Tree, sources: Sequence[str], *, exclude: Sequence[str] = (), optional: bool = False) -> Selection:
+    """Find what sources stand for: a directory written with a final `/` for what it holds. A link that a source names
+    is followed inside the tree, links further below are kept.
 
     `exclude` are ignore-file patterns, relative to each directory that is selected. Raises `SourceInputError` for a
-    source that stands for nothing.
+    source that stands for nothing, but for a glob that is `optional`.
     """
     rules = Rules(exclude)
-    roots = []
-    for source in sources:
-        for path in _matches(tree, source):
-            inside = contents == "always" or source.endswith("/")
-            roots.append(_root(tree, path, inside, rules))
-    return Selection(roots=tuple(roots))
+    return Selection(
+        roots=tuple(
+            _root(tree, path, source.endswith("/"), rules)
+            for source in sources
+            for path in _matches(tree, source, optional)
+        )
+    )
 
 
-def check(tree: Tree, source: str) -> None:
+def check(tree: Tree, source: str, *, optional: bool = False) -> None:
     """Raise `SourceInputError` where a source stands for nothing; what is below it is not looked at."""
-    _matches(tree, source)
+    _matches(tree, source, optional)
 
 
 def _root(tree: Tree, path: str, inside: bool, rules: Rules) -> Root:
@@ -94,11 +95,11 @@ def _entries(tree: Tree, root: str, rules: Rules) -> list[Entry]:
     return kept[::-1]
 
 
-def _matches(tree: Tree, source: str) -> list[str]:
-    path = _clamp(source)
+def _matches(tree: Tree, source: str, optional: bool) -> list[str]:
+    path = clamp(source)
     if is_glob(path):
         found = glob(tree, path)
-        if not found:
+        if not found and not optional:
             raise SourceInputError(f"nothing matches {printable(source)}")
         return found
     entry = tree.lookup(resolve(tree, path))
@@ -107,16 +108,6 @@ def _matches(tree: Tree, source: str) -> list[str]:
     if source.endswith("/") and entry.type != "dir":
         raise SourceInputError(f"{printable(source)} is not a directory", hint="leave out the slash at its end")
     return [path]
-
-
-def _clamp(path: str) -> str:
-    done: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del done[-1:]
-        elif part not in ("", "."):
-            done.append(part)
-    return "/".join(done)
 
 
 def glob(tree: Tree, pattern: str) -> list[str]:

@@ -124,9 +124,12 @@ def image_content_ids(layers: Iterable[str]) -> list[str]:
 
 def http_content_id(source: HttpSource) -> str:
     """The content id of the tree that holds the one file of a pinned URL."""
-    return str(canonical.digest({"http": source.digest, "filename": source.filename}))
+    mode = {} if source.mode == "0644" else {"mode": source.mode}
+    return str(canonical.digest({"http": source.digest, "filename": source.filename, **mode}))
 
 
 def git_content_id(source: GitSource) -> str:
     """The content id of the tree of a commit."""
-    return str(canonical.digest({"git": source.commit, "subdir": source.subdir, "keep_git_dir": source.keep_git_dir}))
+    more = {"submodules": True} if source.submodules else {}
+    plain = {"git": source.commit, "subdir": source.subdir, "keep_git_dir": source.keep_git_dir, **more}
+    return str(canonical.digest(plain))

@@ -145,6 +145,14 @@ def target_of(member: tarfile.TarInfo) -> str:
     return target
 
 
+def device_of(member: tarfile.TarInfo) -> tuple[int, int]:
+    """Major and minor number of a device; raises `IntegrityError` for what no device has."""
+    major, minor = member.devmajor, member.devminor
+    if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20) or (major == minor == 0):
+        raise IntegrityError(f"it has an impossible device: /{member.name.strip('/')[:200]}, {major}:{minor}")
+    return major, minor
+
+
 class _Counted(io.RawIOBase):
     """Counts what is read of the compressed bytes."""
 

@@ -205,6 +205,17 @@ def _parts(path: str) -> list[str]:
     return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
 
+def clamp(path: str) -> str:
+    """A path as it is written, without `.` and `..`: that ends at the root. Links are not looked at."""
+    done: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del done[-1:]
+        elif part not in ("", "."):
+            done.append(part)
+    return "/".join(done)
+
+
 def near(tree: Tree, path: str) -> str | None:
     """A hint that names what is closest to a path that does not exist: the deepest directory there is, and a name in
     it."""

@@ -18,18 +18,22 @@ from typing import BinaryIO, cast
 
 from buildkit_py.errors import IntegrityError, SourceInputError
 from buildkit_py.graph.op import Unpack
+from buildkit_py.layer.decompress import decompressed
 from buildkit_py.layer.draft import Content, blocks
 from buildkit_py.layer.edit import Edit
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.openat import open_in
 from buildkit_py.layer.owner import resolve_owner
 from buildkit_py.layer.select import select
-from buildkit_py.layer.tarstream import Limits, TarStream, parts_of, target_of
-from buildkit_py.layer.tree import Tree, resolve
+from buildkit_py.layer.tarstream import Limits, TarStream, device_of, parts_of, target_of
+from buildkit_py.layer.tree import Tree, ancestors, join, resolve
+from buildkit_py.layer.xattrs import CAPABILITY, Xattrs
 
 BLOCK = 1 << 20
 LIMITS = Limits(bytes=64 << 30, entries=5_000_000)
 MAX_LINK = 4095
+_REMOVAL = ".wh."
+_OPAQUE = ".wh..wh..opq"
 
 
 def unpack(op: Unpack, edit: Edit, source: Tree, spool: Path | None) -> None:
@@ -44,6 +48,38 @@ def unpack(op: Unpack, edit: Edit, source: Tree, spool: Path | None) -> None:
             raise SourceInputError(f"/{entry.path} is not an archive but a {entry.entries[0].type}")
         with source.open(entry.path) as file, _Spool(spool / f"spool{number}") as bytes_of:
             _Unpacker(edit, start, op.strip, owner, bytes_of, entry.path).run(file)
+
+
+def unpack_file(
+    edit: Edit,
+    source: Tree,
+    path: str,
+    start: str,
+    *,
+    owner: tuple[int, int] | None,
+    spool: Path | None,
+    number: int = 0,
+) -> None:
+    """Unpack one tar into the directory `start` as a layer would be: with devices and capabilities, and its removals
+    hide what was there before."""
+    if spool is None:
+        raise SourceInputError("an archive can't be unpacked without a place for what it holds")
+    with source.open(path) as file, _Spool(spool / f"spool{number}") as bytes_of:
+        _Layered(edit, start, 0, owner, bytes_of, path, number).run(file)
+
+
+def is_tar(tree: Tree, path: str) -> bool:
+    """Whether a file begins as a tar does, perhaps a compressed one; how it is called says nothing."""
+    with tree.open(path) as file:
+        try:
+            plain = decompressed(file)
+            block = b""
+            while more := plain.read(tarfile.BLOCKSIZE - len(block)):
+                block += more
+            tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except (IntegrityError, tarfile.TarError, ValueError, OSError):
+            return False
+    return True
 
 
 class _Spool:
@@ -100,8 +136,17 @@ class _Section(io.RawIOBase):
 
 
 class _Unpacker:
+    """Makes the members of one archive, the file `name`, out of others below `start`; `number` tells archives apart."""
+
     def __init__(
-        self, edit: Edit, start: str, strip: int, owner: tuple[int, int] | None, spool: _Spool, name: str
+        self,
+        edit: Edit,
+        start: str,
+        strip: int,
+        owner: tuple[int, int] | None,
+        spool: _Spool,
+        name: str,
+        number: int = 0,
     ) -> None:
         self._edit = edit
         self._start = start
@@ -109,13 +154,15 @@ class _Unpacker:
         self._owner = owner
         self._spool = spool
         self._name = name
+        self._number = number
+        self._first: dict[str, str] = {}
         self._count = 0
 
     def run(self, file: BinaryIO) -> None:
         """Read it all; raises `SourceInputError` for what is no archive, or one that no honest tool makes."""
         try:
             with io.BufferedReader(cast("io.RawIOBase", file), BLOCK) as buffered:
-                if buffered.peek(4)[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+                if self._is_zip(buffered.peek(4)):
                     self._zip(buffered)
                 else:
                     self._tar(TarStream(buffered, LIMITS))
@@ -123,6 +170,9 @@ class _Unpacker:
             raise SourceInputError(f"/{self._name} can't be unpacked: {error.message}") from None
         except (zipfile.BadZipFile, EOFError, zlib.error, ValueError, RuntimeError, OSError) as error:
             raise SourceInputError(f"/{self._name} can't be unpacked: {error}") from None
+
+    def _is_zip(self, head: bytes) -> bool:
+        return head[:4] in (b"PK\x03\x04", b"PK\x05\x06")
 
     def _tar(self, stream: TarStream) -> None:
         for member in stream.members():
@@ -133,11 +183,12 @@ class _Unpacker:
 
     def _tar_member(self, stream: TarStream, member: tarfile.TarInfo, path: str) -> None:
         owner = self._owner or (member.uid, member.gid)
-        entry = Entry(path=path, type="file", mode=member.mode & 0o7777, uid=owner[0], gid=owner[1])
+        kept = self._xattrs(member)
+        entry = Entry(path=path, type="file", mode=member.mode & 0o7777, uid=owner[0], gid=owner[1], xattrs=kept)
         if member.isdir():
             self._edit.put(replace(entry, type="dir"))
         elif member.issym():
-            self._edit.put(replace(entry, type="symlink", mode=0o777, target=target_of(member)))
+            self._edit.put(replace(entry, type="symlink", mode=0o777, target=target_of(member), xattrs=()))
         elif member.islnk():
             self._link(entry, member.linkname)
         elif member.isfifo():
@@ -145,7 +196,13 @@ class _Unpacker:
         elif member.isfile():
             self._file(entry, stream.blocks(member))
         else:
-            raise IntegrityError(f"it holds a device: {member.name[:200]!r}")
+            self._other(entry, member)
+
+    def _xattrs(self, member: tarfile.TarInfo) -> Xattrs:
+        return ()
+
+    def _other(self, entry: Entry, member: tarfile.TarInfo) -> None:
+        raise IntegrityError(f"it holds a device: {member.name[:200]!r}")
 
     def _zip(self, file: BinaryIO) -> None:
         with zipfile.ZipFile(file) as archive:
@@ -188,6 +245,64 @@ class _Unpacker:
             return None
         inside = resolve(_Below(self._edit, self._start), "/".join(parts[:-1]))
         return "/".join(piece for piece in (self._start, inside, parts[-1]) if piece)
+
+
+class _Layered(_Unpacker):
+    """Unpacks a tar as a layer."""
+
+    def _is_zip(self, head: bytes) -> bool:
+        return False
+
+    def _tar_member(self, stream: TarStream, member: tarfile.TarInfo, path: str) -> None:
+        parent, _, name = path.rpartition("/")
+        if name.startswith(_REMOVAL):
+            self._remove(parent, name)
+            return
+        # A removal hides what was there before, and what this archive has put there stays, parents included.
+        for place in ancestors(path):
+            found = self._edit.lookup(place)
+            if len(place) > len(self._start) and found is not None and self._edit.changed(place) is None:
+                self._edit.put(found)
+        super()._tar_member(stream, member, path)
+
+    def _remove(self, parent: str, name: str) -> None:
+        hidden = name.removeprefix(_REMOVAL)
+        if name == _OPAQUE:
+            for each in list(self._edit.children(parent)):
+                self._edit.hide(join(parent, each))
+        elif hidden in ("", ".", ".."):
+            raise IntegrityError(f"it has a malformed removal: {join(parent, name)[:200]!r}")
+        elif not hidden.startswith(_REMOVAL):
+            self._edit.hide(join(parent, hidden))
+
+    def _link(self, entry: Entry, target: str) -> None:
+        path = self._place(target)
+        found = self._edit.lookup(path) if path is not None else None
+        if path is None or found is None or found.type == "dir":
+            raise IntegrityError(f"it links {entry.path[:200]!r} to {target[:200]!r}, which it does not hold")
+        if path == entry.path:
+            return
+        if found.type not in ("file", "hardlink"):
+            self._edit.put(replace(found, path=entry.path))
+            return
+        first = self._first.setdefault(path, path)
+        self._first[entry.path] = first
+        content = self._edit.content(path)
+        for name in (path, entry.path):
+            self._edit.put(replace(found, path=name, type="file", target=None), content, (self._number, first))
+
+    def _file(self, entry: Entry, source: Iterable[bytes]) -> None:
+        self._first.pop(entry.path, None)
+        super()._file(entry, source)
+
+    def _xattrs(self, member: tarfile.TarInfo) -> Xattrs:
+        value = member.pax_headers.get(f"SCHILY.xattr.{CAPABILITY}")
+        return ((CAPABILITY, value.encode("utf-8", "surrogateescape")),) if value is not None else ()
+
+    def _other(self, entry: Entry, member: tarfile.TarInfo) -> None:
+        if not (member.ischr() or member.isblk()):
+            raise IntegrityError(f"it has an entry of an unknown type: {member.name[:200]!r}")
+        self._edit.put(replace(entry, type="char" if member.ischr() else "block", device=device_of(member)))
 
 
 class _Below:

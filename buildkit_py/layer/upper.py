@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from buildkit_py.errors import StepError, StoreError
 from buildkit_py.layer import xattrs
@@ -25,26 +26,42 @@ from buildkit_py.layer.links import share
 from buildkit_py.layer.tree import MAX_DEPTH, ROOT, Tree, join, printable, same
 from buildkit_py.layer.whiteout import make_whiteout
 
+Attributes = Literal["all", "capabilities"]
 SYSTEM = ("dev", "proc", "sys")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def collect(
-    upper: Path, lower: Tree, *, epoch: int, stubs: Collection[str] = (), hidden: Collection[str] = SYSTEM
+    upper: Path,
+    lower: Tree,
+    *,
+    epoch: int,
+    stubs: Collection[str] = (),
+    hidden: Collection[str] = SYSTEM,
+    attributes: Attributes = "all",
 ) -> Diff:
     """The diff that an upper directory holds over `lower`; the directory is left as that diff's snapshot.
 
     What is below the `hidden` directories of the root is no part of it. `stubs` are mount points that the engine made.
+    `attributes` says whether what changed keeps all that belong to files, or capabilities alone.
     Raises `StepError` for what no layer can hold, `StoreError` where the directory can't be read.
     """
-    return _read(upper, _Reader(lower, epoch, stubs, hidden), opaque=False)
+    return _read(upper, _Reader(lower, epoch, stubs, hidden, attributes), opaque=False)
 
 
-def collect_full(tree: Path, lower: Tree, upper: Path, *, epoch: int, stubs: Collection[str] = ()) -> Diff:
+def collect_full(
+    tree: Path,
+    lower: Tree,
+    upper: Path,
+    *,
+    epoch: int,
+    stubs: Collection[str] = (),
+    attributes: Attributes = "all",
+) -> Diff:
     """The diff between `lower` and a whole tree made from it; its snapshot takes the place of the empty directory
     `upper`."""
-    diff = _read(tree, _Reader(lower, epoch, stubs, SYSTEM), opaque=True)
+    diff = _read(tree, _Reader(lower, epoch, stubs, SYSTEM, attributes), opaque=True)
     try:
         tree.rename(upper)
     except OSError as error:
@@ -64,9 +81,12 @@ def _read(directory: Path, reader: _Reader, *, opaque: bool) -> Diff:
 
 
 class _Reader:
-    def __init__(self, lower: Tree, epoch: int, stubs: Collection[str], hidden: Collection[str]) -> None:
+    def __init__(
+        self, lower: Tree, epoch: int, stubs: Collection[str], hidden: Collection[str], attributes: Attributes
+    ) -> None:
         self._lower = lower
         self._epoch = epoch
+        self._all = attributes == "all"
         self._stubs = frozenset(stub.strip("/") for stub in stubs)
         self._hidden = frozenset(hidden)
         self._entries: dict[str, Entry] = {}
@@ -76,8 +96,9 @@ class _Reader:
         """All changes, each with the directories above it. The first name of a file is the file, others are links."""
         self._directory(fd, "", opaque=opaque)
         entry = self._directory_entry(fd, "")
-        if entry != replace(self._lower.lookup("") or ROOT, path=""):
-            self._entries[""] = entry
+        below = replace(self._lower.lookup("") or ROOT, path="")
+        if "" in self._entries or self._differs(entry, below):
+            self._entries[""] = self._stripped(entry, below, fd)
         xattrs.forget_overlay(fd)
         os.utime(fd, (self._epoch, self._epoch))
         found = sorted(self._entries.values(), key=lambda entry: entry.path)
@@ -108,6 +129,20 @@ class _Reader:
             gid=facts.st_gid,
             xattrs=xattrs.kept(fd),
         )
+
+    def _differs(self, entry: Entry, below: Entry | None) -> bool:
+        """Whether an entry is a change, also without the attributes that are not kept."""
+        return not same(entry, below) and (self._all or not same(_bare(entry), below))
+
+    def _stripped(self, entry: Entry, below: Entry | None, fd: int) -> Entry:
+        """An entry as it is kept; where it is a change, the other attributes go from the open file too."""
+        if self._all or same(entry, below):
+            return entry
+        bare = _bare(entry)
+        for name, _ in entry.xattrs:
+            if name not in dict(bare.xattrs):
+                os.removexattr(fd, name)
+        return bare
 
     def _gone(self, fd: int, path: str, names: Collection[str]) -> bool:
         """Whiteouts for what the lower directory has and this one, which hides it, has not."""
@@ -152,8 +187,8 @@ class _Reader:
             changed = self._directory(inner, path, opaque=opaque or is_opaque)
             entry = self._directory_entry(inner, path)
             is_new = below is None and not (path in self._stubs and not os.listdir(inner))
-            if changed or is_new or (below is not None and entry != below):
-                self._entries[path] = entry
+            if changed or is_new or (below is not None and self._differs(entry, below)):
+                self._entries[path] = self._stripped(entry, below, inner)
                 xattrs.forget_overlay(inner)
                 os.utime(inner, (self._epoch, self._epoch))
                 return True
@@ -177,8 +212,8 @@ class _Reader:
             )
             below = self._lower.lookup(path)
             is_stub = path in self._stubs and facts.st_size == 0 and below is None
-            if not is_stub and not same(entry, below):
-                self._entries[path] = entry
+            if not is_stub and self._differs(entry, below):
+                self._entries[path] = self._stripped(entry, below, file)
                 if facts.st_nlink > 1:
                     self._inodes[path] = (facts.st_dev, facts.st_ino)
                 xattrs.forget_overlay(file)
@@ -202,6 +237,10 @@ class _Reader:
         xattrs.forget_overlay_of(fd, name)
         os.utime(name, (self._epoch, self._epoch), dir_fd=fd, follow_symlinks=False)
         return True
+
+
+def _bare(entry: Entry) -> Entry:
+    return replace(entry, xattrs=tuple(each for each in entry.xattrs if each[0] == xattrs.CAPABILITY))
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import os
 
 from buildkit_py.errors import SandboxError, StepError
 
-_KEPT = ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
+CAPABILITY = "security.capability"
+_KEPT = (CAPABILITY, "system.posix_acl_access", "system.posix_acl_default")
 _OVERLAY = ("trusted.overlay.", "user.overlay.")
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _UNWANTED = ("redirect", "metacopy")

@@ -104,6 +104,17 @@ class ImageConfigDoc:
         """Docker's `OnBuild` triggers."""
         return _words(self.config.get("OnBuild")) or ()
 
+    @property
+    def stop_timeout(self) -> int | None:
+        """Docker's `StopTimeout`, in seconds."""
+        value: int | None = self.config.get("StopTimeout")
+        return value
+
+    @property
+    def args_escaped(self) -> bool:
+        """Docker's `ArgsEscaped`."""
+        return bool(self.config.get("ArgsEscaped"))
+
     @classmethod
     def from_plain(cls, raw: bytes, plain: Mapping[str, Any]) -> ImageConfigDoc:
         """From a JSON value that is known to be well-formed, and the bytes that it was read from."""

@@ -119,6 +119,8 @@ class SettingsWire(_Wire):
     healthcheck: dict[str, Any] | None = Field(default=None, alias="Healthcheck")
     shell: Words | None = Field(default=None, alias="Shell")
     on_build: Words | None = Field(default=None, alias="OnBuild")
+    stop_timeout: int | None = Field(default=None, alias="StopTimeout", ge=-1, lt=1 << 63)
+    args_escaped: bool | None = Field(default=None, alias="ArgsEscaped")
 
 
 class ConfigWire(_Wire):

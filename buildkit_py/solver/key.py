@@ -27,7 +27,7 @@ from buildkit_py.graph.codec import encode
 from buildkit_py.graph.op import ExecStep, Op, SecretMount, SshMount
 from buildkit_py.platform import Platform
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 """What the ops mean. Raised by hand when the same op over the same inputs would give another tree than before."""
 
 _SPLIT = ("env", "mounts", "tools", "type")

@@ -7,20 +7,24 @@ one file is part of it; where else that file has names is not.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from buildkit_py import canonical
-from buildkit_py.graph.op import BindMount, Copy, ExecStep, Op, Unpack
+from buildkit_py.graph.op import BindMount, CacheMount, Copy, ExecStep, Merge, Op, Unpack
+from buildkit_py.layer import contents, select
 from buildkit_py.layer.flat import link_key
 from buildkit_py.layer.links import share
-from buildkit_py.layer.select import Selection, select
+from buildkit_py.layer.xattrs import CAPABILITY
 
 if TYPE_CHECKING:
+    from buildkit_py.layer.contents import Pick
     from buildkit_py.layer.entry import Entry
     from buildkit_py.layer.select import Root
     from buildkit_py.layer.tree import Tree
+
+Modes = Literal["all", "executable", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +36,12 @@ class Selector:
     sources: tuple[str, ...]
     exclude: tuple[str, ...] = ()
     contents: Literal["slash", "always"] = "slash"
+    optional: bool = False
+    parents: bool = False
+    unpack: bool = False
     owners: bool = True
-    modes: Literal["all", "executable", "none"] = "all"
+    modes: Modes = "all"
+    directory_modes: Modes = "all"
 
     def memo_key(self, content_id: str) -> str:
         """Names this selection from a tree that never changes."""
@@ -42,21 +50,66 @@ class Selector:
         }
         return canonical.digest({"tree": content_id, **plain}).hex
 
+    def check(self, tree: Tree, source: str) -> None:
+        """Raise `SourceInputError` where one of the sources stands for nothing."""
+        if self.contents == "always":
+            contents.check(tree, source, optional=self.optional, parents=self.parents)
+        else:
+            select.check(tree, source, optional=self.optional)
+
     def digest(self, tree: Tree) -> str:
         """The digest of what is selected; raises `SourceInputError` where nothing is."""
-        selection = select(tree, self.sources, exclude=self.exclude, contents=self.contents)
-        rows = [self._row(entry) for root in selection.roots for entry in _shared(root)]
-        return str(canonical.digest(rows))
+        rows = self._picked(tree) if self.contents == "always" else self._selected(tree)
+        return str(canonical.digest(list(rows)))
+
+    def _selected(self, tree: Tree) -> Iterator[Any]:
+        selection = select.select(tree, self.sources, exclude=self.exclude, optional=self.optional)
+        return (self._row(entry) for root in selection.roots for entry in _shared(root))
+
+    def _picked(self, tree: Tree) -> Iterator[Any]:
+        """One item a pick. Of a directory that stands for what it holds, neither name nor metadata can show."""
+        picks = contents.pick(tree, self.sources, exclude=self.exclude, optional=self.optional, parents=self.parents)
+        for picked in picks:
+            if picked.entry.type == "dir":
+                yield list(self._inside(picked))
+            elif self.unpack and _is_archive(tree, picked.entry):
+                yield picked.entry.digest
+            else:
+                alone = replace(picked.entry, path=picked.name)
+                yield {"file": self._row(_bare(share([(alone, None)])[0]))}
+
+    def _inside(self, picked: Pick) -> Iterator[list[Any]]:
+        entries = [each.entry for each in picked.inside]
+        targets = {entry.target for entry in entries if entry.type == "hardlink"}
+        named = share([
+            (replace(each.entry, path=each.path), link_key(each.entry, targets)) for each in picked.inside
+        ])  # fmt: skip
+        for each, entry in zip(picked.inside, named, strict=True):
+            row = self._row(_bare(entry))
+            # Where such a directory is there already, it gets the source's mode whatever mode the copy sets.
+            yield [*row, {"held": each.entry.mode}] if each.held else row
 
     def _row(self, entry: Entry) -> list[Any]:
         row = entry.to_row()
+        modes = self.directory_modes if entry.type == "dir" else self.modes
         if not self.owners:
             row[3] = row[4] = 0
-        if self.modes == "none":
+        if modes == "none":
             row[2] = 0
-        elif self.modes == "executable":
+        elif modes == "executable":
             row[2] = 0 if entry.type in ("dir", "symlink") else entry.mode & 0o100
         return row
+
+
+def _bare(entry: Entry) -> Entry:
+    """An entry with the attributes that such a copy keeps."""
+    return replace(entry, xattrs=tuple(each for each in entry.xattrs if each[0] == CAPABILITY))
+
+
+def _is_archive(tree: Tree, entry: Entry) -> bool:
+    from buildkit_py.layer.unpack import is_tar
+
+    return entry.type in ("file", "hardlink") and is_tar(tree, entry.path)
 
 
 def _shared(root: Root) -> list[Entry]:
@@ -64,44 +117,60 @@ def _shared(root: Root) -> list[Entry]:
     file."""
     targets = {entry.target for entry in root.entries if entry.type == "hardlink"}
     keys = [link_key(entry, targets) for entry in root.entries]
-    return share(list(zip(Selection(roots=(root,)).entries, keys, strict=True)))
+    return share(list(zip(select.Selection(roots=(root,)).entries, keys, strict=True)))
 
 
 def selectors_of(op: Op, local: Collection[str] = ()) -> list[Selector]:
     """The selections that a step makes from its inputs; those with the roles in `local` are directories of the client.
 
-    A mount shows files of the client with plain modes, so only their executable bits count.
+    A mount shows files of the client with plain modes, so only their executable bits count. What a new cache begins
+    with counts too.
     """
     if isinstance(op, Copy):
         return [_of_copy(op)]
+    if isinstance(op, Merge):
+        # All of it; the content id of a tree says the same, but a directory of the client has none.
+        return [Selector(name="from", role="from", sources=("/",))] if "from" in local else []
     if isinstance(op, Unpack):
-        return [Selector(name="from", role="from", sources=op.sources, owners=False, modes="none")]
+        return [
+            Selector(name="from", role="from", sources=op.sources, owners=False, modes="none", directory_modes="none")
+        ]
     if isinstance(op, ExecStep):
         return [
-            Selector(
-                name=mount.target,
-                role=mount.input,
-                sources=(mount.source,),
-                modes="executable" if mount.input in local else "all",
-            )
-            for mount in op.mounts
-            if isinstance(mount, BindMount)
+            _of_mount(mount, local) for mount in op.mounts if isinstance(mount, BindMount | CacheMount) if mount.input
         ]
     return []
 
 
+def _of_mount(mount: BindMount | CacheMount, local: Collection[str]) -> Selector:
+    modes: Modes = "executable" if mount.input in local else "all"
+    return Selector(
+        name=mount.target,
+        role=mount.input or "",
+        sources=(mount.source,),
+        modes=modes,
+        directory_modes=modes,
+    )
+
+
 def _of_copy(op: Copy) -> Selector:
-    modes: Literal["all", "executable", "none"] = "all"
-    if op.mode == "auto":
-        modes = "executable"
-    elif op.mode is not None and op.mode.isdigit():
-        modes = "none"
     return Selector(
         name="from",
         role="from",
         sources=op.sources,
         exclude=op.exclude,
         contents=op.contents,
+        optional=op.optional,
+        parents=op.parents,
+        unpack=op.unpack,
         owners=op.owner is None,
-        modes=modes,
+        modes=_shown(op.mode),
+        directory_modes=_shown(op.mode if op.directory_mode is None else op.directory_mode),
     )
+
+
+def _shown(mode: str | None) -> Modes:
+    """What a result shows of the modes of its source."""
+    if mode == "auto":
+        return "executable"
+    return "none" if mode is not None and mode.isdigit() else "all"

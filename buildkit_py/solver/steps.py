@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from buildkit_py.errors import PybuildError, StepError, TestError
 from buildkit_py.graph.codec import encode
 from buildkit_py.graph.definition import Vertex
-from buildkit_py.graph.op import WHOLE, ExecStep, Host, LocalSource, Op, SecretMount, SshMount
+from buildkit_py.graph.op import WHOLE, ExecStep, Host, LocalSource, Op, Run, SecretMount, SshMount
 from buildkit_py.graph.title import title
 from buildkit_py.protocol import InputMissing, StepResult, StepTask, TaskInput
 from buildkit_py.solver.key import Key, key_of
@@ -16,6 +16,9 @@ from buildkit_py.solver.nodes import Identity, InputNeeded
 from buildkit_py.solver.selection import Selector, selectors_of
 from buildkit_py.solver.session import Session
 from buildkit_py.source import Span
+
+_NOT_FOUND = 127
+_SHELLS = ("sh", "ash", "bash", "dash")
 
 
 @dataclass(slots=True)
@@ -95,11 +98,26 @@ class StepNode:
         self._learn(result.content_id)
 
     def _failure(self, result: StepResult) -> PybuildError:
-        message = result.error or f"ended with exit status {result.exit}"
+        message = f"ended with exit code: {result.exit}" + (f" ({result.error})" if result.error else "")
         if self.test is not None:
             text = f"{self.title}: test {self.test!r} failed: {message}"
             return TestError(text, span=self.span, tail=result.tail)
-        return StepError(f"{self.title}: {message}", span=self.span, step_exit=result.exit, tail=result.tail)
+        return StepError(
+            f"{self.title}: {message}",
+            hint=self._remedy(result),
+            span=self.span,
+            step_exit=result.exit,
+            tail=result.tail,
+        )
+
+    def _remedy(self, result: StepResult) -> str | None:
+        """What to do where the program could not be started."""
+        op = self.vertex.op
+        if not result.error or result.exit != _NOT_FOUND or not isinstance(op, Run):
+            return None
+        shell = op.args[0].rpartition("/")[2] in _SHELLS
+        without = ", or write the command as a list, which needs no shell" if shell else ""
+        return f"start from an image that has {op.args[0]}, or copy it in before{without}"
 
     @property
     def _discard(self) -> bool:
@@ -108,7 +126,8 @@ class StepNode:
     def _must_run(self) -> bool:
         options = self.session.options
         outside = isinstance(self.vertex.op, ExecStep) and self.vertex.op.network != "none"
-        return not self._fresh and (options.no_cache or (options.refresh and outside))
+        wanted = options.no_cache or (options.refresh and outside) or self.id in self.session.definition.fresh
+        return wanted and not self._fresh
 
     def _learn(self, content_id: str | None) -> None:
         if content_id is not None:
@@ -131,6 +150,10 @@ class StepNode:
         op = self.session.definition.vertices[self.vertex.inputs[role]].op
         return op if isinstance(op, LocalSource) else None
 
+    def _is_plain(self, role: str) -> bool:
+        source = self._local(role)
+        return source is not None and not source.special
+
     def _require_key(self) -> Key:
         """The key of the inputs as they are now: one that had to be made again may have come out different."""
         if self.key is None or self._contents != self._contents_now():
@@ -142,7 +165,7 @@ class StepNode:
 
     def _make_key(self) -> Key:
         op = self.vertex.op
-        selectors = selectors_of(op, [role for role in self.vertex.inputs if self._local(role)])
+        selectors = selectors_of(op, [role for role in self.vertex.inputs if self._is_plain(role)])
         # Read once: the key and the task must speak of the same trees, whatever other threads learn meanwhile.
         self.key = None
         self._contents = self._contents_now()

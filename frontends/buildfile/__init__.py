@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from buildkit_py.graph import Definition, Resolver
+    from buildkit_py.graph import Definition, Resolver, Settings
     from buildkit_py.platform import Platform
     from buildkit_py.source import Diagnostic
     from frontends.buildfile.model import Module, Parameter
@@ -25,13 +25,15 @@ def load(
     targets: Sequence[str] = (),
     epoch: int = 0,
     hidden: Sequence[str] = (),
+    settings: Settings | None = None,
 ) -> Definition:
     """Compile a Buildfile.
 
     `file` is its path relative to the context: spans carry it and imports start from it. `params` are as given on a
     command line (a list is one text with commas, or a list). `platforms` and `targets` are those asked for; by default
     what each image declares (else the host's), and all images. `epoch` is SOURCE_DATE_EPOCH. `hidden` are further
-    context paths that no `copy` of a directory selects. All that comes from outside comes through `resolver`.
+    context paths that no `copy` of a directory selects. Of `settings`, labels and annotations are added to every image,
+    and everything else is the build file's own to say. All that comes from outside comes through `resolver`.
 
     Raises `SourceError` with everything that is wrong, and what the resolver raises, with a span.
     """
@@ -45,7 +47,9 @@ def load(
     if errors:
         raise SourceError(errors)
     values = {program.main: param_values(program.main, params or {})}
-    return lower(program, values, resolver, platforms=platforms, targets=targets, epoch=epoch, hidden=hidden)
+    return lower(
+        program, values, resolver, platforms=platforms, targets=targets, epoch=epoch, hidden=hidden, settings=settings
+    )
 
 
 def check(source: str, *, file: str = "Buildfile", read: Callable[[str], str] | None = None) -> list[Diagnostic]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from buildkit_py.errors import GraphError, PybuildError, SourceError
 from buildkit_py.graph import (
@@ -16,6 +16,7 @@ from buildkit_py.graph import (
     Output,
     Resolver,
     Scratch,
+    Settings,
     Test,
 )
 from buildkit_py.platform import Platform
@@ -54,6 +55,7 @@ class Lowering:
     resolver: Resolver
     epoch: int
     hidden: tuple[str, ...] = ()
+    settings: Settings = field(default_factory=Settings)
     graph: GraphBuilder = field(default_factory=GraphBuilder)
     plans: dict[tuple[Recipe, Platform], Plan | None] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
@@ -140,8 +142,8 @@ class Lowering:
             base=plan.base,
             layers=plan.layers,
             platform=platform,
-            config=plan.config,
-            annotations=plan.annotations,
+            config=replace(plan.config, labels={**plan.config.labels, **self.settings.labels}),
+            annotations={**plan.annotations, **self.settings.annotations},
             tests=plan.tests,
             outputs=plan.outputs,
             span=recipe.span,
@@ -157,6 +159,7 @@ def lower(
     targets: Sequence[str],
     epoch: int,
     hidden: Sequence[str],
+    settings: Settings | None = None,
 ) -> Definition:
     """The definition of the images asked for; raises `SourceError`, and what the resolver raises."""
     wanted = _targets(program, targets)
@@ -164,7 +167,12 @@ def lower(
     file = program.main.source.file
     names = {file, f"{file}.lock", *hidden, *_local_outputs(program, params, platforms)}
     lowering = Lowering(
-        program=program, params=params, resolver=resolver, epoch=epoch, hidden=tuple(sorted(_below(names)))
+        program=program,
+        params=params,
+        resolver=resolver,
+        epoch=epoch,
+        hidden=tuple(sorted(_below(names))),
+        settings=settings or Settings(),
     )
     for recipe in wanted:
         for platform in choices[recipe]:

@@ -156,12 +156,14 @@ def _origin(state: State, parts: _Parts) -> str:
 
 def _copy(state: State, parts: _Parts) -> None:
     excluded = [value for option in parts.node.options if option.name.text == "exclude" for value in option.values]
+    mode = _copied_mode(parts.option("mode", values.copied_mode))
     op = Copy(
         sources=parts.words(values.source),
         dest=parts.required("to", values.path),
         exclude=tuple(parts.evaluator.word(value, values.filled) for value in excluded),
         owner=parts.owner(),
-        mode=_copied_mode(parts.option("mode", values.copied_mode)),
+        mode=mode,
+        directory_mode=_directory_mode(mode),
     )
     _check_several(op.sources, op.dest, parts.node.span)
     state.step(parts.action, op, **{"from": _origin(state, parts)})
@@ -172,6 +174,14 @@ def _copied_mode(written: str | None) -> str | None:
     if written is None:
         return "auto"
     return None if written == "keep" else written
+
+
+def _directory_mode(mode: str | None) -> str | None:
+    """The mode of directories where that of files is octal: who may read one can enter it."""
+    if mode is None or not mode.isdigit():
+        return None
+    bits = int(mode, 8)
+    return f"{bits | (bits & 0o444) >> 2:04o}"
 
 
 def _check_several(sources: tuple[str, ...], dest: str, span: Span) -> None:
@@ -277,7 +287,8 @@ def _git(state: State, parts: _Parts) -> None:
     source = state.lowering.graph.add(GitSource(url=url, commit=commit, subdir=subdir), span=parts.node.span)
     dest = parts.required("to", values.path).rstrip("/") + "/"
     mode = parts.option("mode", values.mode) or "auto"
-    state.step(parts.action, Copy(sources=("/",), dest=dest, owner=parts.owner(), mode=mode), **{"from": source})
+    op = Copy(sources=("/",), dest=dest, owner=parts.owner(), mode=mode, directory_mode=_directory_mode(mode))
+    state.step(parts.action, op, **{"from": source})
     state.learn(dest)
 
 

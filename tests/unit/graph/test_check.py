@@ -24,11 +24,13 @@ from buildkit_py.graph import (
     FileMount,
     GitSource,
     GraphBuilder,
+    HistoryLine,
     Host,
     HttpSource,
     ImageConfig,
     ImageSource,
     LocalSource,
+    Merge,
     Mkdir,
     Op,
     Output,
@@ -67,7 +69,7 @@ def build(op: Op | None = None, *, name: str = "app", inputs: tuple[str, ...] = 
     elif op is not None:
         roles = {
             "base": base,
-            **({"from": base} if isinstance(op, Copy | Unpack) else {}),
+            **({"from": base} if isinstance(op, Copy | Merge | Unpack) else {}),
             **dict.fromkeys(inputs, base),
         }
         tip = graph.add(op, inputs=roles, span=SPAN)
@@ -129,6 +131,29 @@ def mounted(*mounts: Any) -> Run:
         mounted(SecretMount(id="s", env="A=B")),
         mounted(SecretMount(id="s", env="")),
         mounted(SecretMount(id="s", target="/s", owner="a:b:c")),
+        mounted(CacheMount(target="/c", id="c", source="x")),
+        mounted(CacheMount(target="/c", id="c", input="base")),
+        mounted(CacheMount(target="/c", id="c", input="nowhere")),
+        replace(RUN, hostname="a b"),
+        replace(RUN, hostname="-a"),
+        replace(RUN, hostname="a" * 65),
+        replace(RUN, hosts=(("a b", "127.0.0.1"),)),
+        replace(RUN, hosts=(("a", "localhost"),)),
+        replace(RUN, hosts=(("a", "127.0.0.1 b"),)),
+        replace(RUN, limits=(("files", 1, 1),)),
+        replace(RUN, limits=(("nofile", -2, 1),)),
+        replace(RUN, limits=(("nofile", 2, 1),)),
+        replace(RUN, limits=(("nofile", -1, 1),)),
+        replace(RUN, limits=(("nofile", 1, 2**64),)),
+        replace(RUN, limits=(("nofile", 1, 1), ("nofile", 2, 2))),
+        HttpSource(url="https://example.org/a", filename="a", mode="u+x"),
+        LocalSource(name=""),
+        LocalSource(name="a\nb"),
+        Copy(sources=("/a",), dest="/a", mode="9"),
+        Copy(sources=("/a",), dest="/a", directory_mode="x"),
+        Copy(sources=("/a",), dest="/a", directory_mode="auto"),
+        Copy(sources=("/a",), dest="/a", parents=True),
+        Copy(sources=("/a",), dest="/a", unpack=True),
     ],
 )
 def test_an_op_that_would_break_the_engine_is_refused_where_it_was_written(op: Op) -> None:
@@ -175,6 +200,13 @@ def test_a_mount_can_not_take_an_input_that_the_step_sees_whole(role: str) -> No
         {"config": ImageConfig(healthcheck={"interval": "30s"})},
         {"config": ImageConfig(healthcheck={"interval": -1})},
         {"config": ImageConfig(healthcheck={"retries": True})},
+        {"config": ImageConfig(stop_timeout=-2)},
+        {"config": ImageConfig(shell=("\0",))},
+        {"config": ImageConfig(on_build=("\ud800",))},
+        {"config": ImageConfig(author="\0")},
+        {"history": [HistoryLine(text="RUN x")]},
+        {"history": [HistoryLine(text="\0", empty=True)]},
+        {"history": [HistoryLine(text="x", comment="\ud800", empty=True)]},
         {"outputs": [Output(kind="archive", value="")]},
         {"outputs": [Output(kind="archive", value="a\0b")]},
         {"outputs": [Output(kind="store", value="../a b")]},
@@ -213,6 +245,19 @@ def test_what_bases_and_frontends_say_is_taken() -> None:
     )
     build(mounted(SecretMount(id="a", env="A"), SecretMount(id="b", env="B"), SshMount(), TmpfsMount(target="/t")))
     build(ImageSource(ref="oci:base/layout:v1", platform="linux/amd64"))
+    lines = [HistoryLine(text="COPY x"), HistoryLine(text="", empty=True)]
+    build(LocalSource(name="other", special=True), history=lines)
+    build(
+        replace(
+            mounted(CacheMount(target="/c", id="c", input="m", source="/x")),
+            hostname="a.example",
+            hosts=(("db_1", "10.0.0.1"), ("a", "2001:db8::1")),
+            limits=(("nofile", 1, -1), ("core", -1, -1), ("nproc", 5, 5)),
+        ),
+        inputs=("m",),
+        config=ImageConfig(stop_timeout=-1),
+    )
+    build(Merge())
 
 
 def test_a_decoder_takes_no_value_of_another_type() -> None:
@@ -234,7 +279,15 @@ some_texts = st.lists(some_text, max_size=3).map(tuple)
 mode = st.sampled_from(["0644", "u+x", "auto", ""]) | some_text
 mounts = st.lists(
     st.builds(BindMount, target=some_text, input=st.sampled_from(["base", "m", "tools"]) | some_text, source=some_text)
-    | st.builds(CacheMount, target=some_text, id=some_text, mode=mode, owner=some_text)
+    | st.builds(
+        CacheMount,
+        target=some_text,
+        id=some_text,
+        mode=mode,
+        owner=some_text,
+        input=st.none() | st.sampled_from(["base", "m"]),
+        source=some_text,
+    )
     | st.builds(TmpfsMount, target=some_text, size=st.none() | st.integers())
     | st.builds(
         SecretMount, id=some_text, target=st.none() | some_text, env=st.none() | some_text, required=st.booleans()
@@ -253,10 +306,21 @@ ops: st.SearchStrategy[Op] = st.one_of(
     st.builds(
         ImageSource, ref=st.just("docker.io/library/a:1") | some_text, platform=st.just("linux/amd64") | some_text
     ),
-    st.builds(LocalSource, ignore=some_texts, hidden=some_texts),
-    st.builds(HttpSource, url=some_text, filename=some_text),
+    st.builds(LocalSource, name=some_text, ignore=some_texts, hidden=some_texts, special=st.booleans()),
+    st.builds(HttpSource, url=some_text, filename=some_text, mode=mode),
     st.builds(GitSource, url=some_text, commit=st.just("0" * 40) | some_text, subdir=some_text),
     st.builds(Copy, sources=some_texts, dest=some_text, mode=st.none() | mode, owner=st.none() | some_text),
+    st.builds(
+        Copy,
+        sources=some_texts,
+        dest=some_text,
+        directory_mode=st.none() | mode,
+        contents=st.sampled_from(["slash", "always"]),
+        parents=st.booleans(),
+        unpack=st.booleans(),
+        optional=st.booleans(),
+    ),
+    st.just(Merge()),
     st.builds(Mkdir, path=some_text, mode=mode),
     st.builds(Write, path=some_text, text=some_text, owner=some_text),
     st.builds(Symlink, path=some_text, target=some_text),
@@ -265,6 +329,13 @@ ops: st.SearchStrategy[Op] = st.one_of(
     st.builds(Chown, paths=some_texts, owner=some_text),
     st.builds(Unpack, sources=some_texts, dest=some_text, strip=st.integers(-1, 2)),
     st.builds(Run, **processes, cwd=st.just("/") | some_text, user=some_text),
+    st.builds(
+        Run,
+        args=st.just(("x",)),
+        hostname=some_text,
+        hosts=st.lists(st.tuples(some_text, some_text | st.just("::1")), max_size=2).map(tuple),
+        limits=st.lists(st.tuples(st.just("nofile") | some_text, st.integers(), st.integers()), max_size=2).map(tuple),
+    ),
     st.builds(Host, **processes, tools=st.lists(st.builds(Tool, name=some_text), max_size=2).map(tuple)),
 )
 configs = st.builds(
@@ -300,10 +371,16 @@ def use_all(definition: Definition) -> None:
         canonical.dumps(codec.encode(vertex.op)).decode()
 
 
+def roles(op: Op) -> set[str]:
+    """The inputs that the mounts of an op name."""
+    mounts = [mount for mount in getattr(op, "mounts", ()) if isinstance(mount, BindMount | CacheMount)]
+    return {mount.input for mount in mounts if mount.input is not None}
+
+
 @settings(deadline=None)
 @given(ops, some_text | st.just("app"), configs | st.just(ImageConfig()), st.lists(items, max_size=2))
 def test_any_graph_is_refused_or_can_be_used(op: Op, name: str, config: ImageConfig, items: list[TestItem]) -> None:
-    inputs = {mount.input for mount in getattr(op, "mounts", ()) if isinstance(mount, BindMount)}
+    inputs = roles(op)
     with suppress(GraphError):
         use_all(build(op, name=name, inputs=tuple(inputs), config=config, tests=[Test(name="t", items=tuple(items))]))
 
@@ -311,7 +388,7 @@ def test_any_graph_is_refused_or_can_be_used(op: Op, name: str, config: ImageCon
 @settings(deadline=None)
 @given(ops)
 def test_any_op_in_a_sound_graph_is_refused_or_can_be_used(op: Op) -> None:
-    inputs = {mount.input for mount in getattr(op, "mounts", ()) if isinstance(mount, BindMount)}
+    inputs = roles(op)
     with suppress(GraphError):
         use_all(build(op, inputs=tuple(inputs), platform=Platform.parse("linux/amd64")))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from buildkit_py.graph import (
     Copy,
     Definition,
     GraphBuilder,
+    HistoryLine,
     Host,
+    ImageConfig,
     ImageSource,
     LocalSource,
+    Merge,
     Output,
     Run,
     Scratch,
@@ -31,8 +35,11 @@ from buildkit_py.graph import (
     Tool,
     Write,
 )
+from buildkit_py.graph.pin import pin
+from buildkit_py.graph.resolver import ResolvedImage, StaticResolver
+from buildkit_py.graph.spans import relocated
 from buildkit_py.graph.wire import schema
-from buildkit_py.source import Span
+from buildkit_py.source import Diagnostic, Span
 
 SPEC = Path(__file__).parents[3] / "spec"
 
@@ -48,6 +55,21 @@ def sample() -> Definition:
         span=span,
         inputs={"base": base, "from": context},
     )
+    more = graph.add(
+        Copy(
+            sources=("/a/./b*",),
+            dest="/",
+            contents="always",
+            mode="0644",
+            directory_mode="0755",
+            made="alike",
+            optional=True,
+            parents=True,
+            unpack=True,
+        ),
+        inputs={"base": files, "from": graph.add(LocalSource(name="other", special=True))},
+    )
+    merged = graph.add(Merge(), inputs={"base": more, "from": python})
     run = graph.add(
         Run(
             args=("/bin/sh", "-c", "true"),
@@ -55,12 +77,22 @@ def sample() -> Definition:
             network="host",
             mounts=(
                 BindMount(target="/py", input="m0"),
-                CacheMount(target="/c", id="pip"),
+                CacheMount(target="/c", id="pip", input="m1", source="/x"),
                 SecretMount(id="token", env="TOKEN"),
             ),
+            hostname="host",
+            hosts=(("db", "10.0.0.1"), ("v6", "::1")),
+            limits=(("nofile", 1024, 4096), ("core", 0, -1)),
+            set_id=True,
+            proxy=True,
+            security="insecure",
+            xattrs="capabilities",
         ),
-        inputs={"base": files, "m0": python},
+        inputs={"base": merged, "m0": python, "m1": python},
     )
+    graph.fresh(run)
+    graph.warn(Diagnostic(message="beware", span=span, severity="warning", hint="do not", notes=(("here", span),)))
+    graph.warn(Diagnostic(message="note", span=None, severity="note", rule="X", label="l"))
     host = graph.add(Host(args=("tool",), tools=(Tool(name="tool", package="pkg"),)), base=run)
     check = graph.add(Run(args=("true",)), base=host)
     graph.secret("token", "a token")
@@ -78,6 +110,12 @@ def sample() -> Definition:
             )
         ],
         outputs=[Output(kind="archive", value="out.tar", span=span)],
+        history=[
+            HistoryLine(text="ENV x", empty=True),
+            HistoryLine(text="COPY", comment="c"),
+            HistoryLine(text="RUN"),
+        ],
+        config=ImageConfig(shell=("sh",), on_build=("RUN x",), stop_timeout=3, args_escaped=True, author="me"),
         span=span,
     )
     return graph.build()
@@ -101,6 +139,23 @@ def test_spans_are_outside_every_digest() -> None:
     graph.target("i", base=base, layers=[("l", top)])
     bare.target("i", base=base, layers=[("l", top)])
     assert graph.build().digest == bare.build().digest
+
+
+def test_what_runs_again_and_what_is_said_is_outside_the_digest() -> None:
+    definition = sample()
+    assert definition.fresh and definition.warnings
+    assert replace(definition, fresh=(), warnings=()).digest == definition.digest
+
+
+def test_pinning_and_moving_carry_everything_along() -> None:
+    definition = sample()
+    image = ResolvedImage(digest="sha256:" + "0" * 64, config=ImageConfig())
+    pinned = pin(definition, StaticResolver(images={"docker.io/library/python:3.12": image}))
+    (fresh,) = pinned.fresh
+    assert isinstance(pinned.vertices[fresh].op, Run) and fresh not in definition.fresh
+    assert pinned.warnings == definition.warnings and pinned.targets[0].history == definition.targets[0].history
+    moved = relocated(definition, lambda name: f"x/{name}").warnings[0]
+    assert moved.span is not None and moved.span.file == moved.notes[0][1].file == "x/Buildfile"
 
 
 def test_a_field_at_its_default_is_not_encoded() -> None:
@@ -146,6 +201,14 @@ def broken(change: Any) -> bytes:
         (lambda d: d["targets"][0].update(platform="../x"), "platform"),
         (lambda d: d["vertices"][0]["inputs"].update(base="x"), "malformed"),
         (lambda d: d.update(vertices=[]), "not there"),
+        (lambda d: d.update(fresh=["sha256:" + "0" * 64]), "run again is not there"),
+        (lambda d: d.update(fresh=["x"]), "malformed at fresh/0"),
+        (lambda d: d["warnings"][0].update(severity="loud"), "malformed at warnings/0/severity"),
+        (lambda d: d["warnings"][0].update(span=["f", 1, 2, 3]), "malformed at warnings/0/span"),
+        (lambda d: d["warnings"][0].update(extra=1), "malformed at warnings/0/extra"),
+        (lambda d: d["targets"][0]["history"].pop(), "tells of 1 layers, but it has 2"),
+        (lambda d: d["targets"][0]["history"][0].update(text="\0"), "NUL"),
+        (lambda d: d["targets"][0]["config"].update(stop_timeout="3"), "malformed"),
     ],
 )
 def test_a_malformed_graph_is_refused_with_a_typed_error(change: Any, message: str) -> None:

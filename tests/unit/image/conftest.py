@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from buildkit_py.digest import Digest
-from buildkit_py.graph.definition import ImageTarget
+from buildkit_py.graph.definition import HistoryLine, ImageTarget
 from buildkit_py.graph.resolver import ImageConfig
 from buildkit_py.image.assemble import BaseImage, NewLayer, assemble
 from buildkit_py.oci import Descriptor
@@ -112,9 +112,15 @@ def image(store: MemoryStore, layer: Callable[..., NewLayer]) -> Callable[..., D
         base: BaseImage | None = None,
         epoch: int = 0,
         annotations: Mapping[str, str] | None = None,
+        history: tuple[HistoryLine, ...] = (),
     ) -> Descriptor:
         target = ImageTarget(
-            name="web", platform=platform, base="", config=config or ImageConfig(), annotations=annotations or {}
+            name="web",
+            platform=platform,
+            base="",
+            config=config or ImageConfig(),
+            annotations=annotations or {},
+            history=history,
         )
         stack = layers or (layer("files", {"a.txt": b"a"}),)
         return assemble(store, target, base, stack, epoch=epoch).descriptor

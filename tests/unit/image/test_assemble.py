@@ -9,6 +9,7 @@ import pytest
 
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
+from buildkit_py.graph.definition import HistoryLine
 from buildkit_py.graph.resolver import ImageConfig
 from buildkit_py.image.assemble import BaseImage, assemble_index, rfc3339
 from buildkit_py.image.stored import StoredImage, closure, one_image
@@ -83,6 +84,27 @@ def test_a_base_brings_layers_and_history_and_oci_types(store, layer, image) -> 
     assert stored.config.diff_ids[:2] == DIFFS
     assert stored.config.history[:3] == history
     assert len(stored.config.history) == 4
+
+
+def test_a_target_tells_its_own_history_after_the_base(store, layer, image) -> None:
+    base = BaseImage(layers=(GZIPPED,), diff_ids=DIFFS[:1], history=(History(created_by="ADD x"),))
+    lines = (
+        HistoryLine(text="ENV a=1", comment="c", empty=True),
+        HistoryLine(text="RUN x", comment="c"),
+        HistoryLine(text="CMD y", empty=True),
+    )
+    config = ImageConfig(author="me")
+    made = StoredImage.load(
+        store, image(layer("app", {"a": b"a"}), base=base, history=lines, config=config, epoch=86_400)
+    ).config
+    day = "1970-01-02T00:00:00Z"
+    assert made.history == (
+        History(created_by="ADD x"),
+        History(created=day, created_by="ENV a=1", comment="c", empty_layer=True),
+        History(created=day, created_by="RUN x", comment="c"),
+        History(created=day, created_by="CMD y", empty_layer=True),
+    )
+    assert made.author == "me"
 
 
 @pytest.mark.parametrize("lines", [0, 1, 3])

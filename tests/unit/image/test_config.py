@@ -23,6 +23,10 @@ FULL = ImageConfig(
     labels={"k": "v"},
     stop_signal="SIGINT",
     healthcheck={"test": ["CMD-SHELL", "true"], "interval": 30_000_000_000, "timeout": 1, "retries": 3},
+    shell=("/bin/bash", "-c"),
+    on_build=("RUN make",),
+    stop_timeout=0,
+    args_escaped=True,
 )
 
 
@@ -43,6 +47,10 @@ def test_every_field_has_its_name_and_shape() -> None:
         "Labels": {"k": "v"},
         "StopSignal": "SIGINT",
         "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 30_000_000_000, "Timeout": 1, "Retries": 3},
+        "Shell": ["/bin/bash", "-c"],
+        "OnBuild": ["RUN make"],
+        "StopTimeout": 0,
+        "ArgsEscaped": True,
     }
 
 
@@ -63,8 +71,20 @@ def test_a_port_without_protocol_is_tcp() -> None:
 
 
 def test_unknown_fields_of_a_base_are_passed_over() -> None:
-    base = document({"User": "x", "Tty": True, "OnBuild": ["RUN x"], "Healthcheck": {"Test": ["NONE"], "New": 1}})
+    base = document({"User": "x", "Tty": True, "Healthcheck": {"Test": ["NONE"], "New": 1}})
     assert from_document(base) == ImageConfig(user="x", healthcheck={"test": ["NONE"]})
+
+
+def test_the_author_stands_beside_the_config() -> None:
+    plain = {"os": "linux", "architecture": "amd64", "author": "me", "rootfs": {"type": "layers", "diff_ids": []}}
+    assert from_document(parse_config(json.dumps(plain).encode())) == ImageConfig(author="me")
+    assert to_document(ImageConfig(author="me")) == {}
+
+
+@pytest.mark.parametrize("wrong", [{"StopTimeout": "5"}, {"StopTimeout": 2**70}, {"ArgsEscaped": 1}, {"OnBuild": "x"}])
+def test_a_malformed_addition_of_docker_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(IntegrityError, match=next(iter(wrong))):
+        document(wrong)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +113,10 @@ configs = st.builds(
     labels=st.dictionaries(text, text, max_size=3),
     stop_signal=st.none() | text.filter(bool),
     healthcheck=st.none() | st.just({"test": ["NONE"]}),
+    shell=words,
+    on_build=st.lists(text, max_size=3).map(tuple),
+    stop_timeout=st.none() | st.integers(-1, 100),
+    args_escaped=st.booleans(),
 )
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
+import stat
 import time
 from pathlib import Path
 
 import pytest
 
+from buildkit_py.digest import Digest
 from buildkit_py.errors import SourceInputError
 from buildkit_py.graph.op import LocalSource
 from buildkit_py.layer import context
 from buildkit_py.layer.context import ContextTree
 from buildkit_py.layer.contexts import Contexts
+from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.select import select
 from buildkit_py.layer.statcache import StatCache, stamp_of
 
@@ -214,3 +217,36 @@ def test_a_damaged_cache_costs_time_alone(tmp_path: Path, damage: str) -> None:
     assert cache.get("/d", "f", stamp) is None
     cache.put("/d", "f", stamp, "sha256:y", read_at=now)
     cache.close()
+
+
+def test_special_files_are_there_where_they_are_asked_for(root: Path) -> None:
+    put(root / "b/one")
+    os.link(root / "b/one", root / "a")
+    os.link(root / "b/one", root / "c")
+    os.link(root / "b/one", root.parent / "outside")
+    os.mknod(root / "null", stat.S_IFCHR | 0o620, os.makedev(1, 3))
+    (root / "null").chmod(0o620)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(root / "sock"))
+    (root / "sock").chmod(0o640)
+    tree = look(root, special=True)
+    assert list(tree.children("")) == ["a", "b", "c", "null", "sock"]
+    assert [(entry.type, entry.target) for entry in map(tree.lookup, ("a", "b/one", "c"))] == [
+        ("file", None), ("hardlink", "a"), ("hardlink", "a"),
+    ]  # fmt: skip
+    assert tree.lookup("null") == Entry(path="null", type="char", mode=0o620, device=(1, 3))
+    assert tree.lookup("sock") == Entry(path="sock", type="file", mode=0o640, digest=str(Digest.of(b"")))
+    with tree.open("sock") as nothing:
+        assert nothing.read() == b""
+    assert [entry.type for entry in select(tree, ("b/one", "c")).entries] == ["hardlink", "hardlink"]
+
+
+def test_names_of_one_file_count_only_where_they_are_offered(root: Path) -> None:
+    for name in ("b", "c"):
+        put(root / "x" / name)
+    put(root / "a")
+    for name in ("x/d", "hid"):
+        os.link(root / "a", root / name)
+    tree = look(root, special=True, ignore=("a",), hidden=("hid",))
+    assert tree.lookup("x/d").type == "file"
+    assert look(root).lookup("x/d").type == "file"

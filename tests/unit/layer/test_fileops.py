@@ -145,12 +145,38 @@ def test_modes_and_owners(tmp_path: Path) -> None:
     assert error.value.hint == "did you mean 'app'?"
 
 
-def test_an_octal_mode_leaves_directories_that_can_be_entered(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("modes", "made"),
+    [
+        ({"mode": "0640"}, [0o640, 0o640, 0o640]),
+        ({"mode": "0640", "directory_mode": "0750"}, [0o750, 0o750, 0o640]),
+        ({"mode": "u=rw,go="}, [0o600, 0o600, 0o600]),
+        ({"mode": None, "directory_mode": "a-x"}, [0o644, 0o644, 0o644]),
+        ({"mode": "auto", "directory_mode": "0700"}, [0o700, 0o700, 0o644]),
+        ({"mode": "g=u,o-r"}, [0o771, 0o771, 0o660]),
+    ],
+)
+def test_directories_get_the_mode_that_is_theirs(tmp_path: Path, modes: dict[str, str], made: list[int]) -> None:
     source = tree(tmp_path, d__sub__f="f")
-    modes = [entry.mode for entry in copy(EmptyTree(), source, "/d", to="/x", mode="0640").diff.entries[-3:]]
-    assert modes == [0o750, 0o750, 0o640]
-    modes = [entry.mode for entry in copy(EmptyTree(), source, "/d", to="/x", mode="u=rw,go=").diff.entries[-3:]]
-    assert modes == [0o600, 0o600, 0o600]
+    assert [entry.mode for entry in copy(EmptyTree(), source, "/d", to="/x", **modes).diff.entries[-3:]] == made
+
+
+def test_what_a_copy_makes_on_the_way_can_be_like_what_it_copies(tmp_path: Path) -> None:
+    source = tree(tmp_path, f="f")
+    draft = copy(EmptyTree(), source, "/f", to="/a/b/", owner="3:4", mode="0640", made="alike")
+    assert [(e.path, e.mode, e.uid) for e in draft.diff.entries] == [
+        ("", 0o755, 0), ("a", 0o640, 3), ("a/b", 0o640, 3), ("a/b/f", 0o640, 3),
+    ]  # fmt: skip
+    made = apply_op(Mkdir(path="/a/b", owner="3:4", mode="0700", made="alike"), EmptyTree()).diff.entries
+    assert [(e.path, e.mode, e.uid) for e in made] == [("", 0o755, 0), ("a", 0o755, 3), ("a/b", 0o700, 3)]
+
+
+def test_an_optional_glob_may_match_nothing(tmp_path: Path) -> None:
+    source = tree(tmp_path, f="f")
+    assert not copy(EmptyTree(), source, "/x*", to="/a/", optional=True).diff
+    assert paths(copy(EmptyTree(), source, "/x*", "/f", to="/a/", optional=True)) == ["a/f"]
+    with pytest.raises(SourceInputError, match="not there"):
+        copy(EmptyTree(), source, "/x", to="/a/", optional=True)
 
 
 def test_missing_sources_name_what_is_near(tmp_path: Path) -> None:

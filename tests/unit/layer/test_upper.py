@@ -219,6 +219,30 @@ def test_attributes_and_special_bits(upper: Path) -> None:
     assert (entry.mode, entry.xattrs) == (0o6755, (("security.capability", capability), ("user.b", b"")))
 
 
+CAPABILITY = ("security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+
+
+def test_capabilities_alone_are_kept_where_that_is_asked_for(upper: Path) -> None:
+    for path in (put(upper / "f"), put(upper / "d/g"), upper / "d"):
+        os.setxattr(path, "user.a", b"1")
+    os.setxattr(upper / "f", *CAPABILITY)
+    (upper / "d").chmod(0o755)
+    diff = collect(upper, EmptyTree(), epoch=0, attributes="capabilities")
+    assert {entry.path: entry.xattrs for entry in diff.entries} == {"": (), "d": (), "d/g": (), "f": (CAPABILITY,)}
+    assert os.listxattr(upper / "d") == os.listxattr(upper / "d/g") == []
+
+
+def test_what_only_got_attributes_that_are_not_kept_did_not_change(upper: Path) -> None:
+    noted = (("user.a", b"1"),)
+    for path in (put(upper / "f"), put(upper / "g"), put(upper / "d/new"), upper / "d"):
+        os.setxattr(path, "user.a", b"1")
+    (upper / "d").chmod(0o755)
+    lower = tree(a_file("f"), a_file("g", xattrs=noted), a_dir("d", xattrs=noted))
+    diff = collect(upper, lower, epoch=0, attributes="capabilities")
+    assert [(entry.path, entry.xattrs) for entry in diff.entries] == [("", ()), ("d", noted), ("d/new", ())]
+    assert left(upper) == ["d", "d/new"]
+
+
 def test_names_of_every_kind(upper: Path) -> None:
     names = sorted(["new\nline", "\udcff", "n" * 255, "ü"])
     for name in names:

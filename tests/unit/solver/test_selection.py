@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildkit_py.errors import SourceInputError
-from buildkit_py.graph.op import BindMount, Copy, Run
+from buildkit_py.graph.op import BindMount, CacheMount, Copy, Merge, Run
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.fileops import apply_op
 from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
 from buildkit_py.solver.selection import selectors_of
+from tests.support.treetext import TextTree
 
 COPY = Copy(sources=("/d",), dest="/to")
 AUTO = replace(COPY, mode="auto", owner="0:0")
@@ -27,6 +30,10 @@ def a_file(path: str, **facts: object) -> Entry:
 
 def link(path: str, target: str, **facts: object) -> Entry:
     return a_file(path, type="hardlink", target=target, **facts)
+
+
+def whole(*entries: Entry) -> Tree:
+    return ChainTree([(Path("/nowhere"), Diff.of([DIRECTORIES[0], *entries]))])
 
 
 def tree(*entries: Entry) -> Tree:
@@ -83,12 +90,33 @@ others = st.one_of(
 )
 ops = st.builds(
     Copy,
-    sources=st.sampled_from([("/d",), ("/d/",), ("/d/a", "/d/b"), ("/d", "/c")]),
+    sources=st.sampled_from([("/d",), ("/d/",), ("/d/a", "/d/b"), ("/d", "/c"), ("/d*", "/n*")]),
     dest=st.just("/to/"),
     owner=st.sampled_from([None, "7:8"]),
     mode=st.sampled_from([None, "auto", "0640", "u+x"]),
+    directory_mode=st.sampled_from([None, "0750"]),
     exclude=st.sampled_from([(), ("a",)]),
+    optional=st.booleans(),
+) | st.builds(
+    Copy,
+    sources=st.sampled_from(
+        [("/d",), ("/",), ("/d/a", "/d/b"), ("/d", "/c"), ("/*", "/n*"), ("/d/./a",), ("/d/[be]",)]
+    ),
+    dest=st.just("/to/"),
+    contents=st.just("always"),
+    owner=st.sampled_from([None, "7:8"]),
+    mode=st.sampled_from([None, "auto", "0640", "u+x"]),
+    directory_mode=st.sampled_from([None, "0750", "auto"]),
+    exclude=st.sampled_from([(), ("a",), ("*", "!d/b"), ("*", "!b")]),
+    optional=st.booleans(),
+    parents=st.booleans(),
 )
+bases = st.sampled_from([
+    EmptyTree(),
+    TextTree("to/ 700 1:1"),
+    TextTree("to/d/ 700 1:1 {user.x=1}", "to/e/ 711 2:2"),
+    TextTree("to/a/ 700 1:1", "to/c/x"),
+])  # fmt: skip
 
 
 @st.composite
@@ -105,9 +133,9 @@ def trees(draw: st.DrawFn) -> Tree:
     return tree(*entries)
 
 
-def made(op: Copy, source: Tree) -> str:
+def made(op: Copy, source: Tree, base: Tree | None = None) -> str:
     try:
-        return apply_op(op, EmptyTree(), source).diff.digest
+        return apply_op(op, base or EmptyTree(), source).diff.digest
     except SourceInputError as error:
         return error.message
 
@@ -119,15 +147,17 @@ def selected(op: Copy, source: Tree) -> str:
         return error.message
 
 
-@given(ops, trees(), trees())
-def test_trees_that_a_copy_can_tell_apart_have_different_digests(op: Copy, one: Tree, other: Tree) -> None:
-    if made(op, one) != made(op, other):
+@given(ops, trees(), trees(), bases)
+def test_trees_that_a_copy_can_tell_apart_have_different_digests(op: Copy, one: Tree, other: Tree, base: Tree) -> None:
+    if made(op, one, base) != made(op, other, base):
         assert selected(op, one) != selected(op, other)
 
 
-@given(ops, trees(), st.data())
-def test_any_field_that_a_copy_shows_changes_the_digest(op: Copy, source: Tree, data: st.DataObject) -> None:
-    entries = [found for path in ("c", "d/a", "d/b", "d/e") if (found := source.lookup(path)) is not None]
+@given(ops, trees(), st.data(), bases)
+def test_any_field_that_a_copy_shows_changes_the_digest(
+    op: Copy, source: Tree, data: st.DataObject, base: Tree
+) -> None:
+    entries = [found for path in ("c", "d", "d/a", "d/b", "d/e") if (found := source.lookup(path)) is not None]
     chosen = data.draw(st.integers(0, len(entries) - 1))
     field, value = data.draw(
         st.sampled_from([("mode", 0o100), ("mode", 0o4000), ("uid", 9), ("gid", 9), ("size", 5)])
@@ -136,6 +166,64 @@ def test_any_field_that_a_copy_shows_changes_the_digest(op: Copy, source: Tree, 
     if getattr(entries[chosen], field) is None:
         return
     entries[chosen] = replace(entries[chosen], **{field: value})  # type: ignore[arg-type]
-    other = tree(*entries)
-    if made(op, source) != made(op, other):
+    other = whole(*entries)
+    if made(op, source, base) != made(op, other, base):
         assert selected(op, source) != selected(op, other)
+
+
+ALWAYS = replace(COPY, contents="always")
+D = Entry(path="d", type="dir", mode=0o755)
+
+
+@pytest.mark.parametrize(
+    ("op", "one", "other"),
+    [
+        (ALWAYS, (D, a_file("d/a")), (replace(D, mode=0o700, uid=5, xattrs=(("user.x", b"1"),)), a_file("d/a"))),
+        (ALWAYS, (D, a_file("d/a")), (D, a_file("d/a", xattrs=(("user.x", b"1"),)))),
+        (replace(ALWAYS, owner="0:0"), (D, a_file("d/a")), (D, a_file("d/a", uid=3, gid=4))),
+        (replace(ALWAYS, mode="0600"), (D, a_file("d/a")), (D, a_file("d/a", mode=0o755))),
+        (replace(ALWAYS, sources=("/?",)), (D, a_file("d/a")), (replace(D, path="e"), a_file("e/a"))),
+        (replace(ALWAYS, exclude=("x",)), (D, a_file("d/a")), (D, a_file("d/a"), a_file("d/x"))),
+        (ALWAYS, (D, a_file("d/a")), (D, a_file("d/a"), a_file("c"))),
+        (
+            replace(ALWAYS, sources=("/d/./a",), parents=True),
+            (D, a_file("d/a")),
+            (replace(D, mode=0o700), a_file("d/a")),
+        ),
+    ],
+)
+def test_what_a_copy_can_not_show_does_not_count(op: Copy, one: tuple[Entry, ...], other: tuple[Entry, ...]) -> None:
+    assert made(op, whole(*one)) == made(op, whole(*other))
+    assert digest(op, whole(*one)) == digest(op, whole(*other))
+
+
+def test_a_directory_that_leads_somewhere_counts_with_its_mode() -> None:
+    op = replace(ALWAYS, sources=("/d/b",), parents=True, owner="0:0", mode="0600")
+    one, other = whole(D, a_file("d/b")), whole(replace(D, mode=0o700), a_file("d/b"))
+    assert made(op, one) == made(op, other)
+    base = TextTree("to/d/ 711 3:3")
+    assert made(op, one, base) != made(op, other, base)
+    assert digest(op, one) != digest(op, other)
+
+
+def test_of_an_archive_only_what_it_holds_counts() -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("f"))
+    text = out.getvalue().decode()
+    op = replace(ALWAYS, sources=("/*",), unpack=True)
+    one, renamed, plain = TextTree(f"a ={text}"), TextTree(f"b 600 5:5 ={text}"), TextTree("a")
+    assert digest(op, one) == digest(op, renamed) != digest(op, plain)
+    assert digest(op, plain) != digest(op, TextTree("a 600")) != digest(op, TextTree("b 600"))
+
+
+def test_all_of_a_merged_directory_of_the_client_counts() -> None:
+    (selector,) = selectors_of(Merge(), ["from"])
+    assert selector.digest(TextTree("a")) != selector.digest(TextTree("a", "b"))
+    assert selectors_of(Merge()) == []
+
+
+def test_what_a_cache_begins_with_counts() -> None:
+    mounts = (CacheMount(target="/c", id="c"), CacheMount(target="/d", id="d", input="i", source="/d"))
+    (selector,) = selectors_of(Run(args=("x",), mounts=mounts))
+    assert (selector.name, selector.role, selector.sources) == ("/d", "i", ("/d",))

@@ -204,6 +204,20 @@ def test_no_cache_runs_all_and_refresh_what_has_the_network() -> None:
     assert world.done == ["near", "far", "last"]
 
 
+def test_what_is_to_run_again_runs_once_and_what_follows_only_if_it_came_out_different() -> None:
+    world = World()
+    definition = chain("a", "b", "c")
+    world.build(definition)
+    digests = list(definition.vertices)
+    world.build(replace(definition, fresh=(digests[2],)))
+    assert world.done == ["b"]
+    world.executor.drift["b"] = "other"
+    world.build(replace(definition, fresh=(digests[2],)))
+    assert world.done == ["b", "c"]
+    world.build(definition)
+    assert world.done == []
+
+
 def test_a_failure_of_the_machinery_is_tried_again_but_not_for_ever() -> None:
     world = World()
     world.executor.faults["a"] = [InfrastructureError("gone")] * 2

@@ -21,21 +21,33 @@ def is_glob(text: str) -> bool:
     return _MAGIC.search(text) is not None
 
 
+def escaped(path: str) -> str:
+    """The pattern that stands for exactly that path."""
+    return _MAGIC.sub(r"\\\g<0>", path)
+
+
 @lru_cache(maxsize=1024)
 def compiled(pattern: str) -> re.Pattern[str]:
     """A regular expression that matches whole relative paths; raises `SourceInputError` for an open `[`."""
     return re.compile("".join(_translate(pattern)) + r"\Z", re.DOTALL)
 
 
-def _translate(pattern: str) -> Iterator[str]:
+@lru_cache(maxsize=1024)
+def compiled_strictly(pattern: str, *, deep: bool = True) -> re.Pattern[str]:
+    """The same without what is no part of Go's patterns: in a set `^` alone negates, and unless it is `deep`, `**` is no
+    more than `*`."""
+    return re.compile("".join(_translate(pattern, negations=("^",), deep=deep)) + r"\Z", re.DOTALL)
+
+
+def _translate(pattern: str, *, negations: tuple[str, ...] = ("^", "!"), deep: bool = True) -> Iterator[str]:
     place = 0
     while place < len(pattern):
         char = pattern[place]
-        if pattern.startswith("**", place):
+        if deep and pattern.startswith("**", place):
             piece, place = _stars(pattern, place)
             yield piece
         elif char == "[":
-            piece, place = _set(pattern, place)
+            piece, place = _set(pattern, place, negations)
             yield piece
         elif char == "\\" and place + 1 < len(pattern):
             yield re.escape(pattern[place + 1])
@@ -55,9 +67,9 @@ def _stars(pattern: str, place: int) -> tuple[str, int]:
     return (".+" if starts and place == len(pattern) else ".*"), place
 
 
-def _set(pattern: str, place: int) -> tuple[str, int]:
+def _set(pattern: str, place: int, negations: tuple[str, ...]) -> tuple[str, int]:
     end = place + 1
-    negated = pattern.startswith(("^", "!"), end)
+    negated = pattern.startswith(negations, end)
     end += negated
     items: list[str] = []
     first = end
@@ -116,14 +128,14 @@ class Rules:
 def _rule(text: str) -> tuple[bool, re.Pattern[str]] | None:
     text = text.strip()
     again = text.startswith("!")
-    parts = [part for part in text[again:].strip().split("/") if part not in ("", ".")]
-    if not parts:
-        return None
+    path = text[again:].strip()
     kept: list[str] = []
-    for part in parts:
+    for part in path.split("/"):
         if part == "..":
+            if not kept and not path.startswith("/"):
+                return None  # outside of the root, where nothing is
             del kept[-1:]
-        else:
+        elif part not in ("", "."):
             kept.append(part)
     return (again, compiled("/".join(kept))) if kept else None
 
