@@ -14,7 +14,7 @@ from buildkit_py.executor.leaks import CacheWatch, refuse_secrets
 from buildkit_py.executor.outfit import Outfitter
 from buildkit_py.executor.secrets import Redactor, SecretStore
 from buildkit_py.executor.workshop import Workshop, input_of
-from buildkit_py.graph.op import ExecStep, SecretMount
+from buildkit_py.graph.op import ExecStep, Run, SecretMount
 from buildkit_py.graph.title import title
 from buildkit_py.layer.entry import Diff, content_id
 from buildkit_py.layer.openat import open_in
@@ -112,8 +112,16 @@ class ExecSteps:
                 ran = self.runner.run(spec, lines.write, cancelled)
             lines.close()
             if ran.exit != 0 or task.discard:
-                return StepResult(key=task.key, content_id=None, exit=ran.exit, tail=tuple(lines.tail), times=ran.times)
-            diff = view.collect(tree, stubs=ran.stubs, epoch=task.epoch)
+                return StepResult(
+                    key=task.key,
+                    content_id=None,
+                    exit=ran.exit,
+                    error=ran.refused or None,
+                    tail=tuple(lines.tail),
+                    times=ran.times,
+                )
+            attributes = op.xattrs if isinstance(op, Run) else "all"
+            diff = view.collect(tree, stubs=ran.stubs, epoch=task.epoch, attributes=attributes)
             refuse_secrets(self.shop.secrets, diff, lambda entry: open_in(area.fs, entry.path))
             return self._keep(task, base, diff, area, ran.times)
 

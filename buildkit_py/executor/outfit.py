@@ -7,20 +7,21 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from threading import Event
 from typing import TYPE_CHECKING
 
 from buildkit_py.errors import SandboxError, SourceInputError
 from buildkit_py.executor import sandbox
+from buildkit_py.executor.shown import Shown
 from buildkit_py.executor.ssh import forwarded
 from buildkit_py.executor.tools import HOST_PATH
 from buildkit_py.executor.waiting import enter_patiently
-from buildkit_py.executor.workshop import Workshop, input_of, local_source
+from buildkit_py.executor.workshop import Workshop
 from buildkit_py.graph.op import (
     BindMount,
     CacheMount,
-    Copy,
     ExecStep,
     FileMount,
     Host,
@@ -30,11 +31,8 @@ from buildkit_py.graph.op import (
     SshMount,
     TmpfsMount,
 )
-from buildkit_py.layer.draft import materialise
-from buildkit_py.layer.entry import EMPTY_TREE, content_id
-from buildkit_py.layer.fileops import apply_op
 from buildkit_py.layer.owner import User, resolve_owner, resolve_user
-from buildkit_py.layer.tree import EmptyTree, Tree, resolve
+from buildkit_py.layer.tree import Tree, resolve
 from buildkit_py.protocol import StepTask, TaskInput
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from buildkit_py.store.snapshots import Area
 
 ROOT = User(uid=0, gid=0, groups=(0,), home="/root")
-SECRETS = "/run/secrets"
+HOSTNAME = "pybuild"
 
 
 class Outfitter:
@@ -66,12 +64,14 @@ class Outfitter:
         self._cancelled = cancelled
         self._places = itertools.count()
         self._env: dict[str, str] = {}
+        self._agents: dict[str, str] = {}
+        self._shown = Shown(shop, task)
         self.caches: dict[str, Path] = {}
         """The cache directories that the step may write to, by where it sees them."""
 
     def spec(self, op: ExecStep, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, tree: Tree) -> sandbox.SandboxSpec:
         """The spec of the step over the view `root` of its base, whose merged tree is `tree`."""
-        self._directories = self._take_caches([mount for mount in op.mounts if isinstance(mount, CacheMount)])
+        self._directories = self._take_caches([mount for mount in op.mounts if isinstance(mount, CacheMount)], tree)
         mounts = [mount for given in op.mounts for mount in self._mounts(given, tree)]
         if isinstance(op, Run):
             return self._run(op, root, tree, mounts)
@@ -81,19 +81,29 @@ class Outfitter:
         self, op: Run, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, tree: Tree, mounts: list[sandbox.Mount]
     ) -> sandbox.SandboxSpec:
         user = resolve_user(tree, op.user) if op.user else ROOT
-        environment = {"HOME": user.home or "/", **_authorities(op, tree), **dict(op.env), **self._env}
+        hostname = op.hostname or HOSTNAME
+        own = (*sandbox.network_mounts(op.network, hostname, op.hosts), *mounts)
         return sandbox.SandboxSpec(
             root=root,
             args=op.args,
-            env=tuple(sorted(environment.items())),
+            env=self._environment(op, user, tree),
             cwd=op.cwd,
             uid=user.uid,
             gid=user.gid,
             groups=user.groups,
-            mounts=(*self._workdir(op, tree), *sandbox.network_mounts(op.network), *mounts),
+            mounts=(*self._workdir(op, tree), *sorted(own, key=_depth)),
             network=op.network,
-            capabilities=(*sandbox.DEFAULT_CAPABILITIES, *op.capabilities),
+            capabilities=_capabilities(op),
+            no_new_privs=not op.set_id and op.security == "sandbox",
+            hostname=hostname,
+            limits=op.limits,
+            insecure=op.security == "insecure",
         )
+
+    def _environment(self, op: Run, user: User, tree: Tree) -> tuple[tuple[str, str], ...]:
+        proxies = dict(self._shop.proxies) if op.proxy else {}
+        ours = {"HOME": user.home or "/", **_authorities(op, tree), **proxies, **self._agents}
+        return tuple(sorted({**ours, **dict(op.env), **self._env}.items()))
 
     def _workdir(self, op: Run, tree: Tree) -> Iterator[sandbox.Mount]:
         """What a container runtime makes where the image has no such directory; only a test may start in one."""
@@ -106,14 +116,15 @@ class Outfitter:
         tools = next((given for given in self._task.inputs if given.role == "tools"), None)
         outer, below = self._tools(tools, root) if tools else self._machine(root)
         authorities = _authorities(op, self._shop.tree(tools)) if tools else {}
-        environment = {"HOME": "/tmp", "PATH": ":".join(HOST_PATH), **authorities, **dict(op.env), **self._env}
+        ours = {"HOME": "/tmp", "PATH": ":".join(HOST_PATH), **authorities, **self._agents}
+        environment = {**ours, **dict(op.env), **self._env}
         environment["ROOTFS"] = sandbox.ROOTFS
         return sandbox.SandboxSpec(
             root=outer,
             args=op.args,
             env=tuple(sorted(environment.items())),
             cwd=op.cwd,
-            mounts=(*below, *sandbox.network_mounts(op.network), *mounts),
+            mounts=(*below, *sandbox.network_mounts(op.network), *sorted(mounts, key=_depth)),
             network=op.network,
             capabilities=(*sandbox.HOST_CAPABILITIES, *op.capabilities),
         )
@@ -148,54 +159,38 @@ class Outfitter:
                 yield from self._ssh(mount, tree)
 
     def _bind(self, mount: BindMount) -> sandbox.Mount:
-        given = input_of(self._task, mount.input)
-        content = self._laid_out(given, mount) if local_source(given) else given.content_id
-        trees = self._shop.trees
+        content, trees = self._shown.content(mount.input, mount.source), self._shop.trees
         return self._snapshotter.mount(mount, trees.directories(content), trees.tree(content), self._place())
 
     def _place(self) -> Path:
         """A new directory's name, below what is removed with the step."""
         return self._area.path / f"shown-{next(self._places)}"
 
-    def _laid_out(self, given: TaskInput, mount: BindMount) -> str:
-        """What a mount shows of a local directory, as a snapshot: the step sees what its key was made of."""
-        parent = mount.source.rstrip("/").rpartition("/")[0]
-        op = Copy(sources=(mount.source,), dest=f"{parent}/", owner="0:0", mode="auto")
-        draft = apply_op(op, EmptyTree(), self._shop.tree(given))
-        if draft.diff and not self._shop.store.snapshots.has(draft.diff.digest):
-            with self._shop.store.snapshots.area() as area:
-                size = materialise(draft, area.fs, self._task.epoch)
-                self._shop.store.snapshots.commit(area, draft.diff.digest, draft.diff.encoded, size)
-        content = content_id(EMPTY_TREE, draft.diff)
-        if draft.diff:
-            self._shop.store.trees.put(content, EMPTY_TREE, draft.diff.digest)
-        return content
-
-    def _take_caches(self, mounts: Sequence[CacheMount]) -> dict[str, Path]:
-        """The directory of each mount, by target. Sorted by id and each once, so that no two steps wait in a circle."""
+    def _take_caches(self, mounts: Sequence[CacheMount], tree: Tree) -> dict[str, Path]:
+        """The directory of each mount, by target. Sorted by name and each once, so that no two steps wait in a
+        circle."""
         taken: dict[str, Path] = {}
-        for name in sorted({mount.id for mount in mounts if mount.sharing != "private"}):
-            users = [mount for mount in mounts if mount.id == name and mount.sharing != "private"]
+        named = [(self._shown.cache_name(mount), mount) for mount in mounts]
+        for name in sorted({name for name, mount in named if mount.sharing != "private"}):
+            users = [mount for own, mount in named if own == name and mount.sharing != "private"]
             alone = any(mount.sharing == "locked" for mount in users)
-            path = self._take_cache(name, "locked" if alone else "shared")
+            path = self._take_cache(name, "locked" if alone else "shared", users[0], tree)
             taken |= {mount.target: path for mount in users}
         # A private one is never waited for.
-        return taken | {
-            each.target: self._take_cache(each.id, "private") for each in mounts if each.target not in taken
-        }
+        alone_now = [(name, mount) for name, mount in named if mount.sharing == "private"]
+        return taken | {mount.target: self._take_cache(name, "private", mount, tree) for name, mount in alone_now}
 
-    def _take_cache(self, name: str, sharing: Sharing) -> Path:
-        caches = self._shop.store.caches
-        return enter_patiently(
-            self._stack, lambda seconds: caches.directory(name, sharing=sharing, timeout=seconds), self._cancelled
-        )
+    def _take_cache(self, name: str, sharing: Sharing, mount: CacheMount, tree: Tree) -> Path:
+        begin = partial(self._shown.begin, mount, tree) if mount.input is not None else None
+        take = partial(self._shop.store.caches.directory, name, sharing=sharing, begin=begin)
+        return enter_patiently(self._stack, lambda seconds: take(timeout=seconds), self._cancelled)
 
     def _cache(self, mount: CacheMount, tree: Tree) -> sandbox.Mount:
         path = self._directories[mount.target]
         if not mount.read_only:
             self.caches[mount.target] = path
         uid, gid = resolve_owner(tree, mount.owner)
-        if not any(path.iterdir()):
+        if mount.input is None and not any(path.iterdir()):
             os.chown(path, uid, gid)
             path.chmod(int(mount.mode, 8))
         return sandbox.BindMount(source=str(path), target=mount.target, read_only=mount.read_only)
@@ -222,8 +217,19 @@ class Outfitter:
         directory = Path(self._stack.enter_context(_short_directory()))
         path = self._stack.enter_context(forwarded(spec, directory, mode=int(mount.mode, 8), uid=uid, gid=gid))
         target = mount.target or f"/run/ssh/{mount.id}"
-        self._env["SSH_AUTH_SOCK"] = target
+        self._agents.setdefault("SSH_AUTH_SOCK", target)
         yield sandbox.BindMount(source=str(directory), path=f"/{path.name}", target=target, read_only=False)
+
+
+def _depth(mount: sandbox.Mount) -> int:
+    """What lies inside another mount comes after it, in whatever order they were written."""
+    return len(PurePosixPath(mount.target).parts)
+
+
+def _capabilities(op: Run) -> tuple[str, ...]:
+    if op.security == "insecure":
+        return sandbox.current_capabilities()
+    return (*sandbox.DEFAULT_CAPABILITIES, *op.capabilities)
 
 
 def _text(name: str, value: bytes) -> str:

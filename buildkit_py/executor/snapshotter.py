@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from buildkit_py.graph import op
     from buildkit_py.layer.entry import Diff
     from buildkit_py.layer.tree import Tree
+    from buildkit_py.layer.upper import Attributes
     from buildkit_py.store.snapshots import Area
 
 
@@ -33,8 +34,8 @@ class View(Protocol):
     def root(self) -> OverlayRoot | DirectoryRoot:
         """As the sandbox takes it."""
 
-    def collect(self, lower: Tree, *, stubs: Collection[str], epoch: int) -> Diff:
-        """What was changed, left as a snapshot in the area."""
+    def collect(self, lower: Tree, *, stubs: Collection[str], epoch: int, attributes: Attributes) -> Diff:
+        """What was changed, left as a snapshot in the area; `attributes` are those that it keeps."""
 
 
 class Snapshotter(Protocol):
@@ -47,7 +48,7 @@ class Snapshotter(Protocol):
         """As a root whose changes, below the new directory `place`, nobody keeps."""
 
     def mount(self, mount: op.BindMount, lowers: Sequence[Path], lower: Tree, place: Path) -> OverlayMount | BindMount:
-        """As a mount; what is written to it is thrown away, or lies below the new directory `place`."""
+        """As a mount; what is written to it lies below the new directory `place`, or in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,9 @@ class OverlayView:
     root: OverlayRoot
     upper: Path
 
-    def collect(self, lower: Tree, *, stubs: Collection[str], epoch: int) -> Diff:
+    def collect(self, lower: Tree, *, stubs: Collection[str], epoch: int, attributes: Attributes) -> Diff:
         """Read the upper directory."""
-        return collect(self.upper, lower, epoch=epoch, stubs=stubs)
+        return collect(self.upper, lower, epoch=epoch, stubs=stubs, attributes=attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +102,28 @@ class OverlaySnapshotter:
 
     def scratch(self, lowers: Sequence[Path], lower: Tree, place: Path) -> OverlayRoot | DirectoryRoot:
         """Nothing is copied."""
-        for name in ("fs", "work"):
-            (place / name).mkdir(parents=True)
-        dress_root(lower, place / "fs")
-        return self._root(self.flattened.shorten(lowers, lower), place / "fs", place / "work")
+        return self._root(self.flattened.shorten(lowers, lower), *self._changes(lower, place))
+
+    def _changes(self, lower: Tree, place: Path) -> tuple[Path, Path]:
+        upper, work = place / "fs", place / "work"
+        for directory in (upper, work):
+            directory.mkdir(parents=True)
+        dress_root(lower, upper)
+        return upper, work
 
     def mount(self, mount: op.BindMount, lowers: Sequence[Path], lower: Tree, place: Path) -> OverlayMount | BindMount:
-        """Nothing is copied; what is written goes to memory."""
-        return OverlayMount(
+        """Nothing is copied."""
+        shown = OverlayMount(
             lowers=tuple(map(str, self.flattened.shorten(lowers, lower))),
             target=mount.target,
             path=mount.source,
             read_only=mount.read_only,
             userxattr=self.userxattr,
         )
+        if mount.read_only:
+            return shown
+        upper, work = self._changes(lower, place)
+        return replace(shown, upper=str(upper), work=str(work))
 
     def _root(self, lowers: Sequence[Path], upper: Path, work: Path) -> OverlayRoot:
         return OverlayRoot(lowers=tuple(map(str, lowers)), upper=str(upper), work=str(work), userxattr=self.userxattr)
@@ -128,9 +137,9 @@ class CopyView:
     tree: Path
     upper: Path
 
-    def collect(self, lower: Tree, *, stubs: Collection[str], epoch: int) -> Diff:
+    def collect(self, lower: Tree, *, stubs: Collection[str], epoch: int, attributes: Attributes) -> Diff:
         """Compare the copy with what it was made from."""
-        return collect_full(self.tree, lower, self.upper, epoch=epoch, stubs=stubs)
+        return collect_full(self.tree, lower, self.upper, epoch=epoch, stubs=stubs, attributes=attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +160,9 @@ class CopySnapshotter:
     def mount(self, mount: op.BindMount, lowers: Sequence[Path], lower: Tree, place: Path) -> BindMount:
         """A private copy."""
         root = self.scratch(lowers, lower, place)
-        return BindMount(source=root.path, target=mount.target, path=mount.source, read_only=mount.read_only)
+        return BindMount(
+            source=root.path, target=mount.target, path=mount.source, read_only=mount.read_only, private=True
+        )
 
 
 def pick_snapshotter(name: str, runner: Runner, directory: Path, note: Callable[[str], None]) -> Snapshotter:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from buildkit_py.graph.codec import decode_op
@@ -33,6 +33,8 @@ class Workshop:
     note: Callable[[str], None]
     secret_ids: tuple[str, ...] = ()
     """The secrets that some step of the build mounts: none of them may be in anything that is kept."""
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    """The client's proxy variables, for steps that ask for them."""
 
     def tree(self, given: TaskInput) -> Tree:
         """The tree of an input; one whose bytes are not in the store raises `InputMissing` at the first look."""

@@ -6,7 +6,7 @@ uses a directory holds its lock, so nothing in use is removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -37,10 +37,12 @@ class Caches:
         sharing: Sharing,
         timeout: float | None = None,
         waiting: Waiting | None = None,
+        begin: Callable[[Path], None] | None = None,
     ) -> Iterator[Path]:
         """The directory to mount, kept for the caller inside the block.
 
         `shared`: with any number of others; `locked`: alone, waiting for it; `private`: one that nobody else has now.
+        `begin` fills a directory that is new.
         """
         home = self._layout.cache(id)
         with guard("making a cache directory", home):
@@ -48,9 +50,7 @@ class Caches:
         path, lock = self._take(home, id, sharing, timeout, waiting)
         try:
             self._owner.note("cache", cache_name(path))
-            with guard("making a cache directory", path), suppress(FileExistsError):
-                path.mkdir()
-                path.chmod(0o755)
+            self._make(path, begin, timeout)
             yield path
         finally:
             lock.release()
@@ -68,6 +68,23 @@ class Caches:
         where, exclusive = lock_path(self._layout, path), sharing == "locked"
         what = f"cache {name}"
         return path, acquire(where, what, exclusive=exclusive, timeout=timeout, waiting=waiting, temporary=False)
+
+    def _make(self, path: Path, begin: Callable[[Path], None] | None, timeout: float | None) -> None:
+        """Whoever shares the directory finds it whole: it gets its name when it is filled."""
+        if path.exists():
+            return
+        alone = acquire(self._layout.lock(f"cache-new-{cache_name(path)}"), f"cache {path.name}", timeout=timeout)
+        try:
+            if not path.exists():
+                made = self._owner.temporary()
+                with guard("making a cache directory", path):
+                    made.mkdir()
+                    made.chmod(0o755)
+                    if begin is not None:
+                        begin(made)
+                    made.rename(path)
+        finally:
+            alone.release()
 
     def _home(self, home: Path, name: str) -> None:
         with suppress(FileExistsError):

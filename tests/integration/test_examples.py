@@ -20,6 +20,7 @@ LOGIN = "reader:correct-horse-battery"
 
 
 def test_every_example_is_tested() -> None:
+    """Those in "dockerfile" have a file of tests of their own."""
     here = Path(__file__).read_text()
     for folder in sorted((ROOT / "examples").iterdir()):
         if folder.is_dir():

@@ -14,13 +14,13 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from buildkit_py.errors import Cancelled, InfrastructureError, MissingToolError, SandboxError
+from buildkit_py.errors import Cancelled, InfrastructureError, SandboxError
 from buildkit_py.executor.sandbox import (
     DEFAULT_CAPABILITIES,
     HOST_CAPABILITIES,
@@ -30,7 +30,6 @@ from buildkit_py.executor.sandbox import (
     OverlayMount,
     OverlayRoot,
     Runner,
-    RunResult,
     SandboxSpec,
     TmpfsMount,
     host_view,
@@ -39,90 +38,12 @@ from buildkit_py.executor.sandbox import (
 )
 from buildkit_py.executor.sandbox.callscript import Call, Data, assemble
 from buildkit_py.executor.sandbox.overlay import MAX_LOWERS
-
-BUSYBOX = shutil.which("busybox")
-RUNTIMES = ("runc", "crun", "bwrap")
-PATH = (("PATH", "/bin"),)
+from tests.support.boxes import BUSYBOX, PATH, RUNTIMES, Box, make_tree, status
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(BUSYBOX is None, reason="needs busybox (package busybox-static)"),
 ]
-
-
-def make_tree(path: Path) -> Path:
-    for name in ("bin", "etc", "dev", "proc", "sys", "tmp"):
-        (path / name).mkdir(parents=True)
-    assert BUSYBOX is not None
-    shutil.copy(BUSYBOX, path / "bin/busybox")
-    for name in subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True).stdout.split():
-        if name != "busybox":
-            (path / "bin" / name).symlink_to("busybox")
-    return path
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tree(tmp_path_factory.mktemp("tree"))
-
-
-@dataclass
-class Ran:
-    result: RunResult
-    out: str
-    err: str
-
-
-@dataclass
-class Box:
-    """A runner, a tree, and a fresh upper directory for each run."""
-
-    runner: Runner
-    tree: Path
-    area: Path
-    runs: int = 0
-    upper: Path = field(default_factory=Path)
-
-    def root(self, *lowers: Path) -> OverlayRoot:
-        self.runs += 1
-        place = self.area / str(self.runs)
-        self.upper = place / "upper"
-        for name in ("upper", "work"):
-            (place / name).mkdir(parents=True)
-        stack = tuple(str(path) for path in (self.tree, *lowers))
-        return OverlayRoot(lowers=stack, upper=str(self.upper), work=str(place / "work"))
-
-    def spec(self, script: str, **more: Any) -> SandboxSpec:
-        values: dict[str, Any] = {"args": ("sh", "-c", script), "env": PATH, **more}
-        return SandboxSpec(**({"root": self.root()} | values))
-
-    def run(self, script: str, **more: Any) -> Ran:
-        return self.run_spec(self.spec(script, **more))
-
-    def run_spec(self, spec: SandboxSpec) -> Ran:
-        heard: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-        result = self.runner.run(spec, lambda stream, data: heard[stream].append(data))
-        return Ran(result, *(b"".join(heard[name]).decode() for name in ("stdout", "stderr")))
-
-    def lines(self, script: str, **more: Any) -> list[str]:
-        ran = self.run(script, **more)
-        assert ran.result.exit == 0, ran.err
-        return ran.out.splitlines()
-
-
-@pytest.fixture(params=RUNTIMES)
-def box(request: pytest.FixtureRequest, tree: Path, tmp_path: Path) -> Iterator[Box]:
-    try:
-        runtime = pick_runtime(request.param)
-    except MissingToolError:
-        pytest.skip(f"{request.param} is not installed")
-    with Runner(runtime, tmp_path / "state") as runner:
-        yield Box(runner, tree, tmp_path)
-
-
-def status(box: Box, **more: Any) -> dict[str, str]:
-    lines = box.lines("cat /proc/self/status", **more)
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 # --- identity and privileges
@@ -166,12 +87,10 @@ def test_an_unknown_capability_is_refused(box: Box) -> None:
 
 
 def test_privileges_can_be_gained_only_where_the_step_says_so(box: Box) -> None:
-    if box.runner.runtime.name == "bwrap":
-        with pytest.raises(SandboxError) as caught:
-            box.run("true", no_new_privs=False)
-        assert caught.value.hint == "use --runtime runc"
-    else:
-        assert status(box, no_new_privs=False)["NoNewPrivs"] == "0"
+    assert status(box)["NoNewPrivs"] == "1"
+    found = status(box, no_new_privs=False)
+    assert (found["NoNewPrivs"], found["Seccomp"]) == ("0", "2")
+    assert found["CapPrm"] == found["CapEff"] == found["CapBnd"] == "00000000800405fb"
 
 
 @pytest.mark.parametrize("script", ["unshare -U true", "unshare -m true", "mount -t tmpfs none /tmp", "umount /sys"])

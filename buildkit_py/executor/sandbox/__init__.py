@@ -7,7 +7,12 @@
 Steps are data (`spec`); `supervisor` draws the processes; `docs/sandbox.md` says what a step sees.
 """
 
-from buildkit_py.executor.sandbox.capabilities import CAPABILITIES, DEFAULT_CAPABILITIES, HOST_CAPABILITIES
+from buildkit_py.executor.sandbox.capabilities import (
+    CAPABILITIES,
+    DEFAULT_CAPABILITIES,
+    HOST_CAPABILITIES,
+    current_capabilities,
+)
 from buildkit_py.executor.sandbox.host import ROOTFS, HostView, host_view
 from buildkit_py.executor.sandbox.network import CA_BUNDLE, CA_ENVIRONMENT, CA_PLACES, network_mounts
 from buildkit_py.executor.sandbox.rootless import enter_user_namespace, in_user_namespace
@@ -50,6 +55,7 @@ __all__ = [
     "Runtime",
     "SandboxSpec",
     "TmpfsMount",
+    "current_capabilities",
     "enter_user_namespace",
     "host_view",
     "in_user_namespace",

@@ -23,6 +23,7 @@ NUMBERS = {
     "execve": 221,
     "mmap": 222,
     "wait4": 260,
+    "prlimit64": 261,
     "seccomp": 277,
     "close_range": 436,
     "mount_setattr": 442,

@@ -1,7 +1,8 @@
 """Starts a step by bubblewrap, and a small program of ours inside that finishes what bubblewrap can't.
 
 bubblewrap makes the pid and mount namespaces and /proc. It then executes the step's init (see `init`), which here also
-drops the bounding set, sets groups, gid, uid and capabilities, and installs the filter of system calls.
+drops the bounding set, sets groups, gid, uid and capabilities, and installs the filter of system calls. A step without
+no_new_privs is started without bubblewrap (see `direct`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import struct
 from functools import lru_cache
 from pathlib import Path
 
-from buildkit_py.executor.sandbox import bpf, capabilities, seccomp, system
+from buildkit_py.executor.sandbox import bpf, capabilities, direct, seccomp, system
 from buildkit_py.executor.sandbox.callscript import Call, Data, Pointer
 from buildkit_py.executor.sandbox.init import PROGRAM, Init
 from buildkit_py.executor.sandbox.process import Reaper
@@ -27,7 +28,8 @@ def start(runtime: Runtime, step: Prepared) -> int:
     """Run the step to its end; see `runtime.Start`."""
     data = Data()
     init = Init(step, _privileges(step.spec, data), data)
-    code = Reaper().wait(init.spawn((runtime.path, *_arguments(step))))
+    bound = step.spec.no_new_privs
+    code = Reaper().wait(init.spawn((runtime.path, *_arguments(step))) if bound else direct.spawn(step, init))
     init.judge()
     return code
 
@@ -61,7 +63,11 @@ def _covers(root: str, scratch: Path) -> list[str]:
 def _privileges(spec: SandboxSpec, data: Data) -> list[Call]:
     held = capabilities.mask(spec.capabilities)
     moving = held | capabilities.mask(("SETUID", "SETGID"))
+    locked = [Call("prctl", (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))] if spec.no_new_privs else []
+    filtered = [] if spec.insecure else [Call("seccomp", (_FILTER_MODE, 0, _filter(data, spec.capabilities)))]
     return [
+        # Who may still gain privileges may only filter calls while it is privileged itself.
+        *([] if locked else filtered),
         Call("prctl", (_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)),
         *(Call("prctl", (_PR_CAPBSET_DROP, bit, 0, 0, 0)) for bit in _dropped(held)),
         _capset(data, moving),
@@ -69,8 +75,8 @@ def _privileges(spec: SandboxSpec, data: Data) -> list[Call]:
         Call("setresgid", (spec.gid,) * 3),
         Call("setresuid", (spec.uid,) * 3),
         _capset(data, held if spec.uid == 0 else 0),
-        Call("prctl", (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
-        Call("seccomp", (_FILTER_MODE, 0, _filter(data, spec.capabilities))),
+        *locked,
+        *(filtered if locked else []),
     ]
 
 
@@ -86,7 +92,7 @@ def _capset(data: Data, held: int) -> Call:
 
 
 def _filter(data: Data, granted: tuple[str, ...]) -> Pointer:
-    program = filter_for(granted)
+    program = filter_for(seccomp.opening(granted))
     at = data.add(program)
     where = data.add(struct.pack("<HHI", len(program) // 8, 0, 0) + bytes(8))
     data.pointers.append((where.offset + 8, at.offset))

@@ -40,6 +40,14 @@ def mask(names: Iterable[str]) -> int:
     return bits
 
 
+def current_capabilities() -> tuple[str, ...]:
+    """All that this process has."""
+    with open("/proc/self/status") as file:
+        (line,) = (line for line in file if line.startswith("CapEff:"))
+    held = int(line.split()[1], 16)
+    return tuple(name for name, number in CAPABILITIES.items() if held >> number & 1)
+
+
 def last_capability() -> int:
     """The number of the highest capability that this kernel knows."""
     with open("/proc/sys/kernel/cap_last_cap") as file:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from buildkit_py.errors import SandboxError
-from buildkit_py.executor.sandbox import kernel
+from buildkit_py.executor.sandbox import kernel, limits
 from buildkit_py.executor.sandbox.callscript import BASE, Call, Data, Fork, Item, assemble
 from buildkit_py.executor.sandbox.process import spawn
 from buildkit_py.executor.sandbox.program import NOT_EXECUTABLE, NOT_FOUND, NoProgramError
@@ -56,17 +56,18 @@ class Init:
             Call("mmap", (_PAGE, _PAGE_SIZE, _READ_WRITE, _PRIVATE_FIXED_ANONYMOUS, -1, 0)),
             _FORK,
             Call("read", (_HEAR, _PAGE, 1)),
+            *limits.calls(step.spec.limits, data),
             _execve(step, data),
         ]
         self._data = data
         self._heard = -1
 
-    def spawn(self, args: Sequence[str]) -> int:
-        """Start a runtime that executes `PROGRAM`; returns the runtime's pid."""
+    def spawn(self, args: Sequence[str], enter: Callable[[], None] | None = None) -> int:
+        """Start a runtime that executes `PROGRAM`, or that itself (see `process.spawn`); returns the pid."""
         self._heard, status = os.pipe2(os.O_CLOEXEC)
         hear, say = os.pipe2(os.O_CLOEXEC)
         script = self._write()
-        pid = spawn(args, {_STATUS: status, _SCRIPT: script, _HEAR: hear, _SAY: say})
+        pid = spawn(args, {_STATUS: status, _SCRIPT: script, _HEAR: hear, _SAY: say}, enter)
         for fd in (status, hear, say, script):
             os.close(fd)
         return pid

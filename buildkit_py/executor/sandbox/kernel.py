@@ -30,6 +30,7 @@ _CLONE_PIDFD = 0x1000
 _SIGCHLD = 17
 
 _MS_NODEV, _MS_REC, _MS_PRIVATE = 4, 1 << 14, 1 << 18
+_MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -79,11 +80,12 @@ def _try_flag(context: int, flag: str) -> None:
         return
 
 
-def clone_tree(source: int, attributes: int) -> int:
-    """A copy of the mounts at and below an open file or directory, with `attributes` set on all of them."""
+def clone_tree(source: int, attributes: int, clear: int = 0) -> int:
+    """A copy of the mounts at and below an open file or directory, with `attributes` set on all of them and those of
+    `clear` taken away."""
     tree = _call(_OPEN_TREE, "bind", source, b"", _OPEN_TREE_CLONE | _CLOEXEC | AT_EMPTY_PATH | _AT_RECURSIVE)
     try:
-        _setattr(tree, b"", AT_EMPTY_PATH | _AT_RECURSIVE, attributes, propagation=_PRIVATE)
+        _setattr(tree, b"", AT_EMPTY_PATH | _AT_RECURSIVE, attributes, clear, _PRIVATE)
     except OSError:
         os.close(tree)
         raise
@@ -100,8 +102,13 @@ def set_attributes(path: str, attributes: int, *, recursive: bool = False) -> No
     _setattr(-100, os.fsencode(path), _AT_RECURSIVE if recursive else 0, attributes)
 
 
-def _setattr(directory: int, path: bytes, flags: int, attributes: int, propagation: int = 0) -> None:
-    value = struct.pack("=QQQQ", attributes, 0, propagation, 0)
+def set_attributes_of(mount: int, attributes: int) -> None:
+    """Set attributes of a mount that is open."""
+    _setattr(mount, b"", AT_EMPTY_PATH, attributes)
+
+
+def _setattr(directory: int, path: bytes, flags: int, attributes: int, clear: int = 0, propagation: int = 0) -> None:
+    value = struct.pack("=QQQQ", attributes, clear, propagation, 0)
     _call(_MOUNT_SETATTR, "mount attributes", directory, path, flags, value, len(value))
 
 
@@ -115,6 +122,13 @@ def stop_propagation() -> None:
     """From now on no mount of this process is seen elsewhere, nor the other way round."""
     flags = ctypes.c_ulong(_MS_REC | _MS_PRIVATE)
     _checked(int(_libc.mount(None, b"/", None, flags, None)), "propagation of /")
+
+
+def make_root(path: str) -> None:
+    """Make the mount at `path` the root of this process's mount namespace, and the one before unreachable."""
+    os.chdir(path)
+    _checked(int(_libc.pivot_root(b".", b".")), "root")
+    _checked(int(_libc.umount2(b".", ctypes.c_int(_MNT_DETACH))), "old root")
 
 
 def unshare(flags: int) -> None:

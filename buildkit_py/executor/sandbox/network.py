@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -26,12 +27,18 @@ _LOCAL_HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback
 _LIMIT = 4 << 20
 
 
-def network_mounts(network: Literal["none", "host"], hostname: str = "pybuild") -> tuple[FileMount, ...]:
-    """resolv.conf and hosts for that network; for the builder's network the CA bundle too, where it has one."""
+def network_mounts(
+    network: Literal["none", "host"], hostname: str = "pybuild", hosts: Iterable[tuple[str, str]] = ()
+) -> tuple[FileMount, ...]:
+    """resolv.conf and hosts for that network; for the builder's network the CA bundle too, where it has one.
+
+    `hosts` are names of the step's own with their addresses; they stand first, where they win.
+    """
+    given = "".join(f"{address}\t{name}\n" for name, address in hosts).encode()
     own_name = f"127.0.0.1\t{hostname}\n".encode()
     if network == "none":
-        return _names(b"", _LOCAL_HOSTS + own_name)
-    names = _names(_read("/etc/resolv.conf"), (_read("/etc/hosts") or _LOCAL_HOSTS) + own_name)
+        return _names(b"", given + _LOCAL_HOSTS + own_name)
+    names = _names(_read("/etc/resolv.conf"), given + (_read("/etc/hosts") or _LOCAL_HOSTS) + own_name)
     bundle = next(filter(None, map(_read, CA_PLACES)), b"")
     return (*names, FileMount(data=bundle, target=CA_BUNDLE)) if bundle else names
 

@@ -34,7 +34,7 @@ def start(runtime: Runtime, step: Prepared) -> int:
     bundle, log, pid_file = (step.scratch / name for name in ("bundle", "log", "pid"))
     bundle.mkdir(mode=0o700)
     config = configuration(step)
-    if runtime.name == "crun":
+    if runtime.name == "crun" and _attributes(step):
         config["hooks"] = {"createContainer": [{"path": str(_root_hook(step))}]}
     (bundle / "config.json").write_text(json.dumps(config))
     init = Init(step, (), Data())
@@ -60,21 +60,35 @@ def start(runtime: Runtime, step: Prepared) -> int:
 def configuration(step: Prepared) -> dict[str, Any]:
     """The `config.json` of a step."""
     root = str(step.rootfs.path)
+    insecure = step.spec.insecure
+    devices = [option for option in _QUIET if option != "nodev" or not insecure]
     return {
         "ociVersion": "1.0.2",
         "root": {"path": root},
         "process": _process(step),
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc", "options": _QUIET},
-            {"destination": "/dev", "type": "bind", "source": f"{root}/dev", "options": ["rbind", *_QUIET]},
+            {"destination": "/dev", "type": "bind", "source": f"{root}/dev", "options": ["rbind", *devices]},
         ],
         "linux": {
             "namespaces": [{"type": "pid"}, {"type": "mount"}],
-            "maskedPaths": list(system.MASKED),
-            "readonlyPaths": list(system.READ_ONLY),
-            "seccomp": filter_for(step.spec.capabilities),
+            **({} if insecure else _covers(step)),
         },
     }
+
+
+def _covers(step: Prepared) -> dict[str, Any]:
+    return {
+        "maskedPaths": list(system.MASKED),
+        "readonlyPaths": list(system.READ_ONLY),
+        "seccomp": filter_for(seccomp.opening(step.spec.capabilities)),
+    }
+
+
+def _attributes(step: Prepared) -> int:
+    """Those of the root."""
+    read_only = kernel.READ_ONLY if isinstance(step.spec.root, MemoryRoot) else 0
+    return read_only | (0 if step.spec.insecure else kernel.NODEV)
 
 
 def _root_hook(step: Prepared) -> Path:
@@ -82,10 +96,9 @@ def _root_hook(step: Prepared) -> Path:
 
     It first takes the container's state from its stdin, because crun fails when no one reads that.
     """
-    wanted = kernel.NODEV | (kernel.READ_ONLY if isinstance(step.spec.root, MemoryRoot) else 0)
     data = Data()
     path = data.add(os.fsencode(step.rootfs.path) + b"\0")
-    attributes = data.add(struct.pack("<4Q", wanted, 0, 0, 0))
+    attributes = data.add(struct.pack("<4Q", _attributes(step), 0, 0, 0))
     calls = [
         Call("mmap", (_BUFFER, _BUFFER_SIZE, _READ_WRITE, _PRIVATE_FIXED_ANONYMOUS, -1, 0)),
         Call("read", (0, _BUFFER, _BUFFER_SIZE)),

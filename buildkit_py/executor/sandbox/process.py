@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from buildkit_py.executor.sandbox import kernel
 
+_NAMESPACES = kernel.CLONE_NEWPID | kernel.CLONE_NEWNS
 
-def spawn(args: Sequence[str], fds: Mapping[int, int] | None = None) -> int:
+
+def spawn(args: Sequence[str], fds: Mapping[int, int] | None = None, enter: Callable[[], None] | None = None) -> int:
     """Start `args[0]` with an empty environment, stdin from /dev/null, stdout and stderr as they are, and `fds`
-    (number there → descriptor here, all numbers from 3 without a gap); returns the pid."""
-    pid = os.fork()
+    (number there → descriptor here, all numbers from 3 without a gap); returns the pid.
+
+    With `enter`, the process is the first of a new pid and mount namespace, and calls that before anything else.
+    """
+    pid = os.fork() if enter is None else _fork_apart()
     if pid:
         return pid
     try:
+        if enter is not None:
+            enter()
         _become(args, fds or {})
+    except OSError as error:
+        os.write(2, f"{error.filename or 'the step'}: {error.strerror}\n".encode(errors="replace"))
     finally:
         os._exit(127)
 
 
+def _fork_apart() -> int:
+    pid, pidfd = kernel.fork_into(_NAMESPACES)
+    if pid:
+        os.close(pidfd)
+    return pid
+
+
 def _become(args: Sequence[str], fds: Mapping[int, int]) -> None:
-    for default in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
+    for default in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM):
         signal.signal(default, signal.SIG_DFL)
     null = os.open("/dev/null", os.O_RDONLY)
     high = {number: os.dup(fd) for number, fd in fds.items()}

@@ -50,6 +50,8 @@ class RootfsBuilder:
         self._made: list[tuple[str, int]] = []
         self._tree: tuple[str, int] | None = None
         self._count = 0
+        self._nodev = 0 if spec.insecure else kernel.NODEV
+        self._open_until_the_end: list[int] = []
 
     def build(self) -> Rootfs:
         """Raises `SandboxError`."""
@@ -63,6 +65,7 @@ class RootfsBuilder:
             self._mount_system(root)
             for mount in self._spec.mounts:
                 self._mount(root, mount)
+            self._shut()
             _check_cwd(root, self._spec.cwd)
         finally:
             os.close(root)
@@ -95,9 +98,9 @@ class RootfsBuilder:
         match root:
             case OverlayRoot():
                 at = self._mount_overlay(root)
-                return _clone(str(at), "/", kernel.NODEV)
+                return _clone(str(at), "/", self._nodev, kernel.NODEV & ~self._nodev)
             case DirectoryRoot():
-                return _clone(root.path, "/", kernel.NODEV)
+                return _clone(root.path, "/", self._nodev)
             case MemoryRoot():
                 mount = kernel.new_mount("tmpfs", kernel.NODEV | kernel.NOSUID, {"mode": "755"})
                 for name, target in root.links:
@@ -117,9 +120,9 @@ class RootfsBuilder:
         except OSError as error:
             raise SandboxError(f"can't make /dev, /proc and /sys in the root: {error.strerror}") from error
         with _Opened(_directory(root, "dev")) as target:
-            system.mount_dev(target)
+            system.mount_dev(target, nodes=self._spec.insecure)
         with _Opened(_directory(root, "sys")) as target:
-            system.mount_sys(target, own_network=self._spec.network == "none")
+            system.mount_sys(target, own_network=self._spec.network == "none", whole=self._spec.insecure)
 
     def _mount(self, root: int, mount: Mount) -> None:
         try:
@@ -142,11 +145,12 @@ class RootfsBuilder:
     def _source(self, mount: Mount) -> tuple[int, bool]:
         match mount:
             case BindMount():
-                attributes = kernel.NODEV | (kernel.READ_ONLY if mount.read_only else 0)
-                tree = _clone(mount.source, mount.path, attributes)
+                waits = mount.private and self._holds_others(mount)
+                tree = self._closable(mount.source, mount, waits)
                 return tree, stat.S_ISDIR(os.fstat(tree).st_mode)
             case OverlayMount():
-                tree = self._open_overlay(mount)
+                waits = self._holds_others(mount)
+                tree = self._closable(str(self._stack(mount, waits)), mount, waits)
                 return tree, stat.S_ISDIR(os.fstat(tree).st_mode)
             case RootMount():
                 return self._open_root(mount.root), True
@@ -158,12 +162,29 @@ class RootfsBuilder:
             case FileMount():
                 return self._open_file(mount), False
 
-    def _open_overlay(self, mount: OverlayMount) -> int:
-        if mount.read_only:
-            at = self._overlays.read_only(mount.lowers, userxattr=mount.userxattr)
-        else:
-            at = self._overlays.throw_away(mount.lowers, userxattr=mount.userxattr)
-        return _clone(str(at), mount.path, kernel.NODEV | (kernel.READ_ONLY if mount.read_only else 0))
+    def _stack(self, mount: OverlayMount, waits: bool) -> Path:
+        if mount.read_only and not waits:
+            return self._overlays.read_only(mount.lowers, userxattr=mount.userxattr)
+        if not mount.upper:
+            return self._overlays.throw_away(mount.lowers, userxattr=mount.userxattr)
+        return self._overlays.writable(mount.lowers, mount.upper, mount.work, userxattr=mount.userxattr)
+
+    def _holds_others(self, mount: BindMount | OverlayMount) -> bool:
+        """Whether other mounts have their place inside, where it may have to be made."""
+        inside = f"{os.path.normpath(mount.target)}/"
+        return mount.read_only and any(os.path.normpath(each.target).startswith(inside) for each in self._spec.mounts)
+
+    def _closable(self, source: str, mount: BindMount | OverlayMount, waits: bool) -> int:
+        """What a mount shows; a read-only one that others have their place in becomes so at the end."""
+        tree = _clone(source, mount.path, kernel.NODEV | (kernel.READ_ONLY if mount.read_only and not waits else 0))
+        if waits:
+            self._open_until_the_end.append(os.dup(tree))
+        return tree
+
+    def _shut(self) -> None:
+        for mount in self._open_until_the_end:
+            kernel.set_attributes_of(mount, kernel.READ_ONLY)
+            os.close(mount)
 
     def _open_file(self, mount: FileMount) -> int:
         self._count += 1
@@ -192,11 +213,11 @@ def _directory(root: int, name: str) -> int:
     return os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
 
 
-def _clone(source: str, path: str, attributes: int) -> int:
+def _clone(source: str, path: str, attributes: int, clear: int = 0) -> int:
     with _Opened(os.open(source, os.O_PATH | os.O_CLOEXEC)) as base:
         found = inroot.find(base, path) if path.strip("/") else os.dup(base)
         with _Opened(found):
-            return kernel.clone_tree(found, attributes)
+            return kernel.clone_tree(found, attributes, clear)
 
 
 def _check_target(wanted: str, path: str) -> None:

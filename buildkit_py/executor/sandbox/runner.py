@@ -38,7 +38,8 @@ class CancelFlag(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a step ended. `exit` is its status, 128+N after signal N, 126 or 127 where it could not be started.
+    """How a step ended. `exit` is its status, 128+N after signal N, 126 or 127 where it could not be started; `refused`
+    then says why.
 
     `stubs` are paths of the root (relative, parents first) that were made only to mount on. `times` are seconds:
     `prepare` for the file system and network, `run` for the runtime and the step.
@@ -47,6 +48,7 @@ class RunResult:
     exit: int
     stubs: tuple[str, ...] = ()
     times: Mapping[str, float] = field(default_factory=dict)
+    refused: str = ""
 
 
 class Runner:
@@ -223,4 +225,6 @@ def _pipe() -> tuple[int, int]:
 def _result(answer: Mapping[str, Any]) -> RunResult:
     if "error" in answer:
         raise SandboxError(answer["error"]["message"], hint=answer["error"]["hint"])
-    return RunResult(exit=answer["exit"], stubs=tuple(answer["stubs"]), times=answer["times"])
+    return RunResult(
+        exit=answer["exit"], stubs=tuple(answer["stubs"]), times=answer["times"], refused=answer["refused"]
+    )

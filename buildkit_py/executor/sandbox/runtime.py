@@ -26,11 +26,6 @@ class Runtime:
 
     def check(self, spec: SandboxSpec) -> None:
         """Raise `SandboxError` where a step asks for what this runtime can't give."""
-        if self.name == "bwrap" and not spec.no_new_privs:
-            raise SandboxError(
-                "bubblewrap can't run a step that may gain privileges (sudo, set-user-id programs)",
-                hint="use --runtime runc",
-            )
         if self.name == "runc" and max(spec.uid, spec.gid, *spec.groups, 0) > _RUNC_MAX_ID:
             raise SandboxError(
                 f"runc can't take numbers above {_RUNC_MAX_ID} for users and groups",

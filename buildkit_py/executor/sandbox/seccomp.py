@@ -93,6 +93,11 @@ class Profile:
     absent: frozenset[str]
 
 
+def opening(capabilities: Iterable[str]) -> tuple[str, ...]:
+    """Those of the capabilities that open a call: two sets of which these are equal have one profile."""
+    return tuple(sorted({"NET_RAW", *_BY_CAPABILITY}.intersection(capabilities)))
+
+
 def profile(capabilities: Iterable[str]) -> Profile:
     """The profile for a process with these capabilities."""
     granted = set(capabilities)

@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox.capabilities import CAPABILITIES, DEFAULT_CAPABILITIES
+from buildkit_py.executor.sandbox.limits import Limit, check_limits
 
+MAX_HOSTNAME = 64
 MAX_ID = 2**32 - 2
 """The highest user or group number; 2³²-1 means "leave as it is" to the kernel."""
 
@@ -51,24 +53,31 @@ class MemoryRoot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BindMount:
-    """The file, directory or socket `path`, resolved inside `source` as if that were `/`, shown at `target`."""
+    """The file, directory or socket `path`, resolved inside `source` as if that were `/`, shown at `target`.
+
+    A `private` source is nobody else's, so that places to mount on may be made in it though it is `read_only`.
+    """
 
     kind: Literal["bind"] = "bind"
     source: str
     target: str
     path: str = "/"
     read_only: bool = True
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverlayMount:
-    """`path` inside stacked directories, lowest first; what is written there is thrown away with the sandbox."""
+    """`path` inside stacked directories, lowest first; what is written there goes to `upper`, as in an `OverlayRoot`,
+    and without it to memory."""
 
     kind: Literal["overlay"] = "overlay"
     lowers: tuple[str, ...]
     target: str
     path: str = "/"
     read_only: bool = False
+    upper: str = ""
+    work: str = ""
     userxattr: bool = False
 
 
@@ -122,7 +131,9 @@ class SandboxSpec:
 
     `env` is the whole environment. `groups` are all supplementary groups. `network` is `none` (a new network with a
     loopback only) or `host` (the builder's). `capabilities` (without `CAP_`) is the whole set that root has inside;
-    any other user has none. `no_new_privs` makes set-user-id programs and file capabilities void.
+    any other user has none. `no_new_privs` makes set-user-id programs and file capabilities void. `limits` are
+    (name, soft, hard), -1 for none. An `insecure` one is no sandbox: no call is filtered, nothing of /proc and /sys is
+    covered or read-only, and devices can be used.
     """
 
     root: Root
@@ -137,11 +148,14 @@ class SandboxSpec:
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
     no_new_privs: bool = True
     hostname: str = "pybuild"
+    limits: tuple[Limit, ...] = ()
+    insecure: bool = False
 
     def check(self) -> None:
         """Raise `SandboxError` for a value that no sandbox can be made from."""
         _check_process(self)
         _check_strings(self)
+        check_limits(self.limits)
         unknown = sorted(set(self.capabilities) - set(CAPABILITIES))
         if unknown:
             raise SandboxError(f"not a capability: {unknown[0]}", hint="write the name without CAP_, as NET_RAW")
@@ -171,6 +185,8 @@ def _check_process(spec: SandboxSpec) -> None:
             raise SandboxError(f"not a user or group number: {number}", hint=f"the range is 0 to {MAX_ID}")
     if spec.network not in ("none", "host"):
         raise SandboxError(f"not a network: {spec.network!r}", hint="`none` or `host`")
+    if not 0 < len(spec.hostname.encode()) <= MAX_HOSTNAME:
+        raise SandboxError(f"not a host name: {spec.hostname!r}", hint=f"it has 1 to {MAX_HOSTNAME} bytes")
 
 
 def _check_strings(spec: SandboxSpec) -> None:

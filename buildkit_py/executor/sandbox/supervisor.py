@@ -33,8 +33,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from buildkit_py.executor.sandbox import bwrap, kernel, oci
-from buildkit_py.executor.sandbox.capabilities import DEFAULT_CAPABILITIES, HOST_CAPABILITIES
+from buildkit_py.executor.sandbox import bwrap, kernel, oci, seccomp
+from buildkit_py.executor.sandbox.capabilities import DEFAULT_CAPABILITIES
 from buildkit_py.executor.sandbox.runtime import Runtime
 from buildkit_py.executor.sandbox.worker import Worker
 
@@ -77,8 +77,7 @@ def _fork_without_collector() -> int:
 def _warm(runtime: Runtime) -> None:
     """Have what every step needs, and the modules that come with it, before the fork."""
     filter_for = bwrap.filter_for if runtime.name == "bwrap" else oci.filter_for
-    filter_for(DEFAULT_CAPABILITIES)
-    filter_for(HOST_CAPABILITIES)
+    filter_for(seccomp.opening(DEFAULT_CAPABILITIES))
 
 
 def _never_return(work: Callable[[], None]) -> NoReturn:

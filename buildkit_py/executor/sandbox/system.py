@@ -44,9 +44,10 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 _MASKED_SYS = ("firmware", "devices/virtual/powercap", "kernel/security", "fs/bpf")
 
 
-def mount_dev(target: int) -> None:
-    """Fill an open, empty directory as /dev."""
-    devices = kernel.new_mount("tmpfs", kernel.NOSUID | kernel.NOEXEC | kernel.NODEV, {"mode": "755", "size": "65536"})
+def mount_dev(target: int, *, nodes: bool = False) -> None:
+    """Fill an open, empty directory as /dev; with `nodes`, those that a step makes there open devices."""
+    attributes = _QUIET & ~kernel.NODEV if nodes else _QUIET
+    devices = kernel.new_mount("tmpfs", attributes, {"mode": "755", "size": "65536"})
     try:
         kernel.attach(devices, target)
         for name, number in _DEVICES.items():
@@ -60,24 +61,55 @@ def mount_dev(target: int) -> None:
         os.close(devices)
 
 
-def mount_sys(target: int, *, own_network: bool) -> None:
-    """Show a read-only /sys: a fresh one for a network of the sandbox's own, else the machine's."""
+def mount_sys(target: int, *, own_network: bool, whole: bool = False) -> None:
+    """Show /sys, read-only unless it is to be `whole`: a fresh one for a network of the sandbox's own, else the
+    machine's."""
+    attributes = _QUIET if whole else _QUIET | kernel.READ_ONLY
     try:
-        mount = kernel.new_mount("sysfs", _QUIET | kernel.READ_ONLY) if own_network else _machine_sys()
+        mount = kernel.new_mount("sysfs", attributes) if own_network else _machine_sys(attributes)
     except OSError as error:
         raise SandboxError(f"can't mount /sys: {error.strerror}") from error
     try:
         kernel.attach(mount, target)
-        for path in _MASKED_SYS:
+        for path in () if whole else _MASKED_SYS:
             _cover(mount, path)
     finally:
         os.close(mount)
 
 
-def _machine_sys() -> int:
+def mount_proc(target: int, null: int, *, whole: bool = False) -> None:
+    """Show /proc of this pid namespace, parts of it covered, files by the open device `null`, unless it is to be
+    `whole`."""
+    mount = kernel.new_mount("proc", _QUIET)
+    try:
+        kernel.attach(mount, target)
+        for path in () if whole else (*MASKED, *READ_ONLY):
+            _restrict(mount, path.removeprefix("/proc/"), None if path in READ_ONLY else null)
+    finally:
+        os.close(mount)
+
+
+def _restrict(proc: int, path: str, null: int | None) -> None:
+    """Cover what is at a path, a file by `null`; without that, make it read-only."""
+    try:
+        target = kernel.openat2(proc, path, os.O_PATH, kernel.RESOLVE_NO_SYMLINKS)
+    except FileNotFoundError:
+        return
+    if null is None:
+        mount = kernel.clone_tree(target, _QUIET | kernel.READ_ONLY)
+    elif stat.S_ISDIR(os.fstat(target).st_mode):
+        mount = _nothing()
+    else:
+        mount = kernel.clone_tree(null, kernel.READ_ONLY)
+    kernel.attach(mount, target)
+    os.close(mount)
+    os.close(target)
+
+
+def _machine_sys(attributes: int) -> int:
     source = os.open("/sys", os.O_PATH | os.O_CLOEXEC)
     try:
-        return kernel.clone_tree(source, _QUIET | kernel.READ_ONLY)
+        return kernel.clone_tree(source, attributes)
     finally:
         os.close(source)
 
@@ -87,10 +119,14 @@ def _cover(root: int, path: str) -> None:
         target = kernel.openat2(root, path, os.O_PATH | os.O_DIRECTORY, kernel.RESOLVE_NO_SYMLINKS)
     except OSError:
         return
-    mount = kernel.new_mount("tmpfs", _QUIET | kernel.READ_ONLY, {"size": "4096", "mode": "755"})
+    mount = _nothing()
     kernel.attach(mount, target)
     os.close(mount)
     os.close(target)
+
+
+def _nothing() -> int:
+    return kernel.new_mount("tmpfs", _QUIET | kernel.READ_ONLY, {"size": "4096", "mode": "755"})
 
 
 def _bind_device(devices: int, name: str, number: tuple[int, int]) -> None:

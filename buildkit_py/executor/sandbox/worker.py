@@ -14,6 +14,7 @@ from typing import Any
 
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import bwrap, kernel, oci, program
+from buildkit_py.executor.sandbox.limits import raise_hard
 from buildkit_py.executor.sandbox.overlay import Overlays
 from buildkit_py.executor.sandbox.rootfs import Rootfs, RootfsBuilder
 from buildkit_py.executor.sandbox.runtime import Prepared, Runtime, Start
@@ -31,7 +32,7 @@ class Worker:
         self._state = state
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """`{"exit", "stubs", "times"}`, or `{"error": {"message", "hint"}}`."""
+        """`{"exit", "refused", "stubs", "times"}`, or `{"error": {"message", "hint"}}`."""
         try:
             self._enter()
             if "probe" in request:
@@ -62,22 +63,24 @@ class Worker:
             kernel.unshare(kernel.CLONE_NEWNET)
             _loopback_up()
         kernel.set_hostname(spec.hostname)
+        raise_hard(spec.limits)
         rootfs = RootfsBuilder(spec, self._state).build()
         _own_outputs(spec.uid)
         ready = time.monotonic()
-        status = self._start(spec, rootfs)
+        status, refused = self._start(spec, rootfs)
         times = {"prepare": ready - began, "run": time.monotonic() - ready}
-        return {"exit": status, "stubs": rootfs.stubs, "times": times}
+        return {"exit": status, "refused": refused, "stubs": rootfs.stubs, "times": times}
 
-    def _start(self, spec: SandboxSpec, rootfs: Rootfs) -> int:
+    def _start(self, spec: SandboxSpec, rootfs: Rootfs) -> tuple[int, str]:
+        """The exit status, and why the program could not be started."""
         root = os.open(rootfs.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             found = program.find_program(root, spec)
             step = Prepared(spec, rootfs, found, _environment(spec), self._state)
-            return _START[self._runtime.name](self._runtime, step)
+            return _START[self._runtime.name](self._runtime, step), ""
         except program.NoProgramError as error:
             os.write(2, f"{error}\n".encode(errors="surrogateescape"))
-            return error.exit
+            return error.exit, str(error)
         finally:
             os.close(root)
 
@@ -111,4 +114,4 @@ def _probe(scratch: Path, directory: str, userxattr: bool) -> dict[str, Any]:
     (at / "file").unlink()
     (at / "directory").rmdir()
     (at / "directory").mkdir()
-    return {"exit": 0, "stubs": (), "times": {}}
+    return {"exit": 0, "refused": "", "stubs": (), "times": {}}

@@ -23,6 +23,7 @@ NUMBERS = {
     "capset": 126,
     "prctl": 157,
     "exit_group": 231,
+    "prlimit64": 302,
     "seccomp": 317,
     "close_range": 436,
     "mount_setattr": 442,

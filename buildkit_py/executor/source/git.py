@@ -1,6 +1,6 @@
 """Git repositories: a ref becomes a commit, a commit becomes a tree. The machine's `git` does the work.
 
-Nothing that the repository holds is run: no hooks, no submodules, no filters, and only network transports. The git
+Nothing that the repository holds is run: no hooks, no filters, and only network transports, for submodules too. The git
 configuration of the person who builds has a say in how a repository is reached, and none in what a commit holds.
 """
 
@@ -12,12 +12,14 @@ import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
 from buildkit_py.errors import Cancelled, MissingToolError, SourceInputError
 from buildkit_py.executor.source.address import refuse_password, shown
+from buildkit_py.executor.source.submodules import MAX_DEPTH, Submodule, submodules_of
 from buildkit_py.layer.entry import EMPTY_TREE
 from buildkit_py.layer.stored import git_content_id
 from buildkit_py.layer.tree import EmptyTree
@@ -67,46 +69,80 @@ def lay_out(shop: Workshop, source: GitSource, epoch: int, cancelled: Event) -> 
 
 
 def _checkout(source: GitSource, directory: Path, scratch: Path, cancelled: Event) -> None:
-    _check_url(source.url)
     repository, work_tree = scratch / "git", scratch / "tree"
     work_tree.mkdir()
-    _git(["init", "--quiet", "--bare", "--template=", "--", str(repository)], source.url)
-    _fetch(source, repository, cancelled)
-    place = [f"--git-dir={repository}", f"--work-tree={work_tree}"]
-    _git([*place, "checkout", "--quiet", "--force", "--detach", source.commit], source.url, cancelled=cancelled)
+    _check_out(source.url, source.commit, repository, work_tree, cancelled)
+    if source.submodules:
+        _add_submodules(source, repository, work_tree, cancelled)
     if source.keep_git_dir:
-        _settle(source, repository, cancelled)
+        _settle(source.url, source.commit, repository, cancelled)
         repository.rename(work_tree / ".git")
     _take(work_tree, source.subdir, directory, source.url)
 
 
-def _fetch(source: GitSource, repository: Path, cancelled: Event) -> None:
+def _check_out(url: str, commit: str, repository: Path, work_tree: Path, cancelled: Event) -> None:
+    """Lay the files of a commit down in an empty directory; `repository` is made for what it was fetched into."""
+    _check_url(url)
+    _git(["init", "--quiet", "--bare", "--template=", "--", str(repository)], url)
+    _fetch(url, commit, repository, cancelled)
+    place = [f"--git-dir={repository}", f"--work-tree={work_tree}"]
+    _git([*place, "checkout", "--quiet", "--force", "--detach", commit], url, cancelled=cancelled)
+
+
+def _add_submodules(source: GitSource, repository: Path, work_tree: Path, cancelled: Event) -> None:
+    """Lay down what a commit takes from other repositories, and they from others. A repository that is kept is where
+    git looks for it: below `modules` of the one above."""
+    top = Submodule(path="", commit=source.commit, url=source.url)
+    laid: list[tuple[Submodule, Path, Path, tuple[str, ...]]] = [(top, repository, work_tree, ())]
+    for above, place, tree, names in laid:
+        for module in submodules_of(partial(_on, above.url, place), tree, above.commit, above.url):
+            inner, modules, path = tree / module.path, place / "modules" / module.path, (*names, module.path)
+            if len(path) > MAX_DEPTH or not inner.is_dir() or inner.resolve() != tree.resolve() / module.path:
+                raise SourceInputError(f"{shown(source.url)}: the submodule {module.path!r} can't be laid down")
+            modules.parent.mkdir(parents=True, exist_ok=True)
+            _check_out(module.url, module.commit, modules, inner, cancelled)
+            laid.append((module, modules, inner, path))
+    if source.keep_git_dir:
+        for kept, modules, tree, names in laid[1:]:
+            _keep_module(kept, modules, names, tree, cancelled)
+
+
+def _keep_module(module: Submodule, modules: Path, names: Sequence[str], tree: Path, cancelled: Event) -> None:
+    """Have the repository of a submodule and its files know each other by paths that hold wherever they are moved."""
+    _settle(module.url, module.commit, modules, cancelled)
+    depth = sum(name.count("/") + 1 for name in names)
+    inside = "/".join(f"modules/{name}" for name in names)
+    (tree / ".git").write_text(f"gitdir: {'../' * depth}.git/{inside}\n")
+    up = "../" * (inside.count("/") + 2)
+    _git([f"--git-dir={modules}", "config", "core.worktree", f"{up}{'/'.join(names)}"], module.url)
+
+
+def _on(url: str, repository: Path, arguments: Sequence[str]) -> str:
+    return _git([f"--git-dir={repository}", *arguments], url)
+
+
+def _fetch(url: str, commit: str, repository: Path, cancelled: Event) -> None:
     """The commit alone, or, from a server that gives no single commits, everything."""
     fetch = [f"--git-dir={repository}", "fetch", "--quiet"]
     try:
-        _git([*fetch, "--depth=1", "--", source.url, source.commit], source.url, asks=True, cancelled=cancelled)
+        _git([*fetch, "--depth=1", "--", url, commit], url, asks=True, cancelled=cancelled)
     except SourceInputError:
-        _git(
-            [*fetch, "--tags", "--", source.url, "+refs/heads/*:refs/heads/*"],
-            source.url,
-            asks=True,
-            cancelled=cancelled,
-        )
+        _git([*fetch, "--tags", "--", url, "+refs/heads/*:refs/heads/*"], url, asks=True, cancelled=cancelled)
 
 
-def _settle(source: GitSource, repository: Path, cancelled: Event) -> None:
+def _settle(url: str, commit: str, repository: Path, cancelled: Event) -> None:
     """Leave in a repository nothing that two fetches of one commit have different: times of files, who was asked, what
     branches there were, and how the server happened to pack."""
     place = f"--git-dir={repository}"
-    _git([place, "config", "core.bare", "false"], source.url)
+    _git([place, "config", "core.bare", "false"], url)
     for name in ("FETCH_HEAD", "ORIG_HEAD", "index", "packed-refs"):
         (repository / name).unlink(missing_ok=True)
     for name in ("logs", "refs"):
         shutil.rmtree(repository / name, ignore_errors=True)
     (repository / "refs").mkdir()
-    _git([place, "read-tree", source.commit], source.url, cancelled=cancelled)
+    _git([place, "read-tree", commit], url, cancelled=cancelled)
     repack = ["-c", "pack.threads=1", "repack", "-a", "-d", "-f", "--quiet"]
-    _git([place, *repack], source.url, cancelled=cancelled)
+    _git([place, *repack], url, cancelled=cancelled)
 
 
 def _take(work_tree: Path, subdir: str, directory: Path, url: str) -> None:

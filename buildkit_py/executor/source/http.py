@@ -150,14 +150,15 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def lay_out(shop: Workshop, source: HttpSource, epoch: int, cancelled: Event) -> str:
-    """Bring a pinned URL's tree into the store: one file, 0644, 0:0. Returns its content id."""
+    """Bring a pinned URL's tree into the store: one file of 0:0. Returns its content id."""
     digest, size = fetch(shop.store, source.url, source.digest, cancelled)
-    diff = Diff.of([Entry(path=source.filename, type="file", mode=0o644, size=size, digest=digest)])
+    mode = int(source.mode, 8)
+    diff = Diff.of([Entry(path=source.filename, type="file", mode=mode, size=size, digest=digest)])
     with shop.store.snapshots.area() as area:
         path = area.fs / source.filename
         with shop.store.blobs.open(digest) as blob, path.open("xb") as file:
             shutil.copyfileobj(blob, file, BLOCK)
-        path.chmod(0o644)
+        path.chmod(mode)
         os.utime(path, (epoch, epoch))
         shop.store.snapshots.commit(area, diff.digest, diff.encoded, size)
     content_id = http_content_id(source)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from buildkit_py.oci import Descriptor, ImageConfigDoc, Manifest
     from buildkit_py.registry.blobs import ImageReader, Progress
     from buildkit_py.registry.client import RegistryClient
+    from buildkit_py.registry.source import OfferedLayout
     from buildkit_py.store import Store
 
 Tell = Callable[[int, int | None], None]
@@ -38,11 +39,13 @@ Tell = Callable[[int, int | None], None]
 
 
 class Images:
-    """Reads images for one build; connections are shared. Local paths are relative to `directory`."""
+    """Reads images for one build; connections are shared. Local paths are relative to `directory`; `layouts` are what
+    the client offers from elsewhere, as `oci:NAME`."""
 
-    def __init__(self, store: Store, directory: Path) -> None:
+    def __init__(self, store: Store, directory: Path, layouts: Mapping[str, OfferedLayout] | None = None) -> None:
         self._store = store
         self._directory = directory
+        self._layouts = dict(layouts or {})
         self._client: RegistryClient | None = None
 
     @property
@@ -130,8 +133,11 @@ class Images:
         return refs
 
     def _reader(self, ref: str) -> ImageReader:
-        from buildkit_py.registry.source import open_reader
+        from buildkit_py.registry.source import offered, open_reader
 
+        layout = offered(ref, self._layouts)
+        if layout is not None:
+            return layout.reader(ref)
         return open_reader(ref, self.client, directory=self._directory, open_at=self._open_below)
 
     def _remembered(self, ref: str) -> ImageReader:
@@ -170,6 +176,11 @@ class Images:
                 self._store.memo.put("base", digest, {"content_id": chain[-1] if chain else EMPTY_TREE})
 
     def _absolute(self, ref: str) -> str:
+        from buildkit_py.registry.source import offered
+
+        layout = offered(ref, self._layouts)
+        if layout is not None:
+            return f"oci:{layout.path.absolute()}"
         kind, _, rest = ref.partition(":")
         return f"{kind}:{(self._directory / rest).absolute()}"
 
