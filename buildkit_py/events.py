@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from buildkit_py.source import Span
+from buildkit_py.source import Diagnostic, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +94,14 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """The build file has something that is probably not meant; a person is shown it when the build is over."""
+
+    at: float
+    diagnostic: Diagnostic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerDone:
     """A layer of an image is known. `reused` where its blob was in the store already."""
 
@@ -150,6 +158,7 @@ Event = (
     | Finished
     | Skipped
     | Note
+    | Warned
     | LayerDone
     | ImageDone
     | OutputDone

@@ -213,6 +213,10 @@ class LockedResolver:
             self._lock.put_import(path, digest)
         return text
 
+    def find(self, path: str, context: str = "context") -> str | None:
+        """The text of a file of a directory that the client offers, which is never pinned."""
+        return self._inner.find(path, context)
+
     def drop_unused(self) -> list[str]:
         """Drop from the lock what this resolver was not asked for; for an update of everything only."""
         return self._lock.keep_only(self._used)

@@ -2,106 +2,133 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from buildkit_py.cli.parser import Command, Namespace, Parser, add_definition, add_store, at_least
+from buildkit_py.cli.arguments import prepare
+from buildkit_py.cli.parser import Command, Namespace
 from buildkit_py.cli.shell import Shell
-from buildkit_py.errors import OutputError, PybuildError, UsageError
+from buildkit_py.cli.words import plain
+from buildkit_py.errors import PybuildError, UsageError
 
 if TYPE_CHECKING:
-    from buildkit_py.engine import BuildResult, Engine
+    from buildkit_py.engine import BuildOptions, BuildResult, Engine
     from buildkit_py.progress import Mode, View
 
 
-def prepare(parser: Parser) -> None:
-    """Add the arguments."""
-    add_definition(parser)
-    where = parser.add_argument_group("where it goes")
-    where.add_argument(
-        "-t", "--tag", action="append", default=[], metavar="NAME", help="name the image in the store; repeatable"
-    )
-    where.add_argument(
-        "-o", "--output", action="append", default=[], metavar="SPEC",
-        help="also write it: KIND:PLACE, type=KIND,dest=PLACE, or a path; "
-        "kinds: archive, layout, docker, rootfs, registry, store",
-    )  # fmt: skip
-    where.add_argument("--push", action="store_true", help="write registry outputs too")
-    where.add_argument("--iidfile", metavar="FILE", help="write the image's digest to a file")
-    where.add_argument("--metadata-file", metavar="FILE", help="write what was made as JSON")
-    how = parser.add_argument_group("what runs")
-    how.add_argument("--no-cache", action="store_true", help="run every step again")
-    how.add_argument("--refresh", action="store_true", help="run again the steps that use the network")
-    how.add_argument(
-        "--keep-going", action="store_true", help="after a failure, finish and publish what does not depend on it"
-    )
-    how.add_argument("-j", "--jobs", type=at_least(1), metavar="N", help="work on at most N steps at once")
-    how.add_argument(
-        "--runtime",
-        choices=("auto", "runc", "crun", "bwrap"),
-        default="auto",
-        metavar="NAME",
-        help="what steps run in: runc, crun, bwrap (default: the first of them that is here)",
-    )
-    how.add_argument(
-        "--snapshotter",
-        choices=("auto", "overlay", "copy"),
-        default="auto",
-        metavar="NAME",
-        help="how file trees are put together: overlay, copy (default: overlay where it works)",
-    )
-    add_store(how)
-    grants = parser.add_argument_group("what steps are given")
-    grants.add_argument(
-        "--secret",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="id=NAME and src=FILE, env=VARIABLE or cmd=COMMAND; repeatable",
-    )
-    grants.add_argument(
-        "--ssh", action="append", default=[], metavar="SPEC", help="an ssh agent: default, or NAME=SOCKET; repeatable"
-    )
-    grants.add_argument(
-        "--allow-short-secret", action="store_true", help="take secrets under 8 bytes, for which no search is made"
-    )
-    shown = parser.add_argument_group("what is shown")
-    shown.add_argument(
-        "--progress",
-        choices=("auto", "tty", "plain", "json"),
-        default="auto",
-        metavar="KIND",
-        help="tty, plain or json (default: tty on a terminal, else plain)",
-    )
-    shown.add_argument("-q", "--quiet", action="store_true", help="print only the digest")
-
-
 def run(args: Namespace, shell: Shell) -> int:
-    """Build, show how it goes, and write down what was made."""
+    """Build, show how it goes, and write down what was made; or tell about the build file."""
+    from buildkit_py.cli.call import call_of
     from buildkit_py.cli.request import options_of
 
+    call = call_of(args)
     options = options_of(args, shell)
     if args.iidfile and len(args.target) > 1:
         raise UsageError("--iidfile takes the digest of one image", hint="use --metadata-file for several")
-    from buildkit_py.progress import open_view
-
-    mode: Mode = "quiet" if args.quiet else args.progress
-    view = open_view(mode, out=shell.out, err=shell.err, environ=shell.environ)
     shell.folders.append(args.context)
-    with shell.engine(args.store) as engine:
-        try:
-            result = engine.build(options, view)
-        except PybuildError as error:
-            view.close()
-            _explain(error, view, engine, shell)
-            if view.model.images:
-                # What was made before the failure, or in spite of it.
-                _tell(mode, [image.digest for image in view.model.images], view, shell)
-            raise
-        finally:
-            view.close()
-    _write_down(args, result)
-    _tell(mode, list(result.digests.values()), view, shell)
-    return 0
+    if call is not None:
+        from buildkit_py.cli.call import answer
+        from buildkit_py.cli.request import opened
+
+        with shell.engine(args.store) as engine, opened(args, options, engine, shell) as found:
+            return answer(call, found, engine, shell)
+    return _Build(args, options, shell).run()
+
+
+class _Build:
+    """One build as a person sees it."""
+
+    def __init__(self, args: Namespace, options: BuildOptions, shell: Shell) -> None:
+        from buildkit_py.cli.request import progress_of
+
+        self._args = args
+        self._options = options
+        self._shell = shell
+        self._mode = cast("Mode", progress_of(args, shell.environ))
+        self._streams = any(output.value == "-" for output in options.outputs)
+        self._check_stream()
+
+    def run(self) -> int:
+        from buildkit_py.progress import open_view
+
+        shell = self._shell
+        if self._args.iidfile:
+            _forget(Path(self._args.iidfile))
+        view = open_view(self._mode, out=shell.out, err=shell.err, environ=shell.environ)
+        with shell.engine(self._args.store) as engine:
+            try:
+                result = self._build(engine, view)
+            except PybuildError as error:
+                view.close()
+                _explain(error, view, engine, shell)
+                self._warn(view)
+                if view.model.images:
+                    # What was made before the failure, or in spite of it.
+                    self._tell([image.digest for image in view.model.images], view)
+                raise
+            finally:
+                view.close()
+        shell.sources.update(engine.texts.files)
+        self._write_down(result)
+        self._warn(view)
+        self._tell(list(result.digests.values()), view)
+        return 0
+
+    def _build(self, engine: Engine, view: View) -> BuildResult:
+        from buildkit_py.cli.request import opened
+        from buildkit_py.events import Note
+
+        for text in self._notes():
+            view(Note(at=0, text=text))
+        with opened(self._args, self._options, engine, self._shell) as found:
+            return engine.build(found, view)
+
+    def _notes(self) -> list[str]:
+        from buildkit_py.cli.foreign import notes
+
+        return notes(self._args)
+
+    def _check_stream(self) -> None:
+        """Refuse to mix an image with text."""
+        if self._streams and self._mode == "json":
+            raise UsageError("--progress json and an output share standard output", hint="write the output to a file")
+        if self._streams and self._shell.out.isatty():
+            raise UsageError("an output is not written to a terminal", hint="redirect it: > FILE")
+
+    def _warn(self, view: View) -> None:
+        """Show what is probably not meant in the build file, at the end, where it is read."""
+        found = view.model.warnings
+        if found and self._mode not in ("quiet", "json"):
+            from buildkit_py.cli.faults import render_diagnostics
+            from buildkit_py.progress.text import count
+
+            text = render_diagnostics(found, self._shell)
+            self._shell.complain(f"\n{text}\n{count(len(found), 'warning')}\n")
+
+    def _tell(self, digests: list[str], view: View) -> None:
+        say: Callable[[str], None] = self._shell.complain if self._streams else self._shell.write
+        if self._mode == "quiet":
+            say("".join(f"{digest}\n" for digest in digests))
+        elif self._mode != "json":
+            from buildkit_py.progress.summary import render
+
+            say(f"\n{render(view.model)}")
+
+    def _write_down(self, result: BuildResult) -> None:
+        if self._args.metadata_file or self._args.iidfile:
+            from buildkit_py.cli.metadata import write_down
+
+            write_down(result, self._options, metadata=self._args.metadata_file, iid=self._args.iidfile)
+
+
+def _forget(file: Path) -> None:
+    """Remove the file of an earlier build, which must not pass for this one's; what is no plain file stays."""
+    with suppress(OSError):
+        if stat.S_ISREG(file.lstat().st_mode):
+            file.unlink()
 
 
 def _explain(error: PybuildError, view: View, engine: Engine, shell: Shell) -> None:
@@ -120,61 +147,27 @@ def _explain(error: PybuildError, view: View, engine: Engine, shell: Shell) -> N
         shell.told.add(id(error))
 
 
-def _write_down(args: Namespace, result: BuildResult) -> None:
-    from buildkit_py.cli.files import replace_file
-
-    if args.metadata_file:
-        import json
-
-        replace_file(args.metadata_file, json.dumps(metadata(result), indent=2) + "\n")
-    if args.iidfile:
-        if len(result.digests) != 1:
-            raise OutputError(
-                f"--iidfile takes the digest of one image, and {len(result.digests)} were built",
-                hint="choose one with --target, or use --metadata-file",
-            )
-        replace_file(args.iidfile, next(iter(result.digests.values())))
-
-
-def metadata(result: BuildResult) -> dict[str, object]:
-    """What `--metadata-file` holds: each image by name, with its digest and those of its platforms."""
-    return {
-        "build": result.build,
-        "images": {
-            name: {
-                "digest": digest,
-                "platforms": {image.platform: image.digest for image in result.images if image.name == name},
-            }
-            for name, digest in result.digests.items()
-        },
-    }
-
-
-def _tell(mode: Mode, digests: list[str], view: View, shell: Shell) -> None:
-    if mode == "quiet":
-        for digest in digests:
-            shell.print(digest)
-    elif mode != "json":
-        from buildkit_py.progress.summary import render
-
-        shell.write(f"\n{render(view.model)}")
-
-
 BUILD = Command(
     "build",
-    usage="[options] [DIR]",
+    usage="[options] [DIR | URL | -]",
     about=(
-        "Build the images that a build file describes. What is in the store already is not done again;\n"
-        "a build of the same inputs gives the same digests, on any machine."
+        "Build the images that a Buildfile or a Dockerfile describes. What is in the store already is not done\n"
+        "again; a build of the same inputs gives the same digests, on any machine. Command lines of `docker build`\n"
+        "work as they are."
     ),
     examples=(
-        ("pybuild build", "build ./Buildfile"),
+        ("pybuild build", "build ./Buildfile, else ./Dockerfile"),
         ("pybuild build -f web.build --target web -t web:dev", "one image, named in the store"),
         ("pybuild build --param variant=debug -o debug.tar", "another variant, as an OCI archive"),
+        ("pybuild build -f Dockerfile --build-arg V=2 -t app .", "a Dockerfile, as docker is told to"),
+        ("pybuild build --target bin -f Dockerfile -o out .", "the files of a stage, into a directory"),
         ("pybuild build --secret id=token,src=token.txt", "give a secret to the steps that ask for it"),
         ("pybuild build --platform linux/amd64,linux/arm64 --push", "two platforms, to the registry"),
+        ("pybuild build https://example.org/app.git#main:web", "a directory of a git repository"),
+        ("pybuild build --check", "look for mistakes, build nothing"),
         ("pybuild build --locked --progress plain", "in CI"),
     ),
     prepare=prepare,
     run=run,
+    words=plain,
 )

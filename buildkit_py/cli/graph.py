@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_definition, add_store
 from buildkit_py.cli.shell import Shell
+from buildkit_py.cli.words import plain
 from buildkit_py.errors import PybuildError
 from buildkit_py.events import Event, Note
 
@@ -23,7 +24,7 @@ def prepare(parser: Parser) -> None:
 def run(args: Namespace, shell: Shell) -> int:
     """Compile, pin, and draw; nothing is run."""
     from buildkit_py.cli.files import replace_file
-    from buildkit_py.cli.request import options_of
+    from buildkit_py.cli.request import opened, options_of
 
     options = options_of(args, shell)
     shell.folders.append(args.context)
@@ -34,7 +35,8 @@ def run(args: Namespace, shell: Shell) -> int:
 
     with shell.engine(args.store) as engine:
         try:
-            definition = engine.definition(options, tell)
+            with opened(args, options, engine, shell) as found:
+                definition = engine.definition(found, tell)
         except PybuildError:
             shell.sources.update(engine.texts.files)
             raise
@@ -53,7 +55,7 @@ def run(args: Namespace, shell: Shell) -> int:
 
 GRAPH = Command(
     "graph",
-    usage="[options] [DIR]",
+    usage="[options] [DIR | URL | -]",
     about=(
         "Show the graph that a build file compiles to: every step, what it needs,\n"
         "and the layers and images made of them. Nothing is run."
@@ -66,4 +68,5 @@ GRAPH = Command(
     ),
     prepare=prepare,
     run=run,
+    words=plain,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 OVERVIEW = """\
 usage: pybuild COMMAND [options]
 
-pybuild builds container images from a Buildfile: declared, cached step by step,
-reproducible by default, without a daemon.
+pybuild builds container images from a Buildfile or a Dockerfile: declared, cached step
+by step, reproducible by default, without a daemon.
 
 describe and build
   build        make the images that a build file describes
@@ -28,7 +28,8 @@ about pybuild
   help         say more: `pybuild help COMMAND`, `help exit-codes`, `help environment`
 
 start here
-  pybuild build                                build ./Buildfile and keep the image in the store
+  pybuild build                                build ./Buildfile, else ./Dockerfile, into the store
+  pybuild build -t app:1 -f Dockerfile .       what `docker build` takes works as it is
   pybuild build -o web.tar                     write it as an OCI archive as well
   pybuild graph                                see what would be done
   pybuild ls                                   see what was made
@@ -67,7 +68,11 @@ environment
 
   PYBUILD_STORE      where the store is; `--store` comes first
                      (default: /var/lib/pybuild for root, else ~/.local/share/pybuild)
-  SOURCE_DATE_EPOCH  the time, in seconds since 1970, that files and images get (default: 0)
+  SOURCE_DATE_EPOCH  the time, in seconds since 1970, that files and images get (default: 0);
+                     `--timestamp` comes first
+  BUILDKIT_PROGRESS  how progress is shown, where `--progress` does not say
+  DOCKER_DEFAULT_PLATFORM
+                     what a Dockerfile is built for, where `--platform` does not say
   NO_COLOR           if set to anything, no colours
   TERM               `dumb` gives plain lines instead of the live view
   XDG_DATA_HOME      below it is the store of an ordinary user, instead of ~/.local/share

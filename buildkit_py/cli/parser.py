@@ -19,7 +19,10 @@ _HELP_COLUMN = 30
 
 
 class Command:
-    """One command: its texts, its arguments, and what it does. `prepare` adds the arguments to a parser."""
+    """One command: its texts, its arguments, and what it does.
+
+    `prepare` adds the arguments to a parser. `words` puts a command line into the form that the parser reads.
+    """
 
     def __init__(
         self,
@@ -30,8 +33,10 @@ class Command:
         examples: Sequence[tuple[str, str]],
         prepare: Callable[[Parser], None],
         run: Callable[[Namespace, Shell], int],
+        words: Callable[[Sequence[str], Parser], list[str]] | None = None,
     ) -> None:
         self.name = name
+        self._words = words
         self._usage = usage
         self._about = about
         self._examples = examples
@@ -57,9 +62,13 @@ class Command:
 
     def run_words(self, words: Sequence[str], shell: Shell) -> int:
         """Parse the words and run the command; returns the exit code."""
+        return self._run(self.parsed(words, shell), shell)
+
+    def parsed(self, words: Sequence[str], shell: Shell) -> Namespace:
+        """The words as arguments; raises `UsageError`."""
         parser = self.parser()
         parser.out = shell.out
-        return self._run(parser.parse(words), shell)
+        return parser.parse(self._words(words, parser) if self._words else words)
 
 
 class Parser(argparse.ArgumentParser):
@@ -88,8 +97,14 @@ class Parser(argparse.ArgumentParser):
         self._action_groups[-1].add_argument("-h", "--help", action="help", help="show this and stop")
 
     def options(self) -> list[str]:
-        """Every option, for completion."""
-        return sorted(self._option_string_actions)
+        """Every option that help shows, for completion."""
+        return sorted(
+            name for name, action in self._option_string_actions.items() if action.help is not argparse.SUPPRESS
+        )
+
+    def option(self, name: str) -> argparse.Action | None:
+        """The option of exactly that name."""
+        return self._option_string_actions.get(name)
 
     def error(self, message: str) -> NoReturn:
         """Turn argparse's words into a `UsageError`."""
@@ -141,31 +156,40 @@ def add_json(parser: Parser | Group) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def repeatable(parser: Parser | Group, name: str, metavar: str, text: str) -> None:
+    """An option that may be given several times; `name` may begin with a short form."""
+    parser.add_argument(*name.split(), action="append", default=[], metavar=metavar, help=text)
+
+
 def add_definition(parser: Parser) -> None:
     """What names a build: the directory, the file, and what is chosen of it."""
     parser.add_argument(
-        "context", nargs="?", default=".", metavar="DIR", help="the directory to build from (default: .)"
+        "context",
+        nargs="?",
+        default=".",
+        metavar="DIR",
+        help="the directory to build from, a URL (git, or of a tar archive), or - for standard input (default: .)",
     )
     what = parser.add_argument_group("what to build")
     what.add_argument(
-        "-f", "--file", metavar="FILE", help="the build file (default: Buildfile, else Dockerfile, in DIR)"
+        "-f",
+        "--file",
+        metavar="FILE",
+        help="the build file, or - for standard input (default: Buildfile, Dockerfile or Containerfile in DIR)",
     )
     what.add_argument("--graph", metavar="FILE", help="build a graph that another program made, as JSON")
-    what.add_argument(
-        "--target", action="append", default=[], metavar="NAME", help="an image to build; repeatable (default: all)"
+    repeatable(
+        what, "--target", "NAME", "an image or a stage to build; repeatable (default: all images, the last stage)"
     )
-    what.add_argument(
-        "--platform",
-        action="append",
-        default=[],
-        metavar="P[,P]",
-        help="as linux/arm64; repeatable (default: what the file names)",
-    )
-    what.add_argument(
-        "--param",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="give a param its value; repeat a name for a list",
+    repeatable(what, "--platform", "P[,P]", "as linux/arm64; repeatable (default: what the file names)")
+    repeatable(what, "--param", "NAME=VALUE", "give a param its value; repeat a name for a list")
+    repeatable(what, "--build-arg", "NAME[=VALUE]", "the same as a Dockerfile calls it; NAME alone: as the environment")
+    repeatable(
+        what,
+        "--build-context",
+        "NAME=PLACE",
+        "a further directory, docker-image://, oci-layout:// or URL that has a name",
     )
     what.add_argument("--locked", action="store_true", help="fail rather than change the lock file")
+    what.add_argument("--lock", action="store_true", default=None, help="keep a lock file beside a Dockerfile too")
+    what.add_argument("--pull", action="store_true", help="ask the registry anew for what tags stand for")

@@ -16,6 +16,8 @@ INTERRUPTED = 130
 TERMINATED = 143
 BROKEN_PIPE = 141
 INTERNAL = 70
+_DEBUG = ("-D", "--debug")
+_BUILDS = (("buildx", "build"), ("buildx", "b"), ("image", "build"), ("builder", "build"))
 
 
 class Terminated(KeyboardInterrupt):
@@ -61,12 +63,21 @@ def dispatch(words: Sequence[str], shell: Shell) -> int:
 
         shell.complain(OVERVIEW)
         return UsageError.exit_code
+    words = _unwrapped(words)
     name, rest = words[0], words[1:]
     if name in ("-h", "--help", "help"):
         return _help(rest, shell)
     if name in ("version", "--version", "-V"):
         return _version(rest, shell)
     return command(name)(rest, shell)
+
+
+def _unwrapped(words: Sequence[str]) -> Sequence[str]:
+    """A command line of docker with the first word exchanged, as `buildx build` or `image build`: it is `build`."""
+    start = next((place for place, word in enumerate(words) if word not in _DEBUG), 0)
+    if tuple(words[start : start + 2]) in _BUILDS:
+        return ["build", *words[start + 2 :]]
+    return words[start:]
 
 
 def command(name: str) -> Callable[[Sequence[str], Shell], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +14,16 @@ from buildkit_py.errors import PybuildError, SourceError, SourceInputError, Usag
 from buildkit_py.source import renamed
 
 if TYPE_CHECKING:
-    from buildkit_py.engine.compile import BuildFile
+    from buildkit_py.engine.buildfile import BuildFile
+    from buildkit_py.graph.resolver import ResolvedImage
+    from buildkit_py.platform import Platform
     from buildkit_py.source import Diagnostic
 
 NOT_FORMATTED = 1
 
 
 def _files(names: Sequence[str]) -> list[BuildFile]:
-    from buildkit_py.engine.compile import find_build_file
+    from buildkit_py.engine.buildfile import find_build_file
     from buildkit_py.engine.options import BuildOptions
 
     found = []
@@ -32,9 +35,10 @@ def _files(names: Sequence[str]) -> list[BuildFile]:
 
 
 def _stdin(shell: Shell) -> BuildFile:
-    from buildkit_py.engine.compile import BuildFile, decoded
+    from buildkit_py.engine.buildfile import BuildFile, decoded, frontend_of
 
-    return BuildFile(path=Path("-"), frontend="buildfile", text=decoded(shell.stdin.buffer.read(), "-"))
+    text = decoded(shell.stdin.buffer.read(), "-")
+    return BuildFile(path=Path("-"), frontend=frontend_of("-", text), text=text, shown="-")
 
 
 def _frontend(file: BuildFile) -> Any:
@@ -55,6 +59,9 @@ def prepare_check(parser: Parser) -> None:
         "-C", "--context", metavar="DIR", help="where imports are looked for (default: beside each file)"
     )
     add_json(parser)
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", metavar="KIND", help="text, or json as --json does"
+    )
 
 
 def run_check(args: Namespace, shell: Shell) -> int:
@@ -64,7 +71,7 @@ def run_check(args: Namespace, shell: Shell) -> int:
     found: list[Diagnostic] = []
     for file in [_stdin(shell)] if args.files == ["-"] else _files(args.files):
         found += _Checker(Path(args.context) if args.context else file.path.parent, shell).check(file)
-    if args.json:
+    if args.json or args.format == "json":
         import json
 
         shell.print(json.dumps([_plain(item) for item in found], indent=2))
@@ -89,8 +96,13 @@ class _Checker:
         """Everything that is wrong."""
         name = os.path.relpath(file.path, self._context)
         self._shell.sources[self._shown(name)] = file.text
+        from buildkit_py.engine.asking import Unbuilt, offer
+
+        resolver = Unbuilt(_unknown, self)
         try:
-            found: Sequence[Diagnostic] = _frontend(file).check(file.text, file=name, read=self._read)
+            found: Sequence[Diagnostic] = offer(
+                _frontend(file).check, file.text, file=name, read=self.text, resolver=resolver
+            )
         except SourceError as error:
             found = error.diagnostics
         return [renamed(item, self._shown) for item in found]
@@ -98,19 +110,33 @@ class _Checker:
     def _shown(self, name: str) -> str:
         return os.path.relpath(self._context / name)
 
-    def _read(self, path: str) -> str:
+    def text(self, path: str) -> str:
         """The text of an import; a path that leaves the context, by links too, is refused."""
-        from buildkit_py.engine.compile import decoded
-        from buildkit_py.engine.resolver import MAX_BUILD_FILE
+        text = self.find(path)
+        if text is None:
+            raise SourceInputError(f"{path} can't be read: {os.strerror(errno.ENOENT)}")
+        self._shell.sources[self._shown(path)] = text
+        return text
+
+    def find(self, path: str, context: str = "context") -> str | None:
+        """The text of a file of the context, None where there is none."""
+        from buildkit_py.engine.buildfile import MAX_BYTES, decoded
         from buildkit_py.layer.openat import open_beneath
 
         try:
             with open_beneath(self._context, path) as file:
-                text = decoded(file.read(MAX_BUILD_FILE), path)
+                return decoded(file.read(MAX_BYTES), path)
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
-        self._shell.sources[self._shown(path)] = text
-        return text
+
+
+def _unknown(ref: str, platform: Platform) -> ResolvedImage:
+    """Nothing is fetched for a check, so nothing is known of an image."""
+    from buildkit_py.graph.resolver import ImageConfig, ResolvedImage
+
+    return ResolvedImage(digest=None, config=ImageConfig())
 
 
 def _plain(item: Diagnostic) -> dict[str, Any]:
@@ -217,7 +243,7 @@ CHECK = Command(
         "Nothing is built or fetched."
     ),
     examples=(
-        ("pybuild check", "./Buildfile"),
+        ("pybuild check", "./Buildfile, else ./Dockerfile"),
         ("pybuild check web.build lib/", "several"),
         ("pybuild check --json", "for editors and other programs"),
     ),

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from buildkit_py.engine.compile import BuildFile, Compiler, Texts, find_build_file
+from buildkit_py.engine.buildfile import BuildFile, find_build_file
+from buildkit_py.engine.compile import Compiler, Texts
 from buildkit_py.engine.options import BuildOptions, BuildResult, ImageResult, LayerResult
 from buildkit_py.engine.resolver import EngineResolver
 from buildkit_py.errors import GraphError, SourceInputError
-from buildkit_py.events import Note
+from buildkit_py.events import Note, Warned
 from buildkit_py.graph.definition import Definition
 from buildkit_py.graph.op import ImageSource
 from buildkit_py.graph.pin import is_pinned, pin
@@ -26,6 +28,7 @@ from buildkit_py.platform import Platform
 from buildkit_py.store import Store
 
 if TYPE_CHECKING:
+    from buildkit_py.engine.asking import Answer, Question
     from buildkit_py.events import Emit
     from buildkit_py.executor.source.image import Images
 
@@ -38,7 +41,7 @@ class Engine:
     def __init__(self, store_root: Path | None = None) -> None:
         self._root = store_root or store_path()
         self._store: Store | None = None
-        self._readers: dict[Path, Images] = {}
+        self._readers: dict[object, Images] = {}
         self.texts = Texts()
 
     def __enter__(self) -> Engine:
@@ -80,7 +83,7 @@ class Engine:
             return Compiler(self.store, resolver, self.texts).compile(options, file)
         finally:
             for name, text in resolver.texts.items():
-                self.texts.files[os.path.relpath(options.context / name)] = text
+                self.texts.files[options.shown(options.context / name)] = text
 
     def build(self, options: BuildOptions, emit: Emit) -> BuildResult:
         """Build what a request asks for; raises the first failure after everything that could be done was done."""
@@ -89,8 +92,12 @@ class Engine:
         with self.store.lease():
             started = time.monotonic()
             definition = self.definition(options, emit)
+            warnings = tuple(dict.fromkeys(definition.warnings))
+            for warning in warnings:
+                emit(Warned(at=0, diagnostic=warning))
             self._know_images(options, definition)
-            return BuildRun(self.store, self._images(options), options, definition, emit, started).run()
+            result = BuildRun(self.store, self._images(options), options, definition, emit, started).run()
+            return replace(result, warnings=warnings)
 
     def update(self, options: BuildOptions, names: Sequence[str]) -> list[tuple[str, str | None, str | None]]:
         """Ask anew for what the lock file pins (all, or `names`), and write it. Returns rows: name, old, new."""
@@ -100,21 +107,40 @@ class Engine:
             file = find_build_file(options)
             return update(self._resolver(options, file), options, file, names)
 
-    def _resolver(self, options: BuildOptions, file: BuildFile) -> EngineResolver:
-        return self._resolver_at(options, file.lock_path)
+    def ask(self, options: BuildOptions, question: Question) -> Answer:
+        """What the frontend tells about a build file; nothing is run, and no lock file is obeyed or written."""
+        from buildkit_py.engine.asking import Unbuilt, ask
+        from buildkit_py.engine.unlocked import UnlockedResolver
 
-    def _resolver_at(self, options: BuildOptions, lock_path: Path) -> EngineResolver:
+        with self.store.lease():
+            file = find_build_file(options)
+            self.texts.files[file.shown] = file.text
+            resolver = UnlockedResolver(self._resolver(options, file), self.store, pull=options.pull)
+            return ask(options, file, question, Unbuilt(resolver.image, resolver))
+
+    def _resolver(self, options: BuildOptions, file: BuildFile) -> EngineResolver:
+        return self._resolver_at(options, file.lock_path, file.path)
+
+    def _resolver_at(self, options: BuildOptions, lock_path: Path, build_file: Path | None = None) -> EngineResolver:
         return EngineResolver(
-            self.store, lambda: self._images(options), options.context, lock_path, locked=options.locked
+            self.store,
+            lambda: self._images(options),
+            options.context,
+            lock_path,
+            locked=options.locked,
+            build_file=build_file,
+            contexts=options.contexts,
+            layouts=options.layouts,
         )
 
     def _images(self, options: BuildOptions) -> Images:
         """One reader of images a context, so that connections and tokens are shared."""
-        if options.context not in self._readers:
+        place = (options.context, *options.layouts.items())
+        if place not in self._readers:
             from buildkit_py.executor.source.image import Images
 
-            self._readers[options.context] = Images(self.store, options.context)
-        return self._readers[options.context]
+            self._readers[place] = Images(self.store, options.context, options.layouts)
+        return self._readers[place]
 
     def _decode(self, options: BuildOptions, path: Path) -> Definition:
         try:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.errors import MissingToolError, SourceInputError, UsageError
 from buildkit_py.graph.check import reachable
-from buildkit_py.graph.op import ExecStep, Host, LocalSource, Mount, SecretMount, SshMount
-from buildkit_py.layer.select import check
+from buildkit_py.graph.op import ExecStep, Host, LocalSource, Mount, Run, SecretMount, SshMount
 from buildkit_py.layer.tree import printable
 from buildkit_py.platform import Platform
 from buildkit_py.solver.selection import selectors_of
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from buildkit_py.source import Span
 
 _EMULATORS = "install the packages qemu-user-static and binfmt-support"
+INSECURE = "security.insecure"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _QEMU = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386", "arm": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
 _RUNS_TOO = {("amd64", "386"), ("arm64", "arm")}
@@ -38,6 +38,19 @@ def check_tools(definition: Definition, tools: ToolIdentities) -> None:
                     tools.identity(tool)
                 except MissingToolError as error:
                     raise MissingToolError(error.message, hint=error.hint, span=definition.spans.get(digest)) from None
+
+
+def check_grants(definition: Definition, allowed: Collection[str]) -> None:
+    """Raise `UsageError` for the first step that would run without its sandbox although the client does not allow
+    it."""
+    for digest, vertex in definition.vertices.items():
+        op = vertex.op
+        if isinstance(op, Run) and op.security == "insecure" and INSECURE not in allowed:
+            raise UsageError(
+                "the step asks to run without its sandbox, which this build does not allow",
+                hint=f"allow it with --allow {INSECURE}",
+                span=definition.spans.get(digest),
+            )
 
 
 def _mounts(definition: Definition) -> Iterator[tuple[str, Mount]]:
@@ -84,7 +97,7 @@ def check_sources(definition: Definition, contexts: Contexts) -> None:
                 continue
             for source in selector.sources:
                 try:
-                    check(contexts.tree(origin), source)
+                    selector.check(contexts.tree(origin), source)
                 except SourceInputError as error:
                     raise _as_written(error, source, definition.spans.get(digest)) from None
 
@@ -122,7 +135,8 @@ def runnable(definition: Definition, *, explicit: bool, note: Callable[[str], No
         raise MissingToolError("no image can be built on this machine", hint=_EMULATORS)
     wanted = reachable(definition.vertices, kept)
     vertices = {digest: vertex for digest, vertex in definition.vertices.items() if digest in wanted}
-    return replace(definition, vertices=vertices, targets=tuple(kept))
+    fresh = tuple(digest for digest in definition.fresh if digest in wanted)
+    return replace(definition, vertices=vertices, targets=tuple(kept), fresh=fresh)
 
 
 def _lacking(definition: Definition, target: ImageTarget) -> Platform | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from buildkit_py.engine.options import STDOUT, Destination
 from buildkit_py.errors import OutputError, PybuildError, UsageError
 from buildkit_py.events import Finished, Note, OutputDone, Progress, Started
 from buildkit_py.executor.source.meter import Meter
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     from buildkit_py.solver.session import Session
 
 _PATHS = ("archive", "layout", "docker", "rootfs")
+_FILES = ("archive", "docker", "tar")
 _CONFINED = "a build file writes only below its directory; `-o` on the command line may name any path"
 
 
 def check_outputs(definition: Definition, options: BuildOptions) -> None:
     """Refuse what could not be written in the end; raises `UsageError` and `OutputError`."""
+    _check_push(definition, options)
+    _check_annotations(definition, options)
     names = {target.name for target in definition.targets}
     if len(names) > 1 and (options.tags or options.outputs):
         raise UsageError(
@@ -50,15 +54,39 @@ def check_outputs(definition: Definition, options: BuildOptions) -> None:
                 )
 
 
+def _check_push(definition: Definition, options: BuildOptions) -> None:
+    """Refuse to push to nowhere, and by a tag that no registry could take."""
+    declared = [output for target in definition.targets for output in target.outputs]
+    if not options.push or any(output.kind == "registry" for output in (*declared, *options.outputs)):
+        return
+    if not options.tags:
+        raise UsageError("--push, and nothing says where to", hint="name it with -t, as -t registry.example/app:1")
+    for tag in options.tags:
+        Reference.parse(tag)
+
+
+def _check_annotations(definition: Definition, options: BuildOptions) -> None:
+    """Refuse annotations of an index where there will be none."""
+    several = len({target.platform for target in definition.targets}) > 1
+    for item in options.annotations:
+        if item.kind != "manifest" and not several:
+            raise UsageError(
+                f"--annotation {item.kind}:{item.key}: an image for one platform has no index",
+                hint="leave out the prefix, or build for several platforms",
+            )
+
+
 def _declared_place(context: Path, output: Output) -> Path:
     path = confined(context, output)
     _check_place(path, output)
     return path
 
 
-def _check_place(path: Path, output: Output) -> None:
+def _check_place(path: Path, output: Output | Destination) -> None:
     """Refuse to replace a file that is no output, with the line that would."""
-    if output.kind in ("archive", "docker") or (output.kind == "rootfs" and path.suffix == ".tar"):
+    if output.value == STDOUT:
+        return
+    if output.kind in _FILES or (output.kind == "rootfs" and path.suffix == ".tar"):
         from buildkit_py.image.staging import check_replaceable
 
         try:
@@ -82,12 +110,16 @@ def confined(context: Path, output: Output) -> Path:
     return path
 
 
-def _check_reference(output: Output) -> None:
+def _check_reference(output: Output | Destination) -> None:
     if output.kind == "registry":
         try:
             Reference.parse(output.value)
         except UsageError as error:
             raise OutputError(error.message, hint=error.hint, span=output.span) from None
+
+
+def _shown(output: Output | Destination) -> str:
+    return "standard output" if output.value == STDOUT else output.value
 
 
 @dataclass(slots=True)
@@ -102,33 +134,42 @@ class OutputWriter:
     def write(self, name: str, targets: Sequence[ImageTarget], descriptor: Descriptor) -> None:
         """Write an image, or the index of its platforms, to all places that are declared or asked for."""
         declared = dict.fromkeys(output for target in targets for output in target.outputs)
-        called = self.options.tags[0] if self.options.tags else name
-        for output in (*declared, *self.options.outputs):
-            skipped = "needs --push" if output.kind == "registry" and not self.options.push else None
+        wanted = (*declared, *self.options.outputs)
+        for output in (*wanted, *self._tags(wanted)):
+            skipped = "needs --push" if output.kind == "registry" and not self._pushes(output) else None
             if skipped is None:
-                if output in declared and output.kind in _PATHS:
+                if isinstance(output, Output) and output in declared and output.kind in _PATHS:
                     # Looked at again: an output before this one may have left links in the directory.
                     confined(self.options.context, output)
-                self._write_one(called, output, descriptor)
+                self._write_one(self.options.tags or (name,), output, descriptor)
             self.session.emit(
                 OutputDone(
                     at=self.session.now(),
                     image=name,
                     kind=output.kind,
-                    value=output.value,
+                    value=_shown(output),
                     skipped=skipped,
                     platform=self._only_platform(output, descriptor),
                 )
             )
 
-    def _only_platform(self, output: Output, descriptor: Descriptor) -> str | None:
+    def _pushes(self, output: Output | Destination) -> bool:
+        return self.options.push or (isinstance(output, Destination) and output.push)
+
+    def _tags(self, wanted: Sequence[Output | Destination]) -> Iterator[Destination]:
+        """The tags as places to push to, where nothing else says where to."""
+        if self.options.push and not any(output.kind == "registry" for output in wanted):
+            for tag in self.options.tags:
+                yield Destination(kind="registry", value=str(Reference.parse(tag)))
+
+    def _only_platform(self, output: Output | Destination, descriptor: Descriptor) -> str | None:
         """The platform that was written, where the image has several and an output of its kind holds one."""
         if output.kind not in ("docker", "rootfs"):
             return None
         image = one_image(self.session.store, descriptor)
         return str(image.platform) if image.descriptor != descriptor else None
 
-    def _write_one(self, name: str, output: Output, descriptor: Descriptor) -> None:
+    def _write_one(self, names: Sequence[str], output: Output | Destination, descriptor: Descriptor) -> None:
         store = self.session.store
         if output.kind == "store":
             store.images.put(output.value, descriptor.to_plain())
@@ -145,17 +186,18 @@ class OutputWriter:
                 output.kind,
                 output.value,
                 descriptor,
-                name=name,
+                name=names[0],
+                also=names[1:],
                 directory=self.options.context,
                 epoch=self.session.options.epoch,
             )
 
     @contextmanager
-    def _reported(self, output: Output) -> Iterator[Meter]:
+    def _reported(self, output: Output | Destination) -> Iterator[Meter]:
         """Say that an output begins and how it ends."""
         self._count += 1
         name = f"output-{self._count}"
-        title = f"{'push to' if output.kind == 'registry' else output.kind} {output.value}"
+        title = f"{'push to' if output.kind == 'registry' else output.kind} {_shown(output)}"
         now, emit = self.session.now, self.session.emit
         emit(Started(at=now(), id=name, title=title, kind="output", span=output.span))
         try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from buildkit_py.engine.options import BuildOptions, ImageResult, LayerResult
 from buildkit_py.engine.outputs import OutputWriter
@@ -16,11 +16,21 @@ from buildkit_py.solver.build import layers_of
 from buildkit_py.solver.layers import LayerNode
 
 if TYPE_CHECKING:
+    from buildkit_py.engine.options import Annotation
     from buildkit_py.executor.source.image import Images
     from buildkit_py.image.assemble import Assembled
     from buildkit_py.oci import Descriptor
     from buildkit_py.solver.nodes import Node
     from buildkit_py.solver.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What was published: every image, and by name the digest and the descriptor of what names it."""
+
+    images: tuple[ImageResult, ...]
+    digests: Mapping[str, str]
+    descriptors: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +53,8 @@ class Publisher:
         self._options = options
         self._layers = {node.id: node for node in nodes if isinstance(node, LayerNode)}
 
-    def publish(self, without: Collection[str] = ()) -> tuple[list[ImageResult], dict[str, str]]:
-        """Assemble, name, write all images but those called as in `without`.
-
-        Returns the images, and by name the digest that names each.
-        """
+    def publish(self, without: Collection[str] = ()) -> Published:
+        """Assemble, name, write all images but those called as in `without`."""
         by_name: dict[str, list[ImageTarget]] = {}
         for target in self._session.definition.targets:
             if target.name not in without:
@@ -63,12 +70,17 @@ class Publisher:
         writer = OutputWriter(self._session, self._images, self._options)
         for name, targets in by_name.items():
             writer.write(name, targets, whole[name])
-        return results, {name: str(descriptor.digest) for name, descriptor in whole.items()}
+        return Published(
+            images=tuple(results),
+            digests={name: str(descriptor.digest) for name, descriptor in whole.items()},
+            descriptors={name: descriptor.to_plain() for name, descriptor in whole.items()},
+        )
 
     def _assemble(self, target: ImageTarget) -> _Made:
         base = self._base(target)
         nodes = list(self._nodes_of(target))
         layers = [NewLayer(name=node.name, blob=node.blob) for node in nodes if node.blob is not None]
+        target = _wished(target, self._options)
         assembled = assemble(self._store, target, base, layers, epoch=self._session.options.epoch)
         return _Made(target=target, base=base, nodes=nodes, assembled=assembled)
 
@@ -112,13 +124,24 @@ class Publisher:
         digest = str(assembled.descriptor.digest)
         self._done(target.name, target.platform, digest, assembled.size)
         return ImageResult(
-            name=target.name, platform=target.platform, digest=digest, size=assembled.size, layers=(*below, *own)
+            name=target.name,
+            platform=target.platform,
+            digest=digest,
+            size=assembled.size,
+            layers=(*below, *own),
+            config=assembled.config,
         )
 
     def _join(self, name: str, images: Sequence[Assembled]) -> Descriptor:
         if len(images) == 1:
             return images[0].descriptor
-        index = assemble_index(self._store, [image.descriptor for image in images])
+        asked = self._options.annotations
+        described = [
+            replace(image.descriptor, annotations={**image.descriptor.annotations, **_descriptor(asked, image)})
+            for image in images
+        ]
+        whole = {item.key: item.value for item in asked if item.kind == "index"}
+        index = assemble_index(self._store, described, annotations=whole)
         self._done(name, None, str(index.descriptor.digest), index.size)
         return index.descriptor
 
@@ -128,3 +151,24 @@ class Publisher:
     def _name(self, name: str, descriptor: Descriptor) -> None:
         for each in dict.fromkeys((name, *self._options.tags)):
             self._store.images.put(each, descriptor.to_plain())
+
+
+def _wished(target: ImageTarget, options: BuildOptions) -> ImageTarget:
+    """The target with the labels and annotations that the client wants of every image."""
+    labels = {**target.config.labels, **options.settings.labels}
+    wanted = {
+        item.key: item.value
+        for item in options.annotations
+        if item.kind == "manifest" and item.platform in (None, target.platform)
+    }
+    return replace(target, config=replace(target.config, labels=labels), annotations={**target.annotations, **wanted})
+
+
+def _descriptor(asked: Sequence[Annotation], image: Assembled) -> dict[str, str]:
+    """The annotations of an image's entry in the index."""
+    platform = str(image.descriptor.platform)
+    return {
+        item.key: item.value
+        for item in asked
+        if item.kind == "manifest-descriptor" and item.platform in (None, platform)
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
     from buildkit_py.graph.resolver import Resolver
     from buildkit_py.lockfile import LockFile
     from buildkit_py.platform import Platform
+    from buildkit_py.registry.source import OfferedLayout
     from buildkit_py.store import Store
 
 _LOCAL = ("oci:", "oci-archive:")
+_FOUND = "found:"
 MAX_BUILD_FILE = 16 * 1024 * 1024
 
 
@@ -26,13 +30,25 @@ class EngineResolver:
     """Answers a frontend's questions, through the lock file; implements `graph.Resolver` without it as well."""
 
     def __init__(
-        self, store: Store, images: Callable[[], Images], context: Path, lock_path: Path, *, locked: bool
+        self,
+        store: Store,
+        images: Callable[[], Images],
+        context: Path,
+        lock_path: Path,
+        *,
+        locked: bool,
+        build_file: Path | None = None,
+        contexts: Mapping[str, Path] | None = None,
+        layouts: Mapping[str, OfferedLayout] | None = None,
     ) -> None:
         self._store = store
         self._images = images
         self._context = context
         self._lock_path = lock_path
         self._locked = locked
+        self._build_file = build_file
+        self._contexts = {**(contexts or {}), "context": context}
+        self._layouts = layouts or {}
         self._lock: LockFile | None = None
         self._read: dict[str, str] = {}
         self.texts: dict[str, str] = {}
@@ -84,7 +100,9 @@ class EngineResolver:
         if ref.startswith(_LOCAL):
             self._read[ref] = self._state(ref)
         pulled = self._images().describe(ref, platform)
-        return ResolvedImage(digest=str(pulled.digest), config=from_document(pulled.config))
+        return ResolvedImage(
+            digest=str(pulled.digest), config=from_document(pulled.config), platform=pulled.config.platform
+        )
 
     def http(self, url: str) -> str:
         """Fetch a URL into the store and give its digest."""
@@ -100,27 +118,65 @@ class EngineResolver:
 
     def text(self, path: str) -> str:
         """Read a build file below the context; a path that leaves it, by links too, is refused."""
-        from buildkit_py.engine.compile import decoded
-
-        try:
-            with open_beneath(self._context, path) as file:
-                data = file.read(MAX_BUILD_FILE + 1)
-        except OSError as error:
-            raise SourceInputError(f"{path} can't be read: {error.strerror}") from None
-        text = decoded(data, path)
-        self._read[path] = str(Digest.of(data))
+        text = _read_text(self._context, path, path)
+        if text is None:
+            raise SourceInputError(f"{path} can't be read: {os.strerror(errno.ENOENT)}")
+        self._read[path] = _state_of(text)
         self.texts[path] = text
         return text
 
+    def find(self, path: str, context: str = "context") -> str | None:
+        """Read a file of a directory that the client offers, or one beside the build file that is called after it."""
+        text = self._find(path, context)
+        self._read[f"{_FOUND}{context}:{path}"] = _state_of(text)
+        if text is not None and context == "context":
+            self.texts[path] = text
+        return text
+
+    def _find(self, path: str, context: str) -> str | None:
+        if context not in self._contexts:
+            raise SourceInputError(f"the build was given no directory called {context!r}")
+        if self._build_file is not None and context == "context":
+            own = os.path.relpath(self._build_file, self._context)
+            more = path.removeprefix(own)
+            if path.startswith(own) and "/" not in more:
+                return _read_text(self._build_file.parent, self._build_file.name + more, path)
+        return _read_text(self._contexts[context], path, path)
+
     def _state(self, name: str) -> str:
         """What changes with a build file or a layout (digests), or an archive (its stat data)."""
+        if name.startswith(_FOUND):
+            context, _, path = name.removeprefix(_FOUND).partition(":")
+            return _state_of(self._find(path, context))
         if not name.startswith(_LOCAL):
-            return str(Digest.of(self.text(name).encode()))
+            return _state_of(self.text(name))
         kind, path, *_ = name.split(":")
+        layout = self._layouts.get(path)
+        place = layout.path if layout is not None else self._context / path
         try:
             if kind == "oci":
-                return str(Digest.of((self._context / path / "index.json").read_bytes()))
+                return str(Digest.of((place / "index.json").read_bytes()))
             facts = (self._context / path).stat()
         except OSError:
             return ""
         return f"{facts.st_size}:{facts.st_mtime_ns}:{facts.st_ctime_ns}:{facts.st_ino}"
+
+
+def _read_text(directory: Path, path: str, name: str) -> str | None:
+    """The text of a file below a directory, None where there is none."""
+    from buildkit_py.engine.buildfile import decoded
+
+    try:
+        with open_beneath(directory, path) as file:
+            data = file.read(MAX_BUILD_FILE + 1)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return None
+        raise SourceInputError(f"{name} can't be read: {error.strerror}") from None
+    if len(data) > MAX_BUILD_FILE:
+        raise SourceInputError(f"{name} has more than {MAX_BUILD_FILE} bytes")
+    return decoded(data, name)
+
+
+def _state_of(text: str | None) -> str:
+    return str(Digest.of(text.encode())) if text is not None else "absent"

@@ -9,8 +9,16 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from buildkit_py import events
-from buildkit_py.engine.check import check_secrets, check_sources, check_ssh, check_tools, mounted_secrets, runnable
-from buildkit_py.engine.options import BuildOptions, BuildResult, ImageResult
+from buildkit_py.engine.check import (
+    check_grants,
+    check_secrets,
+    check_sources,
+    check_ssh,
+    check_tools,
+    mounted_secrets,
+    runnable,
+)
+from buildkit_py.engine.options import BuildOptions, BuildResult
 from buildkit_py.engine.outputs import check_outputs
 from buildkit_py.engine.record import Recorder
 from buildkit_py.errors import PybuildError
@@ -28,6 +36,7 @@ from buildkit_py.solver.session import Session, SolveOptions
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from buildkit_py.engine.publish import Published
     from buildkit_py.events import Emit
     from buildkit_py.executor.source.image import Images
     from buildkit_py.graph.definition import Definition
@@ -59,6 +68,7 @@ class BuildRun:
     def run(self) -> BuildResult:
         """Do it all; raises the first failure once everything that may go on has ended."""
         tools = MachineTools(self._store)
+        check_grants(self._definition, self._options.allow)
         check_outputs(self._definition, self._options)
         check_tools(self._definition, tools)
         check_secrets(self._definition, self._secrets)
@@ -86,12 +96,15 @@ class BuildRun:
         return Workshop(
             store=self._store,
             trees=StoredTrees(self._store),
-            contexts=Contexts({"context": self._options.context}, self._store.root / "stat.db"),
+            contexts=Contexts(
+                {**self._options.contexts, "context": self._options.context}, self._store.root / "stat.db"
+            ),
             images=self._images,
             secrets=self._secrets,
             ssh=self._ssh,
             note=self._note,
             secret_ids=mounted_secrets(self._definition),
+            proxies=self._options.proxies,
         )
 
     def _solve(self, session: Session) -> BuildResult:
@@ -105,23 +118,22 @@ class BuildRun:
                 if self._options.keep_going:
                     self._publish_whole(session, scheduler, nodes)
                 raise scheduler.failures[0].error
-            images, digests = self._publish(session, nodes)
+            published = self._publish(session, nodes)
             outcome = "done"
         finally:
             self._end(session, nodes, scheduler, outcome)
         return BuildResult(
             build=self._id,
-            images=tuple(images),
-            digests=digests,
+            images=published.images,
+            digests=published.digests,
+            descriptors=published.descriptors,
             ran=len(session.ran),
             cached=len(session.cached),
             seconds=session.now(),
             slowest=self._recorder.slowest(),
         )
 
-    def _publish(
-        self, session: Session, nodes: list[Node], without: Collection[str] = ()
-    ) -> tuple[list[ImageResult], dict[str, str]]:
+    def _publish(self, session: Session, nodes: list[Node], without: Collection[str] = ()) -> Published:
         from buildkit_py.engine.publish import Publisher
 
         return Publisher(session, self._images, self._options, nodes).publish(without)

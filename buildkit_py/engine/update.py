@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from buildkit_py.engine.compile import BuildFile, load_build_file
+from buildkit_py.engine.buildfile import BuildFile
+from buildkit_py.engine.compile import load_build_file
 from buildkit_py.errors import NotFoundError
 from buildkit_py.lockfile import LockedResolver, LockFile
 

@@ -1,6 +1,7 @@
 """One JSON object a line, an event each: `{"event": "Started", "at": 0.1, …}`, for programs.
 
-Fields are those of `buildkit_py.events`; a span is `[file, line, column, end line, end column]`.
+Fields are those of `buildkit_py.events` (of a diagnostic: `rule`, `text`, `span`, `hint`); a span is
+`[file, line, column, end line, end column]`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py.progress.view import Sink, View
-from buildkit_py.source import Span
+from buildkit_py.source import Diagnostic, Span
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -35,7 +36,20 @@ def to_plain(event: Event) -> dict[str, Any]:
     for item in fields(event):
         value = getattr(event, item.name)
         if isinstance(value, Span):
-            value = [value.file, value.line, value.column, value.end_line, value.end_column]
-        if value is not None:
+            value = _span(value)
+        if isinstance(value, Diagnostic):
+            plain |= _warning(value)
+        elif value is not None:
             plain[item.name] = round(value, 6) if isinstance(value, float) else value
     return plain
+
+
+def _span(span: Span) -> list[str | int]:
+    return [span.file, span.line, span.column, span.end_line, span.end_column]
+
+
+def _warning(item: Diagnostic) -> dict[str, Any]:
+    """What a warning says, beside its event."""
+    span = _span(item.span) if item.span else None
+    found = {"rule": item.rule, "text": item.message, "span": span, "hint": item.hint}
+    return {name: value for name, value in found.items() if value is not None}

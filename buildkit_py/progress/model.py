@@ -8,7 +8,7 @@ from typing import Literal
 
 from buildkit_py import events
 from buildkit_py.progress.text import clean
-from buildkit_py.source import Span
+from buildkit_py.source import Diagnostic, Span
 
 TAIL = 20
 State = Literal["running", "cached", "done", "failed", "cancelled", "skipped"]
@@ -53,6 +53,7 @@ class Model:
     at: float = 0.0
     steps: dict[str, Step] = field(default_factory=dict)
     notes: list[events.Note] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
     layers: list[events.LayerDone] = field(default_factory=list)
     images: list[events.ImageDone] = field(default_factory=list)
     outputs: list[events.OutputDone] = field(default_factory=list)
@@ -66,6 +67,8 @@ class Model:
                 self.build, self.total = event.build, event.total
             case events.Note():
                 self.notes.append(event)
+            case events.Warned():
+                self.warnings.append(event.diagnostic)
             case events.LayerDone():
                 self.layers.append(event)
             case events.ImageDone():

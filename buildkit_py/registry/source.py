@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from buildkit_py.digest import Digest
 from buildkit_py.errors import UsageError
 from buildkit_py.reference import Reference
 from buildkit_py.registry.blobs import ImageReader
@@ -12,6 +15,27 @@ from buildkit_py.registry.client import RegistryClient
 from buildkit_py.registry.layout import ArchiveFiles, DirectoryFiles, LayoutReader, OpenAt
 
 _LOCAL = ("oci:", "oci-archive:")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedLayout:
+    """An OCI layout anywhere on this machine that the client offers to a build; `name` and `digest` pick one image."""
+
+    path: Path
+    name: str | None = None
+    digest: str | None = None
+
+    def reader(self, text: str) -> ImageReader:
+        """A reader of the image, which is called `text`."""
+        reader = LayoutReader(text, DirectoryFiles(self.path.absolute()), self.name)
+        reader.pinned = Digest.parse(self.digest) if self.digest is not None else None
+        return reader
+
+
+def offered(text: str, layouts: Mapping[str, OfferedLayout]) -> OfferedLayout | None:
+    """The layout that `oci:NAME` means, where a client offers one of that name."""
+    kind, _, name = text.partition(":")
+    return layouts.get(name) if kind == "oci" else None
 
 
 def open_reader(text: str, client: RegistryClient, *, directory: Path, open_at: OpenAt = os.open) -> ImageReader:

@@ -75,6 +75,7 @@ def test_files_for_programs(cli: Any) -> None:
     assert json.loads(Path("meta.json").read_text()) == {
         "build": "b1",
         "images": {"web": {"digest": DIGEST, "platforms": {"linux/amd64": DIGEST}}},
+        "containerimage.digest": DIGEST,
     }
 
 

@@ -72,8 +72,8 @@ def test_a_completion_knows_commands_and_options(cli: Any, shell: str) -> None:
 
 def test_bash_completes(cli: Any) -> None:
     cli("completion", "bash")
-    ask = cli.out + 'COMP_WORDS=(pybuild build --no); COMP_CWORD=2; _pybuild; echo "${COMPREPLY[@]}"'
-    assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout == "--no-cache\n"
+    ask = cli.out + 'COMP_WORDS=(pybuild build --keep); COMP_CWORD=2; _pybuild; echo "${COMPREPLY[@]}"'
+    assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout == "--keep-going\n"
     ask = cli.out + 'COMP_WORDS=(pybuild in); COMP_CWORD=1; _pybuild; echo "${COMPREPLY[@]}"'
     assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout == "inspect\n"
 
@@ -82,8 +82,15 @@ def test_the_manual_names_every_command_and_option() -> None:
     manual = (Path(__file__).parents[3] / "docs/cli.md").read_text()
     for name in COMMANDS:
         assert f"## `pybuild {name}" in manual
-        for option in load(name).parser().options():
+        parser = load(name).parser()
+        for option in {*parser.options(), *parser._option_string_actions}:
             assert f"`{option}" in manual, f"{name} {option}"
+
+
+def test_help_and_completions_offer_nothing_that_has_no_effect(cli: Any) -> None:
+    for words in (("build", "--help"), ("completion", "bash")):
+        assert cli(*words) == 0
+        assert "--cpu-shares" not in cli.out
 
 
 def test_the_manual_holds_the_exit_codes_as_help_shows_them() -> None:
@@ -95,9 +102,9 @@ def test_the_manual_holds_the_exit_codes_as_help_shows_them() -> None:
 @pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
 def test_fish_completes(cli: Any) -> None:
     cli("completion", "fish")
-    ask = cli.out + "complete -C 'pybuild insp'; complete -C 'pybuild build --no'"
+    ask = cli.out + "complete -C 'pybuild insp'; complete -C 'pybuild build --keep'"
     done = subprocess.run(["fish", "-N", "-c", ask], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["inspect\tshow an image: configuration, layers, digests", "--no-cache"]
+    assert done.stdout.splitlines() == ["inspect\tshow an image: configuration, layers, digests", "--keep-going"]
 
 
 @pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")

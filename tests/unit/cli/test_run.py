@@ -55,7 +55,11 @@ def test_the_version_needs_no_imports() -> None:
         (["build", "--tga=x"], "`pybuild build` has no option --tga", "did you mean '--tag'?"),
         (["build", "--progress", "plian"], "--progress can't be 'plian'", "did you mean 'plain'? it is one of"),
         (["build", "-j", "0"], "-j/--jobs: not a number of at least 1: '0'", "--help` says more"),
-        (["build", "a", "b"], "`pybuild build` takes no further argument: 'b'", "usage: pybuild build [options] [DIR]"),
+        (
+            ["build", "a", "b"],
+            "`pybuild build` takes no further argument: 'b'",
+            "usage: pybuild build [options] [DIR | URL | -]",
+        ),
         (["inspect"], "`pybuild inspect` needs NAME", "usage: pybuild inspect"),
         (["build", "--no"], "`pybuild build` has no option --no", None),
         (["version", "now"], "`pybuild version` takes no arguments: 'now'", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from buildkit_py import events
 from buildkit_py.engine import BuildOptions, Engine
 from buildkit_py.engine.record import Recorder
 from buildkit_py.errors import OutputError, StoreError
+from buildkit_py.graph import GraphBuilder, HistoryLine, Mkdir, Scratch, Write
 
 FILE = """buildfile 1
 image app {
@@ -39,3 +41,33 @@ def test_a_record_that_can_not_be_kept_is_noted(
     assert caught.value.span is not None
     assert caught.value.span.line == 5
     assert [note.level for note in seen if isinstance(note, events.Note) and "record" in note.text] == ["warning"]
+
+
+EMPTY = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+"""The diff id of a tar that holds nothing, as every tool makes it."""
+
+
+def test_a_layer_that_changes_nothing_is_a_layer(tmp_path: Path) -> None:
+    graph = GraphBuilder()
+    base = graph.add(Scratch())
+    file = graph.add(Write(path="/f", text="x"), base=base)
+    nothing = graph.add(Mkdir(path="/", keep_existing=True), base=file)
+    again = graph.add(Mkdir(path="/d"), base=nothing)
+    layers = [("a", file), ("b", nothing), ("c", again), ("d", again)]
+    lines = [HistoryLine(text="first"), HistoryLine(text="said", empty=True), *map(_line, "bcd")]
+    graph.target("app", base=base, layers=layers, history=lines)
+    (tmp_path / "context").mkdir()
+    (tmp_path / "graph.json").write_bytes(graph.build().to_json())
+    options = BuildOptions(context=tmp_path / "context", graph=tmp_path / "graph.json")
+    with Engine(tmp_path / "store") as engine:
+        (image,) = engine.build(options, lambda event: None).images
+        manifest = json.loads(engine.store.blobs.read(image.digest))
+        config = json.loads(engine.store.blobs.read(manifest["config"]["digest"]))
+    diff_ids = config["rootfs"]["diff_ids"]
+    assert [diff_id == EMPTY for diff_id in diff_ids] == [False, True, False, True]
+    assert len(manifest["layers"]) == 4
+    assert [line["created_by"] for line in config["history"]] == ["first", "said", "b", "c", "d"]
+
+
+def _line(text: str) -> HistoryLine:
+    return HistoryLine(text=text)
