@@ -39,13 +39,15 @@ class Pybuild:
     environment: Mapping[str, str] = field(default_factory=dict)
     wrapper: tuple[str, ...] = ()
 
-    def __call__(self, *args: str | os.PathLike[str], cwd: Path | None = None, timeout: float = 600) -> Result:
-        """Run to the end; never raises for an exit code."""
+    def __call__(
+        self, *args: str | os.PathLike[str], cwd: Path | None = None, timeout: float = 600, stdin: bytes = b""
+    ) -> Result:
+        """Run to the end, with `stdin` as standard input; never raises for an exit code."""
         done = subprocess.run(
             [*self.wrapper, sys.executable, "-m", "buildkit_py.cli", *map(os.fspath, args)],
             cwd=cwd or self.home,
             env=self.variables(),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             timeout=timeout,
         )
@@ -55,9 +57,9 @@ class Pybuild:
             stderr=done.stderr.decode(errors="replace"),
         )
 
-    def ok(self, *args: str | os.PathLike[str], cwd: Path | None = None) -> Result:
+    def ok(self, *args: str | os.PathLike[str], cwd: Path | None = None, stdin: bytes = b"") -> Result:
         """Run, and fail the test where the exit code is not 0."""
-        result = self(*args, cwd=cwd)
+        result = self(*args, cwd=cwd, stdin=stdin)
         assert result.code == 0, f"pybuild {' '.join(map(str, args))}: {result.output}"
         return result
 

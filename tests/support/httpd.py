@@ -1,4 +1,7 @@
-"""A web server on loopback that offers a directory, counts what it was asked for, and may want a password."""
+"""A web server on loopback that offers a directory, counts what it was asked for, and may want a password.
+
+Asked as a proxy, it answers for every host.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,8 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if self.path.startswith("http://"):
+            self.path = f"/{self.path.split('/', 3)[3]}"
         self.seen.append(self.path)
         super().do_GET()
 

@@ -1,0 +1,109 @@
+"""The Dockerfile frontend: text to a graph `Definition`. What it supports is listed in `spec/dockerfile.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from buildkit_py.graph import Definition, Resolver, Settings
+    from buildkit_py.platform import Platform
+    from buildkit_py.source import Diagnostic
+    from frontends.dockerfile.outline import Outline, Target
+    from frontends.dockerfile.rules import Rule
+
+__all__ = ["check", "load", "outline", "rules", "targets"]
+
+
+def load(
+    source: str,
+    *,
+    file: str,
+    resolver: Resolver,
+    params: Mapping[str, str | list[str]] | None = None,
+    platforms: Sequence[Platform] = (),
+    targets: Sequence[str] = (),
+    epoch: int = 0,
+    hidden: Sequence[str] = (),
+    settings: Settings | None = None,
+) -> Definition:
+    """Compile a Dockerfile.
+
+    `file` is its path relative to the context: spans carry it, and its ignore file is looked for beside it. `params`
+    are the build arguments. `platforms` and `targets` (names of stages) are those asked for; by default the host's, and
+    the last stage. `hidden` are context paths that no COPY of a directory selects: the lock file; the Dockerfile itself
+    is there as anything else. Dates are not this function's affair, so `epoch` means nothing here.
+
+    Raises `SourceError` with everything that is wrong, and what the resolver raises, with a span.
+    """
+    from frontends.dockerfile.compile import compile_file
+
+    return compile_file(
+        source,
+        file=file,
+        resolver=resolver,
+        given=_texts(params or {}),
+        platforms=platforms,
+        targets=targets,
+        hidden=tuple(path for path in hidden if path != file),
+        settings=settings,
+    )
+
+
+def check(
+    source: str,
+    *,
+    file: str = "Dockerfile",
+    resolver: Resolver | None = None,
+    params: Mapping[str, str | list[str]] | None = None,
+    targets: Sequence[str] = (),
+    settings: Settings | None = None,
+) -> list[Diagnostic]:
+    """Everything that is wrong with a Dockerfile, and every build check that it fails, without building anything.
+
+    Without a `resolver` nothing is known of base images. Without `targets` every stage is looked at.
+    """
+    from frontends.dockerfile.compile import check_file
+
+    return check_file(
+        source, file=file, resolver=resolver, given=_texts(params or {}), targets=targets, settings=settings
+    )
+
+
+def outline(
+    source: str,
+    *,
+    file: str = "Dockerfile",
+    params: Mapping[str, str | list[str]] | None = None,
+    targets: Sequence[str] = (),
+    settings: Settings | None = None,
+) -> Outline:
+    """What a stage (by default the last) offers to the person who builds it: arguments, secrets, agents, caches.
+
+    Raises `SourceError`.
+    """
+    from frontends.dockerfile.outline import outline as outline_of
+    from frontends.dockerfile.parser import parse
+
+    contexts = settings.contexts if settings is not None else {}
+    return outline_of(parse(source, file), targets[0] if targets else None, _texts(params or {}), contexts=contexts)
+
+
+def targets(source: str, *, file: str = "Dockerfile") -> list[Target]:
+    """The stages of a Dockerfile; raises `SourceError`."""
+    from frontends.dockerfile.outline import targets as targets_of
+    from frontends.dockerfile.parser import parse
+
+    return targets_of(parse(source, file))
+
+
+def rules() -> Mapping[str, Rule]:
+    """The build checks, by name."""
+    from frontends.dockerfile.rules import RULES
+
+    return RULES
+
+
+def _texts(params: Mapping[str, str | list[str]]) -> dict[str, str]:
+    """The values of arguments; of one that was given several times the last."""
+    return {name: value if isinstance(value, str) else value[-1] for name, value in params.items()}
