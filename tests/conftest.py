@@ -14,7 +14,7 @@ from tests.support.command import Pybuild
 from tests.support.registry import RegistryServer, serve_registry, write_config
 
 NEEDS_ROOT = (
-    "integration", "security", "faults", "conformance", "unit/layer", "unit/engine", "unit/cli/test_storage.py"
+    "integration", "security", "faults", "conformance", "differential", "unit/layer", "unit/engine", "unit/cli/test_storage.py"
 )  # fmt: skip
 
 

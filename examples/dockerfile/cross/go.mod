@@ -1,0 +1,3 @@
+module example.com/acme/where
+
+go 1.19

@@ -1,0 +1,3 @@
+<?php
+header("Content-Type: text/plain");
+require dirname(__DIR__) . "/src/easter.php";

@@ -1,0 +1,3 @@
+import humanize
+
+print(f"up for {humanize.precisedelta(90)}")

@@ -1,0 +1,7 @@
+import sys
+
+import humanize
+
+
+def main() -> None:
+    print(f"it took {humanize.precisedelta(float(sys.argv[1]))}")
