@@ -34,8 +34,8 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=1024)
 def compiled_strictly(pattern: str, *, deep: bool = True) -> re.Pattern[str]:
-    """The same without what is no part of Go's patterns: in a set `^` alone negates, and unless it is `deep`, `**` is no
-    more than `*`."""
+    """The same without what is no part of Go's patterns: in a set `^` alone negates, and unless it is `deep`, `**` is
+    no more than `*`."""
     return re.compile("".join(_translate(pattern, negations=("^",), deep=deep)) + r"\Z", re.DOTALL)
 
 

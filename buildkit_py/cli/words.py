@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from buildkit_py.cli.parser import Parser
 
+_END = "--"
 _TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})
 _FALSE = frozenset({"0", "f", "F", "false", "False", "FALSE"})
 
@@ -25,7 +26,7 @@ def plain(words: Sequence[str], parser: Parser) -> list[str]:
     made: list[str] = []
     waiting = iter(words)
     for word in waiting:
-        if word == "--":
+        if word == _END:
             return [*made, word, *waiting]
         name, equals, value = word.partition("=")
         action = parser.option(name)
@@ -33,10 +34,12 @@ def plain(words: Sequence[str], parser: Parser) -> list[str]:
             made.append(word)
         elif action.nargs == 0:
             _switch(made, action, word, value if equals else None)
-        elif equals:
-            made.append(word)
         else:
-            made.extend(_joined(word, waiting))
+            made.extend([word] if equals else _joined(word, waiting))
+            if made[-1] == _END or (equals and value == _END):
+                raise UsageError(
+                    f"{name} can't be {_END!r}, which ends the options", hint=f"`{parser.prog} --help` says more"
+                )
     return made
 
 
@@ -56,7 +59,7 @@ def _joined(option: str, waiting: Iterator[str]) -> Iterator[str]:
     value = next(waiting, None)
     if value is None:
         yield option
-    elif len(value) > 1 and value.startswith("-"):
+    elif len(value) > 1 and value.startswith("-") and value != _END:
         yield f"{option}={value}"
     else:
         yield from (option, value)

@@ -92,7 +92,7 @@ def ask(options: BuildOptions, file: BuildFile, question: Question, resolver: Re
         value = error.diagnostics
     if question == "check":
         value = [renamed(item, shown) for item in value]
-    rules = getattr(frontend, "rules", dict)
+    rules = getattr(frontend, "build_checks", dict)
     return Answer(file=file, value=value, rules=rules())
 
 

@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 from buildkit_py.digest import Digest
 from buildkit_py.engine.buildfile import MAX_BYTES, NAMES, decoded
 from buildkit_py.errors import SourceInputError, UsageError
+from buildkit_py.executor.source.address import shown
 from buildkit_py.layer.openat import open_beneath
 from buildkit_py.registry.source import OfferedLayout
 
@@ -91,7 +92,9 @@ class _Gatherer:
             return self._inside(options, self._cloned(context))
         if context.startswith(_HTTP):
             return self._from_archive_or_text(options, self._fetched(context), context)
-        raise SourceInputError(f"{context} is not a directory", hint="name one, or a URL, or - for standard input")
+        raise SourceInputError(
+            f"{shown(context)} is not a directory", hint="name one, or a URL, or - for standard input"
+        )
 
     def _beside(self, options: BuildOptions) -> BuildOptions:
         """The build file of a directory that was there before."""
@@ -119,14 +122,14 @@ class _Gatherer:
             if found is not None:
                 return replace(options, file=directory / name, text=found)
         hint = "name it with -f, as a path inside" if file is None else "-f names a path inside of what is built"
-        raise SourceInputError(f"{self._wanted.context} holds no {file or ' and no '.join(NAMES)}", hint=hint)
+        raise SourceInputError(f"{shown(self._wanted.context)} holds no {file or ' and no '.join(NAMES)}", hint=hint)
 
     def _from_archive_or_text(self, options: BuildOptions, spool: Path, what: str) -> BuildOptions:
         if is_archive(spool):
             return self._inside(options, self._unpacked(spool, what))
         if self._wanted.file is not None:
             raise UsageError(
-                f"-f names a build file, and {what} is one too",
+                f"-f names a build file, and {shown(what)} is one too",
                 hint="leave out -f, or give an archive of the directory",
             )
         text = self._text(spool, what)
@@ -150,7 +153,7 @@ class _Gatherer:
             return self._cloned(place)
         if place.startswith(_HTTP):
             return self._downloaded(place)
-        raise SourceInputError(f"the context {name!r} can't be read: {place} is not a directory")
+        raise SourceInputError(f"the context {name!r} can't be read: {shown(place)} is not a directory")
 
     def _downloaded(self, url: str) -> Path:
         spool = self._fetched(url)
@@ -196,7 +199,14 @@ def is_repository(text: str) -> bool:
     """Whether a context is a git repository: by its scheme, or by the end of its path."""
     if text.startswith(("git://", "ssh://", "github.com/")) or re.match(r"[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:", text):
         return True
-    return text.startswith(_HTTP) and urlsplit(text).path.endswith(".git")
+    return text.startswith(_HTTP) and _path_of(text).endswith(".git")
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError as error:
+        raise SourceInputError(f"{shown(url)} is not a URL: {error}") from None
 
 
 def is_archive(path: Path) -> bool:
@@ -235,7 +245,7 @@ def _read_beneath(directory: Path, name: str) -> str | None:
 
 def _name_of(url: str) -> str:
     """What a file that came from a URL is called."""
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    name = unquote(_path_of(url)).rpartition("/")[2]
     return name if name not in ("", ".", "..") and "\0" not in name and len(os.fsencode(name)) < 256 else "Dockerfile"
 
 

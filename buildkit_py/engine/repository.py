@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from buildkit_py.errors import SourceInputError
+from buildkit_py.executor.source.address import shown
 from buildkit_py.executor.source.git import lay_out, resolve_ref
 from buildkit_py.executor.workshop import Workshop
 from buildkit_py.graph.op import GitSource
@@ -46,7 +47,7 @@ class Repository:
         if url.startswith("github.com/"):
             url = f"https://{url}"
         if mark and query:
-            raise SourceInputError(f"{text} says twice what to take", hint=_FORM)
+            raise SourceInputError(f"{shown(text)} says twice what to take", hint=_FORM)
         if query:
             return _of_query(url, dict(parse_qsl(query, keep_blank_values=True)), text)
         ref, _, subdir = fragment.partition(":")
@@ -58,7 +59,7 @@ def _of_query(url: str, fields: Mapping[str, str], text: str) -> Repository:
     wrong = [name for name in fields if name not in known]
     refs = [prefix + fields[name] for name, prefix in _REFS.items() if name in fields]
     if wrong or len(refs) > 1:
-        raise SourceInputError(f"can't read what {text} asks for", hint=_FORM)
+        raise SourceInputError(f"can't read what {shown(text)} asks for", hint=_FORM)
     commit = fields.get("commit") or fields.get("checksum", "")
     return Repository(
         url=url,
@@ -77,7 +78,7 @@ def check_out(store: Store, text: str, directory: Path, *, keep_git: bool = Fals
     wanted = Repository.parse(text)
     commit = resolve_ref(wanted.url, wanted.ref)
     if not commit.startswith(wanted.commit):
-        raise SourceInputError(f"{text}: {wanted.ref} is the commit {commit}, which was not asked for")
+        raise SourceInputError(f"{shown(text)}: {wanted.ref} is the commit {commit}, which was not asked for")
     source = GitSource(
         url=wanted.url,
         commit=commit,

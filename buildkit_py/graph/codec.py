@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from buildkit_py.graph.definition import Definition
 
 _TAGS = ("type", "kind")
+_ALWAYS = object()
+"""The default of what is never left out."""
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 @cache
@@ -26,6 +29,8 @@ def _fields(cls: type[Any]) -> tuple[tuple[str, object], ...]:
 
 
 def _default(item: Field[Any]) -> object:
+    if item.name in _TAGS:
+        return _ALWAYS
     if item.default_factory is not MISSING:
         return item.default_factory()
     return item.default
@@ -33,15 +38,14 @@ def _default(item: Field[Any]) -> object:
 
 def encode(value: Any) -> Any:
     """A dataclass, tuple or mapping as a plain JSON value."""
-    if is_dataclass(value) and not isinstance(value, type):
-        plain: dict[str, Any] = {}
-        for name, default in _fields(type(value)):
-            item = getattr(value, name)
-            if name in _TAGS or item != default:
-                plain[name] = encode(item)
-        return plain
-    if isinstance(value, tuple | list):
-        return [encode(item) for item in value]
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is tuple or kind is list:
+        return [item if type(item) in _PLAIN else encode(item) for item in value]
+    if is_dataclass(kind):
+        items = ((name, getattr(value, name), default) for name, default in _fields(kind))
+        return {name: encode(item) for name, item, default in items if item != default}
     if isinstance(value, Mapping):
         return {key: encode(item) for key, item in value.items()}
     return value

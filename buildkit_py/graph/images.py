@@ -84,9 +84,7 @@ def _check_config(config: ImageConfig) -> None:
         if not _PORT.match(port):
             raise GraphError(f"not a port: {port!r}", hint="write a number and perhaps a protocol, as 8080 or 53/udp")
     for place in config.volumes:
-        values.path(place)
-    for name in config.labels:
-        values.line(name, "the name of a label")
+        values.components(place)
     values.number(config.stop_timeout, "a time in seconds", least=-1)
     _check_health(config.healthcheck or {})
 

@@ -69,9 +69,9 @@ def write_tar(store: Store, described: Descriptor, destination: Path | None, *, 
 
 
 def _by_folder(store: Store, described: Descriptor) -> Iterator[tuple[str, StoredImage]]:
-    found = sorted(images(store, described), key=lambda image: str(image.platform))
-    for image in found:
-        yield (str(image.platform).replace("/", "_") if len(found) > 1 else ""), image
+    found = {str(image.descriptor.platform or image.platform): image for image in images(store, described)}
+    for platform, image in sorted(found.items()):
+        yield (platform.replace("/", "_") if len(found) > 1 else ""), image
 
 
 def _below(folder: str, entry: Entry) -> Entry:

@@ -156,8 +156,10 @@ class _Copying:
         self.edit.put(replace(made, type="file", target=None), content, link and (self.number, *link))
 
     def _copied(self, entry: Entry, target: str) -> Entry:
-        kept = tuple(each for each in entry.xattrs if each[0] == CAPABILITY)
-        return replace(copied(self.op, entry, target, self.owner), xattrs=kept)
+        made = copied(self.op, entry, target, self.owner)
+        if not made.xattrs:
+            return made
+        return replace(made, xattrs=tuple(each for each in made.xattrs if each[0] == CAPABILITY))
 
     def _make(self, path: str) -> None:
         make_for(self.op, self.edit, path, self.owner)

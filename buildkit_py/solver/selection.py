@@ -103,6 +103,8 @@ class Selector:
 
 def _bare(entry: Entry) -> Entry:
     """An entry with the attributes that such a copy keeps."""
+    if not entry.xattrs:
+        return entry
     return replace(entry, xattrs=tuple(each for each in entry.xattrs if each[0] == CAPABILITY))
 
 

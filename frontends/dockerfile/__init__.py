@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from buildkit_py.graph import Definition, Resolver, Settings
     from buildkit_py.platform import Platform
     from buildkit_py.source import Diagnostic
-    from frontends.dockerfile.outline import Outline, Target
+    from frontends.dockerfile.offers import Outline, Target
     from frontends.dockerfile.rules import Rule
 
-__all__ = ["check", "load", "outline", "rules", "targets"]
+__all__ = ["build_checks", "check", "load", "outline", "targets"]
 
 
 def load(
@@ -82,7 +82,7 @@ def outline(
 
     Raises `SourceError`.
     """
-    from frontends.dockerfile.outline import outline as outline_of
+    from frontends.dockerfile.offers import outline as outline_of
     from frontends.dockerfile.parser import parse
 
     contexts = settings.contexts if settings is not None else {}
@@ -91,13 +91,13 @@ def outline(
 
 def targets(source: str, *, file: str = "Dockerfile") -> list[Target]:
     """The stages of a Dockerfile; raises `SourceError`."""
-    from frontends.dockerfile.outline import targets as targets_of
+    from frontends.dockerfile.offers import targets as targets_of
     from frontends.dockerfile.parser import parse
 
     return targets_of(parse(source, file))
 
 
-def rules() -> Mapping[str, Rule]:
+def build_checks() -> Mapping[str, Rule]:
     """The build checks, by name."""
     from frontends.dockerfile.rules import RULES
 

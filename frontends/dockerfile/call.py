@@ -30,7 +30,6 @@ class Call:
     """An instruction to be read. `escape` is the file's. What is wrong with it, but does not keep it from being read
     on, is collected in `faults`."""
 
-    whole: Part
     command: Command
     end: int
     escape: str
@@ -42,7 +41,6 @@ class Call:
     def of(cls, logical: Logical, escape: str) -> Call:
         """The instruction of a logical line."""
         return cls(
-            whole=logical.line.whole,
             command=logical.command,
             end=logical.end,
             escape=escape,
@@ -68,11 +66,10 @@ class Call:
     def common(self) -> Common:
         """The fields that every node has."""
         head = self.head.span
-        source = self.whole.line.source
-        end = source.place or source.span(self.end, self.end)
-        span = Span(head.file, head.line, head.column, end.end_line, end.end_column)
-        keyword, text = self.head.text, self.whole.stripped().text
-        return Common(keyword=keyword, text=text, comments=self.comments, span=span, head=head)
+        whole = self.command.whole
+        line, column = whole.line.source.end(head, self.end)
+        span = Span(head.file, head.line, head.column, line, column)
+        return Common(keyword=self.head.text, text=whole.text, comments=self.comments, span=span, head=head)
 
     def flags(self, known: Mapping[str, Kind]) -> Given:
         """The flags among those that the instruction takes. What is wrong with them is collected."""
@@ -82,7 +79,7 @@ class Call:
 
     def inner(self) -> Call:
         """The instruction that the arguments of this one are."""
-        return replace(self, whole=self.args, command=split_command(self.args), comments=())
+        return replace(self, command=split_command(self.args), comments=())
 
     def require(self, example: str) -> None:
         """Refuse an instruction without arguments; raises `SourceError`."""

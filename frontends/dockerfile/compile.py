@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ from frontends.dockerfile.scope import Globals, global_scope, platform_arguments
 from frontends.dockerfile.stages import Stages, arrange
 from frontends.dockerfile.start_checks import default_bases, on_from
 
+_OWN_SYNTAX = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@](?!.*labs).*)?\Z")
 NAMELESS = "image"
 """What an image is called whose stage has no name."""
 
@@ -100,6 +102,7 @@ class _Compilation:
     def build(self, platforms: Sequence[Platform], targets: Sequence[str]) -> graph.Definition:
         """Lower all targets; raises `SourceError` with everything that is wrong."""
         check_syntax(self._request.file, self._checks)
+        self._note_syntax()
         for platform in dict.fromkeys(platforms):
             for name in dict.fromkeys(targets):
                 self._target(name, platform)
@@ -154,6 +157,18 @@ class _Compilation:
                 span=start.span,
             )
 
+    def _note_syntax(self) -> None:
+        """Say that no frontend is fetched, where another than the one that this is was asked for."""
+        wanted = self._request.file.syntax
+        if wanted and not _OWN_SYNTAX.match(wanted):
+            self._graph.warn(
+                Diagnostic(
+                    message=f"the frontend {wanted} is not fetched: the file is read as a Dockerfile of today",
+                    span=None,
+                    severity="note",
+                )
+            )
+
     def _check_starts(self, stages: Stages, scope: Globals, predefined: Mapping[str, str]) -> None:
         default_bases(self._request.file, predefined, self._checks)
         for start in stages.starts:
@@ -162,7 +177,7 @@ class _Compilation:
     def _lower(self, name: str, platform: Platform) -> tuple[Stages, int, Image]:
         request = self._request
         last = request.file.stages[-1].title
-        predefined = platform_arguments(Platform.host(), platform, name or last or "", request.given)
+        predefined = platform_arguments(Platform.host(), platform, name or (last or "").lower(), request.given)
         scope = global_scope(request.file, predefined, request.given)
         stages = arrange(request.file, scope, request.settings.contexts, self._note)
         self._check_starts(stages, scope, predefined)

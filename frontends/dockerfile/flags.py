@@ -28,8 +28,9 @@ _END = "--"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A line as it is dealt out: `args` has no white space at its ends."""
+    """An instruction as it is dealt out. `whole` is all of it, without white space at its ends as `args` is."""
 
+    whole: Part
     keyword: Part
     flags: tuple[Flag, ...]
     args: Part
@@ -38,11 +39,12 @@ class Command:
 def split_command(line: Part) -> Command:
     """Part a line into keyword, flags and arguments."""
     body = line.stripped()
-    match = _KEYWORD.match(body.text)
+    text = body.text
+    match = _KEYWORD.match(text)
     end = match.end() if match else 0
-    flags, place = _Flags(body, end).read()
-    args = body.part(place, body.end - body.start).stripped()
-    return Command(keyword=body.part(0, end), flags=tuple(flags), args=args)
+    flags, place = _Flags(body, end).read() if _END in text else ([], end)
+    args = body.part(place, len(text)).stripped()
+    return Command(whole=body, keyword=body.part(0, end), flags=tuple(flags), args=args)
 
 
 class _Flags:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -87,7 +88,9 @@ def _refuse(name: str) -> None:
 
 
 def _number(text: str) -> None:
-    """The value of a number is of no use: it is no text."""
+    """A number is no text, whatever its value; one beyond what a float holds is no JSON to the reference."""
+    if math.isinf(float(text)):
+        raise ValueError("too large")
 
 
 def _paired(values: list[Any]) -> list[Any]:

@@ -34,54 +34,49 @@ class IgnoreError(Exception):
 
 def read_ignore(text: str) -> tuple[str, ...]:
     """The patterns of an ignore file, for `LocalSource.ignore`. Raises `IgnoreError`."""
-    wanted = _Wanted()
+    wanted: list[str] = []
+    rules: list[tuple[bool, Rules]] = []
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         pattern = line.strip(SPACES)
         if not pattern or line.startswith("#"):
             continue
+        again = pattern.startswith("!")
+        path = _clean(pattern[again:].strip(SPACES)).removeprefix("/")
         try:
-            again = pattern.startswith("!")
-            wanted.add(again, _clean(pattern[again:].strip(SPACES)).removeprefix("/"))
+            said = _said(again, path)
         except IgnoreError as error:
             error.line, error.column = number, line.index(pattern) + 1
             raise
-    return tuple(wanted.patterns)
+        if said and not _says_nothing(again, path, rules):
+            rules.append((again, Rules(each.removeprefix("!") for each in said)))
+            wanted += said
+    return tuple(wanted)
 
 
 def exclude_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
     """What the values of `--exclude` are in the graph's language. Raises `IgnoreError`."""
-    wanted = _Wanted()
+    wanted: list[str] = []
     for pattern in patterns:
         if path := _clean(pattern.strip(SPACES)):
             again = path.startswith("!")
-            wanted.add(again, path[again:])
-    return tuple(wanted.patterns)
+            wanted += _said(again, path[again:])
+    return tuple(wanted)
 
 
-class _Wanted:
-    """A list of patterns in the graph's language, as it grows."""
+def _said(again: bool, path: str) -> list[str]:
+    if again and not path:
+        raise IgnoreError(
+            "this ! has no pattern behind it", hint=r"write !pattern, or \! for a name that begins with it"
+        )
+    return ["!" * again + each for each in _translated(path)]
 
-    def __init__(self) -> None:
-        self.patterns: list[str] = []
-        self._rules: list[tuple[bool, Rules]] = []
 
-    def add(self, again: bool, path: str) -> None:
-        """Add a clean pattern, unless it says nothing."""
-        if again and not path:
-            raise IgnoreError(
-                "this ! has no pattern behind it", hint=r"write !pattern, or \! for a name that begins with it"
-            )
-        found = _translated(path)
-        if found and not self._says_nothing(again, path):
-            self._rules.append((again, Rules(found)))
-            self.patterns += ["!" * again + each for each in found]
-
-    def _says_nothing(self, again: bool, path: str) -> bool:
-        """Whether the path is, without this pattern, what the pattern says it is."""
-        if not _MAGIC.isdisjoint(path) or not (again or any(earlier for earlier, _ in self._rules)):
-            return False
-        taken_in = next((earlier for earlier, rule in reversed(self._rules) if rule.excludes(path)), True)
-        return taken_in == again
+def _says_nothing(again: bool, path: str, rules: list[tuple[bool, Rules]]) -> bool:
+    """Whether the path is, after some rules, what one more says it is. `True` beside a rule: it takes in again."""
+    if not _MAGIC.isdisjoint(path) or not (again or any(earlier for earlier, _ in rules)):
+        return False
+    taken_in = next((earlier for earlier, rule in reversed(rules) if rule.excludes(path)), True)
+    return taken_in == again
 
 
 def _clean(path: str) -> str:

@@ -207,7 +207,7 @@ def _onbuild(call: Call) -> syntax.OnBuild:
     if inner.name in _NOT_TRIGGERS:
         hint = "write the instruction that later builds run behind ONBUILD"
         raise call.wrong(f"ONBUILD can't fire {inner.name}", hint, inner.head)
-    first = _ONBUILD.sub("", call.whole.text, count=1)
+    first = _ONBUILD.sub("", call.command.whole.line.text, count=1)
     documents = "".join(f"\n{document.raw}{document.name}" for document in call.heredocs)
     return syntax.OnBuild(expression=first + documents, trigger=read(inner), **call.common())
 

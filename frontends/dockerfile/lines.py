@@ -99,10 +99,7 @@ class Lines:
 
     def _continued(self, text: str) -> tuple[str, bool]:
         """A physical line without the escape character at its end, and whether there was one."""
-        head = text.rstrip(" \t")
-        if not head.endswith(self._escape) or head[:-1].endswith(self._escape):
-            return text, False
-        return head[:-1], True
+        return (text.rstrip(" \t")[:-1], True) if joins(text, self._escape) else (text, False)
 
     def _heredocs(self, line: Line, command: Command) -> tuple[tuple[Heredoc, ...], Diagnostic | None]:
         if "<<" not in line.text or not _may_open(command):
@@ -144,6 +141,12 @@ class Lines:
             hint=f"write a line below that is {opened.name} and nothing else, without white space around it",
             notes=notes,
         )
+
+
+def joins(text: str, escape: str) -> bool:
+    """Whether a physical line goes on in the next."""
+    head = text.rstrip(" \t")
+    return head.endswith(escape) and not head[:-1].endswith(escape)
 
 
 def _note(comments: list[str], raw: str) -> None:

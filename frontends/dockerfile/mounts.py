@@ -113,7 +113,7 @@ class _Reader:
         read(self, name, value)
 
     def _unknown(self, name: str, written: str | None) -> SourceError:
-        close = suggest(name, _FIELDS)
+        close = suggest(name, _FIELDS) if name else None
         hint = f"did you mean {close}?" if close else f"fields are {', '.join(_FIELDS)}"
         if written is None and not close:
             hint = "write name=value"

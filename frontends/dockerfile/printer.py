@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from frontends.dockerfile import syntax
 from frontends.dockerfile.directives import ESCAPES
+from frontends.dockerfile.lines import joins
 from frontends.dockerfile.words import SPACES
 
 
 def print_file(file: syntax.File) -> str:
     """The text of a file, one instruction a line."""
-    return "".join([*_directives(file), *map(_instruction, syntax.instructions(file))])
+    lines = (_instruction(node, file.escape) for node in syntax.instructions(file))
+    return "".join([*_directives(file), *lines])
 
 
 def _directives(file: syntax.File) -> Iterator[str]:
@@ -29,27 +31,40 @@ def _check(check: syntax.CheckOptions) -> str:
     skip = "all" if check.skip_all else ",".join(check.skip)
     experimental = "all" if check.experimental_all else ",".join(check.experimental)
     parts = {"skip": skip, "error": "true" if check.error else "", "experimental": experimental}
-    return ";".join(f"{name}={value}" for name, value in parts.items() if value)
+    # Only the last part can have a semicolon of its own.
+    return ";".join(sorted((f"{name}={value}" for name, value in parts.items() if value), key=lambda part: ";" in part))
 
 
-def _instruction(node: syntax.Instruction) -> str:
+def _instruction(node: syntax.Instruction, escape: str) -> str:
     comments = "".join(f"# {comment}\n" for comment in node.comments)
-    return f"{comments}{node.text}{_tail(node)}\n{''.join(map(_document, _documents(node)))}"
+    return f"{comments}{_line(node, escape)}\n{_documents(node)}"
 
 
-def _tail(node: syntax.Instruction) -> str:
-    """White space that a logical line ends with, and that a trigger keeps."""
-    if not isinstance(node, syntax.OnBuild):
-        return ""
-    line = node.expression.split("\n", 1)[0]
-    return line[len(line.rstrip(SPACES)) :]
+def _line(node: syntax.Instruction, escape: str) -> str:
+    line = node.text
+    if isinstance(node, syntax.OnBuild):
+        # A trigger keeps the white space that its line ends with.
+        trigger = node.expression.split("\n", 1)[0]
+        line += trigger[len(trigger.rstrip(SPACES)) :]
+    # An escape character that does not join lines has other white space behind it than blanks and tabs.
+    return line + "\v" if joins(line, escape) else line
 
 
-def _documents(node: syntax.Instruction) -> tuple[syntax.Heredoc, ...]:
+def _documents(node: syntax.Instruction) -> str:
     if isinstance(node, syntax.OnBuild):
         return _documents(node.trigger)
-    return node.heredocs if isinstance(node, syntax.Run | syntax.Copy) else ()
+    if isinstance(node, syntax.Run):
+        return "".join(_document(document, document.raw) for document in node.heredocs)
+    if isinstance(node, syntax.Copy):
+        # Of several with one name the last has the text.
+        last = {document.name: number for number, document in enumerate(node.heredocs)}
+        bodies = (
+            (document, document.raw if last[document.name] == number else "")
+            for number, document in enumerate(node.heredocs)
+        )
+        return "".join(_document(document, raw) for document, raw in bodies)
+    return ""
 
 
-def _document(document: syntax.Heredoc) -> str:
-    return f"{document.raw}{document.name}\n"
+def _document(document: syntax.Heredoc, raw: str) -> str:
+    return f"{raw}{document.name}\n"

@@ -72,7 +72,7 @@ def _undeclared(names: Iterable[str], scope: Globals, node: syntax.From, span: S
         close = suggest(name, known)
         checks.report(
             "UndefinedArgInFrom",
-            f"{name} is used in FROM and declared nowhere above the first FROM",
+            f"${name} is used in FROM and declared nowhere above the first FROM",
             node.head,
             word=span,
             hint=f"did you mean ${close}?" if close else f"declare it above the first FROM: ARG {name}=value",

@@ -32,7 +32,7 @@ def undefined(
         close = suggest(name, env)
         checks.report(
             "UndefinedVar",
-            f"the variable {name} is not defined here",
+            f"${name} is not defined here",
             node.head,
             word=word,
             hint=f"did you mean ${close}?"

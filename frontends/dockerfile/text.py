@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from buildkit_py.source import Span
 from frontends.dockerfile.syntax import Word
@@ -51,10 +52,14 @@ class Source:
         if self.place is not None:
             return self.place
         line, column = self._position(start)
-        if "\n" not in self.text[start:end]:
-            return Span(self.file, line, column, line, column + max(end - start, 0))
-        end_line, end_column = self._position(end)
-        return Span(self.file, line, column, end_line, end_column)
+        last = self.line_starts[line] if line < len(self.line_starts) else len(self.text) + 1
+        if end < last:
+            return Span(self.file, line, column, line, column + end - start)
+        return Span(self.file, line, column, *self._position(end))
+
+    def end(self, head: Span, end: int) -> tuple[int, int]:
+        """Line and column of the offset where what began at `head` ends."""
+        return (head.end_line, head.end_column) if self.place is not None else self._position(end)
 
     def line_span(self, number: int) -> Span:
         """The span of what is written on a physical line, counted from 0."""
@@ -86,18 +91,19 @@ class Line:
         return self.source.span(first, self._offset(end - 1) + 1 if end > start else first)
 
     def _offset(self, at: int) -> int:
+        if len(self.starts) == 1:
+            return self.offsets[0] + at
         number = bisect.bisect_right(self.starts, at) - 1
         return self.offsets[number] + at - self.starts[number]
 
     @property
     def whole(self) -> Part:
         """All of it."""
-        return Part(line=self, start=0, end=len(self.text))
+        return Part(self, 0, len(self.text))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A range of a logical line."""
+class Part(NamedTuple):
+    """A range of a logical line. A tuple, because every line makes dozens of them."""
 
     line: Line
     start: int
@@ -120,7 +126,7 @@ class Part:
 
     def part(self, start: int, end: int) -> Part:
         """A range of it."""
-        return Part(line=self.line, start=self.start + start, end=self.start + end)
+        return Part(self.line, self.start + start, self.start + end)
 
     def stripped(self) -> Part:
         """It without white space at its ends."""

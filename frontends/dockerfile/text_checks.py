@@ -41,7 +41,7 @@ def start_casing(start: syntax.From, checks: Checks) -> None:
             "FromAsCasing",
             f"{word} and {start.keyword} are not written in the same case",
             start.head,
-            hint=f"write {wanted}",
+            hint=f"write {wanted} instead of {word}",
         )
 
 

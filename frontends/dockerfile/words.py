@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 SPACES = (
@@ -11,7 +12,7 @@ SPACES = (
 """White space as Unicode has it; str.isspace() takes four control characters for it, too."""
 
 _ESCAPES = {
-    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"
+    "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"
 }  # fmt: skip
 _SECOND = 10**9
 _UNITS = ((10**6, "ms"), (10**3, "µs"), (1, "ns"))
@@ -21,7 +22,13 @@ def go_quote(text: str) -> str:
     """A text as `%q` prints it: in double quotes, with escapes for what can't be seen."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
-    return '"' + "".join(map(_quoted, text)) + '"'
+    return '"' + "".join(_quoted(char, '"') for char in text) + '"'
+
+
+def go_quote_number(number: int) -> str:
+    """A number as `%q` prints it: as the character of that code."""
+    is_character = 0 <= number <= sys.maxunicode and not 0xD800 <= number <= 0xDFFF
+    return "'" + _quoted(chr(number) if is_character else "\ufffd", "'") + "'"
 
 
 def go_quote_all(texts: Iterable[str]) -> str:
@@ -29,7 +36,9 @@ def go_quote_all(texts: Iterable[str]) -> str:
     return "[" + " ".join(map(go_quote, texts)) + "]"
 
 
-def _quoted(char: str) -> str:
+def _quoted(char: str, quote: str) -> str:
+    if char == quote:
+        return f"\\{char}"
     if char in _ESCAPES:
         return _ESCAPES[char]
     if char.isprintable():

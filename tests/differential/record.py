@@ -38,12 +38,21 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One image. Empty settings are left out of `config`; `layers` says what each layer changes, the base's included."""
+    """One image. Empty settings are left out of `config`; `trees` is what there is after each layer, the base's too."""
 
     config: Mapping[str, Any]
     history: Sequence[Line]
-    layers: Sequence[Tree]
-    tree: Tree
+    trees: Sequence[Tree]
+
+    @property
+    def tree(self) -> Tree:
+        """All files of the image."""
+        return self.trees[-1] if self.trees else {}
+
+    @property
+    def layers(self) -> Sequence[Tree]:
+        """What each layer changes."""
+        return [changes(before, after) for before, after in zip([{}, *self.trees], self.trees, strict=False)]
 
     @classmethod
     def of(cls, document: Mapping[str, Any], layers: Sequence[bytes]) -> Record:
@@ -52,13 +61,8 @@ class Record:
         config = {name: _sorted(plain[name]) for name in _FIELDS if plain.get(name)}
         if document.get("author"):
             config["Author"] = document["author"]
-        trees: list[Tree] = [{}, *snapshots(layers)]
-        return cls(
-            config=config,
-            history=[Line.of(line) for line in document.get("history") or []],
-            layers=[changes(before, after) for before, after in zip(trees, trees[1:], strict=False)],
-            tree=trees[-1],
-        )
+        lines = [Line.of(line) for line in document.get("history") or []]
+        return cls(config=config, history=lines, trees=snapshots(layers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

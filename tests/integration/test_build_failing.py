@@ -49,7 +49,7 @@ def test_a_failing_step_stops_what_depends_on_it_and_cancels_the_rest(project: P
     assert build.result.code == 5
     outcomes = {event["outcome"]: event for event in build.of_kind("Finished")}
     assert outcomes.keys() == {"done", "failed", "cancelled"}
-    assert "exit status 3" in outcomes["failed"]["error"]
+    assert "exit code: 3" in outcomes["failed"]["error"]
     skipped = {event["title"]: event["because"] for event in build.of_kind("Skipped")}
     assert set(skipped.values()) == {outcomes["failed"]["id"], outcomes["cancelled"]["id"]}
     assert {"run touch /out1", "copy /out0 → /out0", "copy /out1 → /out1", "layer 'app'"} == skipped.keys()
@@ -64,7 +64,7 @@ def test_keep_going_finishes_what_does_not_depend_on_the_failure(project: Projec
     assert build.processes == ["run echo 0 > /out0", "run echo x >> /out0"]
     failed = [event["error"] for event in build.of_kind("Finished") if event["outcome"] == "failed"]
     assert len(failed) == 2
-    assert "exit status 4" in build.result.stderr and "exit status 5" in build.result.stderr
+    assert "exit code: 4" in build.result.stderr and "exit code: 5" in build.result.stderr
     second = project.attempt()
     assert second.processes == []
     assert second.result.code == 5

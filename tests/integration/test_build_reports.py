@@ -91,7 +91,7 @@ def test_all_tests_that_fail_are_shown_each_with_its_line(project: Project) -> N
     assert sorted((line.split(":")[1], line.partition(" error: ")[2]) for line in said) == [
         ("6", "test 't' of app: file /none is not there"),
         ("7", "test 't' of app: text /one does not hold 'two'"),
-        ("9", "run exit 4: test 't' failed: ended with exit status 4"),
+        ("9", "run exit 4: test 't' failed: ended with exit code: 4"),
     ]
     assert build.of_kind("ImageDone") == []
 

@@ -85,12 +85,16 @@ def added(image: Unpacked, base: str) -> dict[str, File]:
 def test_go(example: Builder) -> None:
     go = example("go", "--build-arg", "VERSION=1.4.2")
     image = built(go)
+    assert sorted(added(image, "gcr.io/distroless/static-debian12:nonroot")) == [
+        "/usr",
+        "/usr/local",
+        "/usr/local/bin",
+        "/usr/local/bin/server",
+    ]
     assert image.run() == "hello, world, says version 1.4.2\n"
     assert image.run("/usr/local/bin/server") == "hello, nobody, says version 1.4.2\n"
     assert image.config["config"]["Entrypoint"] == ["/usr/local/bin/server"]
     assert image.config["config"]["User"] == "nonroot:nonroot"
-    new = added(image, "gcr.io/distroless/static-debian12:nonroot")
-    assert [path for path, file in new.items() if file.kind == "file"] == ["/usr/local/bin/server"]
     assert go.ran() == 0
 
     go.build("--target", "test")
@@ -121,18 +125,12 @@ def test_python_pip(example: Builder, tmp_path: Path) -> None:
         report = example("python-pip", "--secret", f"id=pip.conf,src={pip}")
         hashed(report.directory / "requirements.txt", wheel)
         image = built(report)
-        fetched = len(served.requests)
         assert image.run() == "up for 90 seconds\n"
         assert image.config["config"]["Healthcheck"]["Timeout"] == 3_000_000_000
         assert "/opt/venv/bin/python" in image.files()
         assert not [path for path in image.files() if path.startswith(("/root/.cache", "/etc/pip.conf", "/tmp/"))]
         unknown(LOGIN.partition(":")[2], image.rootfs)
         assert report.ran() == 0
-
-        requirements = report.directory / "requirements.txt"
-        requirements.write_text(f"# a comment\n{requirements.read_text()}")
-        assert report.ran() > 0
-        assert [path for path in served.requests[fetched:] if path.endswith(".whl")] == []
 
 
 def hashed(file: Path, wheel: Path) -> None:
@@ -191,12 +189,12 @@ def test_node(example: Builder, tmp_path: Path) -> None:
         image = built(howlong)
         assert image.run("node", "dist/main.js", "2", "days") == "2 days is 172800000 ms\n"
         files = image.files()
-        assert {path for path in files if re.fullmatch(r"/usr/src/app/(node_modules/)?[a-z.]+", path)} == {
+        assert {path for path in files if re.fullmatch(r"/usr/src/app/(node_modules/)?[a-z][a-z._]+", path)} == {
             "/usr/src/app/dist",
             "/usr/src/app/node_modules",
             "/usr/src/app/node_modules/ms",
             "/usr/src/app/package.json",
-        } | {path for path in files if path.startswith("/usr/src/app/node_modules/.")}
+        }
         assert files["/usr/src/app/dist/main.js"].uid == files["/usr/src/app/node_modules"].uid == 1000
         assert not [path for path in files if path.startswith("/root/.npm")]
         assert image.config["config"]["User"] == "node"
@@ -255,9 +253,8 @@ def test_php(example: Builder) -> None:
 
 def test_distroless(example: Builder) -> None:
     image = built(example("distroless"))
+    assert sorted(added(image, "gcr.io/distroless/python3-debian12:nonroot")) == ["/app", "/app/report.pyc"]
     assert image.run() == "user 65532, shell None\n"
-    new = added(image, "gcr.io/distroless/python3-debian12:nonroot")
-    assert sorted(new) == ["/app", "/app/report.pyc"]
     config = image.config["config"]
     assert config["Entrypoint"] == ["/usr/bin/python3"]
     assert config["Cmd"] == ["-O", "report.pyc"]

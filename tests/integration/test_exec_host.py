@@ -168,7 +168,7 @@ def test_a_host_step_that_fails(project: Project) -> None:
     built = project.build("host echo on >&2; touch $ROOTFS/x; exit 4", start="scratch")
     assert built.code == 5
     assert "Buildfile:4:1: error: host echo on" in built.message
-    assert ": ended with exit status 4\n" in built.message
+    assert ": ended with exit code: 4\n" in built.message
 
 
 def test_dnf_installs_a_root(project: Project, tmp_path: Path) -> None:

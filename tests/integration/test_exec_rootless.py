@@ -8,14 +8,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.support import bases, layouts
 from tests.support.command import ROOT, Pybuild
+from tests.support.graphs import BASE, Graphs, sh
 from tests.support.layouts import Entry, folder
+from tests.support.project import Project
 
 UID = 54321
 RANGES = "tester:700000:65536\n"
@@ -158,6 +160,26 @@ def test_the_same_images_as_root(user: User, pybuild: Pybuild, tmp_path: Path, r
     assert (user.area / "home/.local/share/pybuild").is_dir()
     again = user.ok("build", ".", "--progress", "json", "--runtime", runtime)
     assert '"ran": 0' in again
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_privileges_within_those_of_the_user(user: User, runtime: str) -> None:
+    """A set-user-id program is root inside, which is the user outside; without a sandbox that is still so."""
+    su = Entry(name="bin/su", data=Path("/bin/busybox").read_bytes(), mode=0o4755)
+    passwd = Entry(name="etc/passwd", data=b"root::0:0::/root:/bin/sh\napp:x:7:8::/:/bin/sh\n")
+    layouts.write_layout(
+        user.project / "suid", [*layouts.layers_of(bases.layout("tiny")), layouts.layer([su, passwd])], {}
+    )
+    subprocess.run(["chown", "-R", f"{UID}:{UID}", user.project / "suid"], check=True)
+    become = sh("/bin/su root -c 'id -u; ! touch /proc/sys/kernel/core_pattern 2>&1'", user="app", set_id=True)
+    free = sh("mount -t tmpfs none /tmp && ! mknod /null c 1 3 2>/dev/null && id -u", security="insecure")
+    graph = Graphs(project=Project(pybuild=Pybuild(home=user.area, store=user.area), directory=user.project))
+    (user.project / "graph.json").write_bytes(graph.encoded(replace(BASE, ref="oci:suid"), become, free))
+    given = ("--allow", "security.insecure", "--runtime", runtime)
+    printed = user.ok("build", ".", "--graph", "graph.json", "--progress", "json", *given)
+    events = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    lines = [event["text"] for event in events if event["event"] == "Log"]
+    assert lines == ["0", "touch: /proc/sys/kernel/core_pattern: Read-only file system", "0"]
 
 
 def test_the_other_commands_work_as_that_user(user: User) -> None:

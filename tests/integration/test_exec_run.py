@@ -125,7 +125,7 @@ def test_the_exit_status_is_told(project: Project, statement: str, status: int, 
     built = project.build(statement, "--runtime", runtime)
     assert built.code == 5
     assert "Buildfile:4:1: error: run " in built.message
-    assert f": ended with exit status {status}\n" in built.message
+    assert f": ended with exit code: {status}" in built.message
     assert built.printed("stderr") == said
 
 

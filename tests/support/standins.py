@@ -28,7 +28,8 @@ MIRROR = "mirror.example"
 def golang() -> Image:
     """Go's compiler and sources; its libraries are compiled when they are first needed."""
     unneeded = re.compile(r"/pkg/linux_|/go-[0-9.]+/(test|api|misc)/|/testdata/|_test\.go$")
-    config = {"Env": [f"PATH=/go/bin:{PATH}", "GOPATH=/go", "GOTOOLCHAIN=local"], "WorkingDir": "/go", "Cmd": ["bash"]}
+    environment = [f"PATH=/go/bin:{PATH}", "GOPATH=/go", "GOTOOLCHAIN=local", "GOFLAGS=-vet=off"]
+    config = {"Env": environment, "WorkingDir": "/go", "Cmd": ["bash"]}
     return [*debian_layers(), packages("golang-go", without=unneeded), layer([folder("go", 0o777)])], config
 
 
@@ -161,9 +162,12 @@ def uv() -> Image:
 def debian_slim() -> Image:
     """The base `debian`, whose packages come from a host that only a proxy knows."""
     line = f"deb [trusted=yes] http://{MIRROR} {debian.SUITE} main\n"
-    return [*debian_layers(), layer([Entry(name="etc/apt/sources.list", data=line.encode())])], {
-        "Env": [f"PATH={PATH}"], "Cmd": ["bash"]
-    }  # fmt: skip
+    clean = b'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };\n'
+    entries = [
+        Entry(name="etc/apt/sources.list", data=line.encode()),
+        Entry(name="etc/apt/apt.conf.d/docker-clean", data=clean),
+    ]
+    return [*debian_layers(), layer(entries)], {"Env": [f"PATH={PATH}"], "Cmd": ["bash"]}
 
 
 def tiny() -> Image:

@@ -64,7 +64,7 @@ def unpack(layout: Path, bundle: Path, tag: str = "latest") -> Unpacked:
     cache.run("umoci", "unpack", "--image", f"{layout}:{tag}", bundle)
     source = f"oci:{layout}:{tag}"
     manifest = json.loads(cache.run("skopeo", "inspect", "--raw", source))
-    config = json.loads(cache.run("skopeo", "inspect", "--config", source))
+    config = json.loads(cache.run("skopeo", "inspect", "--config", "--raw", source))
     return Unpacked(bundle=bundle, manifest=manifest, config=config)
 
 

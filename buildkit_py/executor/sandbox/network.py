@@ -23,7 +23,7 @@ CA_PLACES = (
 )
 """Where systems keep their certificate authorities."""
 
-_LOCAL_HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_SIX = "::1\tlocalhost ip6-localhost ip6-loopback\n"
 _LIMIT = 4 << 20
 
 
@@ -35,10 +35,12 @@ def network_mounts(
     `hosts` are names of the step's own with their addresses; they stand first, where they win.
     """
     given = "".join(f"{address}\t{name}\n" for name, address in hosts).encode()
-    own_name = f"127.0.0.1\t{hostname}\n".encode()
+    local = f"127.0.0.1\tlocalhost {hostname}\n{_SIX}".encode()
     if network == "none":
-        return _names(b"", given + _LOCAL_HOSTS + own_name)
-    names = _names(_read("/etc/resolv.conf"), given + (_read("/etc/hosts") or _LOCAL_HOSTS) + own_name)
+        return _names(b"", given + local)
+    machine = _read("/etc/hosts")
+    own = machine + f"127.0.0.1\t{hostname}\n".encode() if machine else local
+    names = _names(_read("/etc/resolv.conf"), given + own)
     bundle = next(filter(None, map(_read, CA_PLACES)), b"")
     return (*names, FileMount(data=bundle, target=CA_BUNDLE)) if bundle else names
 

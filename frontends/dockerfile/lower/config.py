@@ -106,12 +106,12 @@ def user(stage: StageLowering, node: syntax.User) -> None:
 
 
 def expose(stage: StageLowering, node: syntax.Expose) -> None:
-    """EXPOSE: a variable may hold several ports."""
-    words = [word for port in node.ports for word in stage.words(port)]
+    """EXPOSE: a variable may hold several ports. The history has them in the order of the words as written, sorted."""
+    words = [word for port in sorted(node.ports, key=lambda port: port.text) for word in stage.words(port)]
     ports = read_ports(words, node.span)
     on_expose(node, words, stage.checks)
     stage.image.config.expose.update(dict.fromkeys(ports.ports))
-    stage.image.note(f"EXPOSE {_listed(sorted(ports.ports))}")
+    stage.image.note(f"EXPOSE {_listed(ports.ports)}")
 
 
 def volume(stage: StageLowering, node: syntax.Volume) -> None:

@@ -22,12 +22,17 @@ CAPABILITIES = ("MKNOD",)
 ROOT = "0"
 """Who a process runs as where there is no USER: looked up in the image, for its home and groups."""
 
+HOSTNAME = "buildkitsandbox"
+"""What processes of a Dockerfile find as the name of their machine everywhere."""
+
 _PIPES = "/dev/pipes"
 
 
 def run(stage: StageLowering, node: syntax.Run) -> None:
     """Add the vertex and the layer of a RUN."""
     image, settings = stage.image, stage.lowering.settings
+    for device in node.devices:
+        raise fault("devices can't be given to a step here", device.span, hint="leave --device out")
     stage.make_workdir(node.span)
     words, script = _command(stage, node)
     mounts, inputs = _Mounts(stage, node).lower()
@@ -44,7 +49,7 @@ def run(stage: StageLowering, node: syntax.Run) -> None:
         mounts=tuple(mounts),
         capabilities=CAPABILITIES,
         platform=str(image.platform),
-        hostname=stage.lowering.given.get("BUILDKIT_SANDBOX_HOSTNAME", ""),
+        hostname=stage.lowering.given.get("BUILDKIT_SANDBOX_HOSTNAME", HOSTNAME),
         hosts=settings.hosts,
         limits=settings.limits,
         set_id=True,

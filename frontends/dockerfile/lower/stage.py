@@ -143,11 +143,9 @@ class StageLowering:
 
 
 def workdir(stage: StageLowering, node: syntax.Workdir) -> None:
-    """WORKDIR: every directory that it makes belongs to USER; the root needs no layer."""
+    """WORKDIR: every directory that it makes belongs to USER; the root needs no layer. An empty path stays where it is."""
     image = stage.image
     written = stage.word(node.path.text, node.path.span)
-    if not written:
-        raise fault("WORKDIR has an empty path", node.path.span, hint="write a path, as WORKDIR /app")
     on_workdir(node, written, stage.checks, is_known=image.workdir_set)
     image.workdir_set = True
     path = "/" + posixpath.normpath(posixpath.join("/", image.config.workdir, written)).lstrip("/")

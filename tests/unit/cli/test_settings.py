@@ -138,7 +138,8 @@ def parsed(*words: str) -> Any:
 def test_all_settings() -> None:
     asked = parsed(
         "--label", "a=1", "--annotation", "b=2", "--annotation", "index:c=3", "--network=none",
-        "--add-host", "h:1.2.3.4", "--ulimit", "nofile=1", "--shm-size", "1k", "--no-cache-filter", "one,two", "--no-cache-filter=three",
+        "--add-host", "h:1.2.3.4", "--ulimit", "nofile=1", "--shm-size", "1k",
+        "--no-cache-filter", "one,two", "--no-cache-filter=three",
         "--allow=security.insecure", "--squash",
     )  # fmt: skip
     assert (asked.labels, asked.annotations, asked.network) == ({"a": "1"}, {"b": "2"}, "none")

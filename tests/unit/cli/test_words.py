@@ -57,6 +57,12 @@ def test_an_option_without_its_value_is_refused() -> None:
         parsed("--tag")
 
 
+@pytest.mark.parametrize("words", [("--tag", "--"), ("--tag=--",), ("-t", "--"), ("-f=--",)])
+def test_the_end_of_the_options_is_no_value(words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="ends the options"):
+        parsed(*words)
+
+
 @pytest.mark.parametrize(
     "words",
     [

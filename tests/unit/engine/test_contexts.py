@@ -191,6 +191,16 @@ def test_urls(opened: Store, www: Served, tmp_path: Path) -> None:
         raise AssertionError("it was taken")
 
 
+@pytest.mark.parametrize("url", ["http://[", "http:///x", "http://a:b/x", "ssh://[/x", "https://user:pw@h.invalid/x"])
+def test_urls_that_are_none(opened: Store, url: str) -> None:
+    with (
+        pytest.raises(PybuildError) as caught,
+        gathered(opened, BuildOptions(context=Path("x")), Wanted(context=url), no_input),
+    ):
+        raise AssertionError("it was taken")
+    assert "pw" not in caught.value.message
+
+
 def test_a_directory_that_is_not_there(opened: Store) -> None:
     with (
         pytest.raises(SourceInputError, match="nowhere is not a directory"),

@@ -101,7 +101,7 @@ def test_submodules_are_laid_down_as_files(tmp_path: Path, nested: GitSource) ->
         "lib/file": b"second",
         "lib/deep/file": b"third",
     }
-    assert not [path for path in (tmp_path / "out").rglob(".git")]
+    assert not list((tmp_path / "out").rglob(".git"))
     without = checked_out(tmp_path, "bare", replace(nested, submodules=False))
     assert list((without / "lib").iterdir()) == []
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, SandboxError, SourceInputError, StoreError
+from buildkit_py.graph.op import GitSource, HttpSource
 from buildkit_py.layer import writer as writing
 from buildkit_py.layer.compose import compose, needs_lower
 from buildkit_py.layer.draft import Draft, checkout, dress_root, materialise
@@ -20,6 +22,7 @@ from buildkit_py.layer.flat import flat
 from buildkit_py.layer.modes import apply_mode
 from buildkit_py.layer.openat import open_beneath, open_in
 from buildkit_py.layer.owner import resolve_owner, resolve_user
+from buildkit_py.layer.stored import git_content_id, http_content_id
 from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree, resolve, walk
 from buildkit_py.layer.writer import TreeWriter
 
@@ -296,3 +299,11 @@ def test_accounts_that_are_no_files(tmp_path: Path) -> None:
         tree = ChainTree([(tmp_path, Diff.of([Entry(path="etc", type="dir"), entry]))])
         with pytest.raises(SourceInputError, match="sensible size"):
             resolve_owner(tree, "www")
+
+
+def test_how_a_source_is_laid_down_is_part_of_what_it_is_called() -> None:
+    url = HttpSource(url="https://example.org/a", filename="a", digest="sha256:x")
+    commit = GitSource(url="https://example.org/r", commit="0" * 40)
+    assert http_content_id(replace(url, mode="0600")) != http_content_id(url)
+    assert http_content_id(replace(url, url="https://example.org/b")) == http_content_id(url)
+    assert git_content_id(replace(commit, submodules=True)) != git_content_id(commit)

@@ -1,10 +1,10 @@
 """Targets and outlines."""
 
 import pytest
-from frontends.dockerfile.parser import parse
 
 from buildkit_py.errors import SourceError
-from frontends.dockerfile.outline import Outline, outline, targets
+from frontends.dockerfile.offers import Outline, outline, targets
+from frontends.dockerfile.parser import parse
 
 ARGUMENTS = """ARG inherited=box
 ARG inherited2=box2

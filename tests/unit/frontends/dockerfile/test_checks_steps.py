@@ -234,7 +234,6 @@ def test_a_trigger_of_an_image_warns_at_the_from_that_fires_it() -> None:
     told = [(item.rule, item.span.line) for item in found("FROM scratch\nFROM trigger\n") if item.span]
     assert sorted(told) == [
         ("JSONArgsRecommended", 2),
-        ("JSONArgsRecommended", 2),
         ("MultipleInstructionsDisallowed", 2),
         ("SecretsUsedInArgOrEnv", 2),
     ]

@@ -21,7 +21,7 @@ PATH = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         ("USER 12:34", "- USER 12:34"),
         ("WORKDIR /a/../b", "WORKDIR /b"),
         ("WORKDIR /", "- WORKDIR /"),
-        ("EXPOSE 80 443/udp 70-71", "- EXPOSE [443/udp 70/tcp 71/tcp 80/tcp]"),
+        ("EXPOSE 80 443/udp 70-71 1.2.3.4:9:5", "- EXPOSE [5/tcp 443/udp 70/tcp 71/tcp 80/tcp]"),
         ("VOLUME /a /b", "- VOLUME [/a /b]"),
         ('VOLUME ["/a b"]', "- VOLUME [/a b]"),
         ("STOPSIGNAL SIGTERM", "- STOPSIGNAL SIGTERM"),

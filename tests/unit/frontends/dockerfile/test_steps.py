@@ -252,7 +252,7 @@ def test_the_working_directory_of_a_base_is_there_before_a_process_starts() -> N
         ("COPY --chmod=999 a /", "mode"),
         ("COPY --chmod=17777 a /", "mode"),
         ("ADD --checksum=sha256:x a /", "URL"),
-        ("WORKDIR $NOTHING", "empty"),
+        ("RUN --device=vendor.test/x=y z", "devices"),
         ("RUN --mount=target=/ x", "root"),
         ("RUN []", "empty"),
     ],

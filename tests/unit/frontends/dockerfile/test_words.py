@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frontends.dockerfile.words import go_duration, go_quote, go_quote_all
+from frontends.dockerfile.words import go_duration, go_quote, go_quote_all, go_quote_number
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,17 @@ def test_quote(text: str, quoted: str) -> None:
 def test_quote_all() -> None:
     assert go_quote_all(["a", "b c", '"']) == r'["a" "b c" "\""]'
     assert go_quote_all([]) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("number", "quoted"),
+    [
+        (0, r"'\x00'"), (3, r"'\x03'"), (10, r"'\n'"), (34, "'\"'"), (39, r"'\''"), (65, "'A'"), (92, r"'\\'"),
+        (0x20AC, "'€'"), (0xD800, "'\ufffd'"), (0x110000, "'\ufffd'"), (-1, "'\ufffd'"), (0xE000, r"'\ue000'"),
+    ],
+)  # fmt: skip
+def test_quote_number(number: int, quoted: str) -> None:
+    assert go_quote_number(number) == quoted
 
 
 @pytest.mark.parametrize(

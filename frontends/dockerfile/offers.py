@@ -100,7 +100,7 @@ def outline(
 ) -> Outline:
     """What the stage `target` takes, by default the last; raises `SourceError`."""
     host = Platform.host()
-    name = target or file.stages[-1].title or ""
+    name = target or (file.stages[-1].title or "").lower()
     predefined = platform_arguments(host, platform or host, name, build_args)
     arguments, values = _global_arguments(file, predefined, build_args)
     stages = arrange(file, Globals(values=values), contexts or {}, _raise)

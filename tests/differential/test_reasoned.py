@@ -1,0 +1,43 @@
+"""Dockerfiles for features that Debian's referees lack, and for texts that they write otherwise: the reference decides.
+
+A newer daemon (see `conftest.py`) is asked too, where there is one.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from tests.differential.conftest import OTHER
+from tests.differential.reason import Reasoned, faults
+from tests.differential.referees import Docker, Ours, version
+
+TABLES = sorted(path.stem for path in Path(__file__).parent.glob("reasoned_*.py"))
+ALL: list[Reasoned] = [each for name in TABLES for each in importlib.import_module(f"tests.differential.{name}").CASES]
+CASES = {each.case.name: each for each in ALL}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_as_the_reference_says(name: str, ours: Ours, tmp_path: Path) -> None:
+    reasoned = CASES[name]
+    outcome = ours.build(reasoned.case, reasoned.case.write(tmp_path / name))
+    wrong = faults(outcome, reasoned.expected)
+    assert not wrong, f"{reasoned.case.rule}\n{reasoned.case.text}\n" + "\n".join(wrong)
+
+
+@pytest.mark.skipif(not OTHER, reason="no newer daemon was named")
+@pytest.mark.parametrize("name", CASES)
+def test_as_a_newer_daemon_says(name: str, docker: Docker, tmp_path: Path) -> None:
+    reasoned = CASES[name]
+    if version(docker) < reasoned.since:
+        pytest.skip("this daemon is too old for the case")
+    outcome = docker.build(reasoned.case, reasoned.case.write(tmp_path / name))
+    wrong = faults(outcome, reasoned.expected, ours=False)
+    assert not wrong, f"{reasoned.case.rule}\n{reasoned.case.text}\n" + "\n".join(wrong)
+
+
+def test_enough_cases() -> None:
+    assert len(CASES) == len(ALL), "two cases have the same name"
+    assert len(CASES) >= 150
