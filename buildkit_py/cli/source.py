@@ -1,10 +1,11 @@
-"""`pybuild check` and `pybuild fmt`: build files as texts, without a store."""
+"""`pybuild check` and `pybuild fmt`: build files as texts. Only a check that base images matter to opens a store."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,14 +99,24 @@ class _Checker:
         self._shell.sources[self._shown(name)] = file.text
         from buildkit_py.engine.asking import Unbuilt, offer
 
-        resolver = Unbuilt(_unknown, self)
-        try:
-            found: Sequence[Diagnostic] = offer(
-                _frontend(file).check, file.text, file=name, read=self.text, resolver=resolver
-            )
-        except SourceError as error:
-            found = error.diagnostics
+        frontend = _frontend(file)
+        with ExitStack() as stack:
+            images = self._bases(stack) if getattr(frontend, "BASES_MATTER", False) else _unknown
+            try:
+                found: Sequence[Diagnostic] = offer(
+                    frontend.check, file.text, file=name, read=self.text, resolver=Unbuilt(images, self)
+                )
+            except SourceError as error:
+                found = error.diagnostics
         return [renamed(item, self._shown) for item in found]
+
+    def _bases(self, stack: ExitStack) -> Callable[[str, Platform], ResolvedImage]:
+        """What base images declare, as far as the store or a registry tells; of others nothing is known."""
+        from buildkit_py.engine import BuildOptions
+        from buildkit_py.engine.asking import lenient
+
+        engine = stack.enter_context(self._shell.engine(None))
+        return lenient(engine.bases(BuildOptions(context=self._context)), _unknown)
 
     def _shown(self, name: str) -> str:
         return os.path.relpath(self._context / name)
@@ -133,7 +144,7 @@ class _Checker:
 
 
 def _unknown(ref: str, platform: Platform) -> ResolvedImage:
-    """Nothing is fetched for a check, so nothing is known of an image."""
+    """Nothing is known of an image."""
     from buildkit_py.graph.resolver import ImageConfig, ResolvedImage
 
     return ResolvedImage(digest=None, config=ImageConfig())
@@ -240,7 +251,7 @@ CHECK = Command(
     usage="[options] [FILE ...]",
     about=(
         "Look for mistakes in build files and what they import: syntax, names, types, cycles.\n"
-        "Nothing is built or fetched."
+        "Nothing is built. Of the base images of a Dockerfile the configuration is read, where it can be had."
     ),
     examples=(
         ("pybuild check", "./Buildfile, else ./Dockerfile"),

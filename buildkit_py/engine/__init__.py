@@ -28,9 +28,10 @@ from buildkit_py.platform import Platform
 from buildkit_py.store import Store
 
 if TYPE_CHECKING:
-    from buildkit_py.engine.asking import Answer, Question
+    from buildkit_py.engine.asking import Answer, Describe, Question
     from buildkit_py.events import Emit
     from buildkit_py.executor.source.image import Images
+    from buildkit_py.graph.resolver import ResolvedImage
 
 __all__ = ["BuildOptions", "BuildResult", "Engine", "ImageResult", "LayerResult"]
 
@@ -117,6 +118,18 @@ class Engine:
             self.texts.files[file.shown] = file.text
             resolver = UnlockedResolver(self._resolver(options, file), self.store, pull=options.pull)
             return ask(options, file, question, Unbuilt(resolver.image, resolver))
+
+    def bases(self, options: BuildOptions) -> Describe:
+        """What says of an image what it declares; no lock file is obeyed, and no layer is fetched."""
+        from buildkit_py.engine.unlocked import UnlockedResolver
+
+        resolver = UnlockedResolver(self._resolver_at(options, options.context / "lock"), self.store, pull=options.pull)
+
+        def describe(ref: str, platform: Platform) -> ResolvedImage:
+            with self.store.lease():
+                return resolver.image(ref, platform)
+
+        return describe
 
     def _resolver(self, options: BuildOptions, file: BuildFile) -> EngineResolver:
         return self._resolver_at(options, file.lock_path, file.path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from buildkit_py.engine.compile import load_frontend
-from buildkit_py.errors import SourceError, UsageError
+from buildkit_py.errors import PybuildError, SourceError, UsageError
 from buildkit_py.source import renamed
 
 if TYPE_CHECKING:
@@ -38,6 +38,21 @@ class Unbuilt:
     def git(self, url: str, ref: str) -> str:
         """No commit that anything has."""
         return "0" * 40
+
+
+Describe = Callable[[str, "Platform"], "ResolvedImage"]
+
+
+def lenient(images: Describe, otherwise: Describe) -> Describe:
+    """`images`, and `otherwise` where it can't answer: a question needs no answer about every base."""
+
+    def describe(ref: str, platform: Platform) -> ResolvedImage:
+        try:
+            return images(ref, platform)
+        except PybuildError:
+            return otherwise(ref, platform)
+
+    return describe
 
 
 class Files(Protocol):

@@ -93,9 +93,8 @@ class Compiler:
         request = self._request(options, file)
         answers = self._unlocked(options) if not locks(options, file) else None
         known = self._store.memo.get("compiled", self._key(request))
-        if known is not None and self._resolver.unchanged(known["read"]):
-            if answers is None or answers.still(known["answers"]):
-                return relocated(codec.decode_definition(known["definition"]), _shown(options))
+        if known is not None and self._still(known, answers):
+            return relocated(codec.decode_definition(known["definition"]), _shown(options))
         definition = load_build_file(options, file, answers or self._resolver.locked())
         plain = {
             "read": self._resolver.read(),
@@ -106,6 +105,12 @@ class Compiler:
             self._resolver.save_lock()
         self._store.memo.put("compiled", self._key(self._request(options, file)), plain)
         return relocated(definition, _shown(options))
+
+    def _still(self, known: Mapping[str, Any], answers: UnlockedResolver | None) -> bool:
+        """Whether what a graph was made of is as it was."""
+        if not self._resolver.unchanged(known["read"]):
+            return False
+        return answers is None or answers.still(known["answers"])
 
     def _unlocked(self, options: BuildOptions) -> UnlockedResolver:
         from buildkit_py.engine.unlocked import UnlockedResolver

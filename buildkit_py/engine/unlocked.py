@@ -7,7 +7,7 @@ asked (kind `tag` of `store.memo`), then the registry. URLs and git refs are ask
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from buildkit_py.errors import PybuildError, UsageError
 from buildkit_py.image.stored import one_image
@@ -91,8 +91,8 @@ class UnlockedResolver:
     def _known(self, ref: str, platform: Platform) -> str | None:
         if self._pull:
             return None
-        known: Any = self._named(ref, platform) or self._store.memo.get("tag", _key(ref, platform))
-        return known
+        remembered: str | None = self._store.memo.get("tag", _key(ref, platform))
+        return self._named(ref, platform) or remembered
 
     def _named(self, ref: str, platform: Platform) -> str | None:
         """The manifest of an image that the store calls so."""

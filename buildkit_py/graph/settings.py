@@ -12,10 +12,10 @@ class Settings:
     """Wishes of the command line.
 
     `labels` and `annotations` are added to the images. `network` is that of steps that name none; `hosts` are further
-    lines of their /etc/hosts (name, address), `limits` their resource limits (name, soft, hard), `shm_size` the bytes of
-    their /dev/shm. `contexts` maps names to what stands for them: `local` (a directory that the client offers under that
-    name), or a text with a scheme: `docker-image://REF`, `oci-layout://PATH[:REF]`, a URL of a git repository or of a tar
-    archive. `fresh` names stages whose steps run although their results are known. `allow` holds what the client grants
+    lines of their /etc/hosts (name, address), `limits` their resource limits (name, soft, hard), `shm_size` the bytes
+    of their /dev/shm. `contexts` maps names to what stands for them: `local` (a directory that the client offers under
+    that name), or a text with a scheme: `docker-image://REF`, `oci-layout://NAME` (a layout that the client offers).
+    `fresh` names stages whose steps run although their results are known. `allow` holds what the client grants
     (`network.host`, `security.insecure`). `layers` says where layers end: as the build file does (empty), `stage`,
     `squash`, or the text of a plan. `check` asks for what can be said about the build file alone: every stage is looked
     at, reachable or not.

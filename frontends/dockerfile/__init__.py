@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from frontends.dockerfile.offers import Outline, Target
     from frontends.dockerfile.rules import Rule
 
+BASES_MATTER = True
+"""What is wrong with a Dockerfile depends on what its base images declare: `check` is better with a resolver."""
+
 __all__ = ["build_checks", "check", "load", "outline", "targets"]
 
 

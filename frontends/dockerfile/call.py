@@ -35,6 +35,7 @@ class Call:
     escape: str
     comments: tuple[str, ...] = ()
     heredocs: tuple[Heredoc, ...] = ()
+    is_lost: bool = False
     faults: list[Diagnostic] = field(default_factory=list)
 
     @classmethod
@@ -46,6 +47,7 @@ class Call:
             escape=escape,
             comments=logical.comments,
             heredocs=logical.heredocs,
+            is_lost=logical.is_lost,
         )
 
     @property

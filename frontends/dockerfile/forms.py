@@ -76,7 +76,7 @@ def _list(text: str) -> list[Any] | None:
     try:
         found = json.loads(text, parse_constant=_refuse, parse_int=_number, parse_float=_number)
     except RecursionError:
-        return [None]
+        return [[]]
     except ValueError:
         return None
     return _paired(found) if isinstance(found, list) else None
@@ -87,10 +87,12 @@ def _refuse(name: str) -> None:
     raise ValueError(name)
 
 
-def _number(text: str) -> None:
-    """A number is no text, whatever its value; one beyond what a float holds is no JSON to the reference."""
-    if math.isinf(float(text)):
+def _number(text: str) -> float:
+    """A number; one beyond what a float holds is no JSON to the reference."""
+    number = float(text)
+    if math.isinf(number):
         raise ValueError("too large")
+    return number
 
 
 def _paired(values: list[Any]) -> list[Any]:
@@ -105,6 +107,8 @@ def _whole(text: str) -> str:
 def _kind(value: object) -> str:
     if isinstance(value, bool):
         return "true or false"
+    if isinstance(value, float):
+        return "a number"
     if value is None:
-        return "a number or null"
+        return "null"
     return "another list" if isinstance(value, list) else "an object"

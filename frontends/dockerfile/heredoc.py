@@ -203,7 +203,7 @@ class _Words:
         strict = operator == ":"
         if strict:
             operator = self._take()
-        if operator not in "+-?#%":
+        elif operator not in "+-?#%":
             raise _UnreadableError
         return f"${{{name}{':' * strict}{operator}{self._inner('}', raw=operator in '#%')}}}"
 

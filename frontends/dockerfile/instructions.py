@@ -46,7 +46,11 @@ def read(call: Call) -> syntax.Instruction:
 def _unknown(call: Call) -> Exception:
     word = visible(call.head.text)
     close = suggest(call.head.text, NAMES, same_case=False)
-    if close:
+    if call.is_lost:
+        hint = "only RUN, COPY and ADD open here-documents, with a word of its own such as <<EOF; is one meant above?"
+    elif not word:
+        hint = f"write an instruction behind the {call.escape}"
+    elif close:
         hint = f"did you mean {close}?"
     elif word.startswith(("&&", "||", "|", "-", ";")):
         hint = f"if this belongs to the instruction above, end the line before it with {call.escape}"

@@ -24,7 +24,8 @@ _OPENERS = frozenset({"run", "copy", "add"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logical:
-    """One instruction as text. `end` is the offset in the source where it ends, here-documents included."""
+    """One instruction as text. `end` is the offset in the source where it ends, here-documents included. `is_lost` says
+    that the instruction above looks as if it opens a here-document, and opens none."""
 
     line: Line
     command: Command
@@ -33,6 +34,7 @@ class Logical:
     end: int
     warning: Diagnostic | None = None
     fault: Diagnostic | None = None
+    is_lost: bool = False
 
 
 class Lines:
@@ -43,6 +45,7 @@ class Lines:
         self._escape = directives.escape
         self._directives = directives.lines
         self._at = 0
+        self._is_lost = False
 
     def read(self) -> Iterator[Logical]:
         """The instructions in order."""
@@ -67,6 +70,7 @@ class Lines:
         command = split_command(line.whole)
         heredocs, fault = self._heredocs(line, command)
         final = self._source.raw(self._at - 1)
+        is_lost, self._is_lost = self._is_lost, "<<" in line.text and not heredocs
         warning = _blank(command, self._source.line_span(last)) if has_blank else None
         return Logical(
             line=line,
@@ -76,6 +80,7 @@ class Lines:
             end=self._source.line_starts[self._at - 1] + len(final.rstrip(SPACES)),
             warning=warning,
             fault=fault,
+            is_lost=is_lost,
         )
 
     def _line(self) -> tuple[Line, bool]:

@@ -48,9 +48,11 @@ def resolve_ref(url: str, ref: str) -> str:
         return ref
     if not _REF.match(ref) or ".." in ref:
         raise SourceInputError(f"not a git ref: {ref!r}")
-    lines = _git(["ls-remote", "--", url, ref, f"refs/tags/{ref}^{{}}"], url, asks=True).splitlines()
+    names = (f"{ref}^{{}}", ref) if ref.startswith("refs/") else (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}")
+    lines = _git(["ls-remote", "--", url, ref, names[0]], url, asks=True).splitlines()
     found = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
-    for name in (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}", ref):
+    # An annotated tag is an object of its own; what it names is listed under `^{}`.
+    for name in (*names, f"refs/heads/{ref}", ref):
         if name in found:
             return found[name]
     raise SourceInputError(f"{url} has no branch or tag {ref!r}")

@@ -143,12 +143,17 @@ class StageLowering:
 
 
 def workdir(stage: StageLowering, node: syntax.Workdir) -> None:
-    """WORKDIR: every directory that it makes belongs to USER; the root needs no layer. An empty path stays where it is."""
+    """WORKDIR: every directory that it makes belongs to USER; the root needs no layer.
+
+    An empty path stays where it is, and an absolute one is kept as it is written.
+    """
     image = stage.image
     written = stage.word(node.path.text, node.path.span)
     on_workdir(node, written, stage.checks, is_known=image.workdir_set)
     image.workdir_set = True
-    path = "/" + posixpath.normpath(posixpath.join("/", image.config.workdir, written)).lstrip("/")
+    path = written
+    if not written.startswith("/"):
+        path = "/" + posixpath.normpath(posixpath.join("/", image.config.workdir, written)).lstrip("/")
     image.config.workdir = path
     image.workdir_is_there = True
     if path == "/":

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
+import os
+import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,18 @@ from buildkit_py import events
 from buildkit_py.engine import BuildOptions, Engine
 from buildkit_py.engine.record import Recorder
 from buildkit_py.errors import OutputError, StoreError
-from buildkit_py.graph import GraphBuilder, HistoryLine, Mkdir, Scratch, Write
+from buildkit_py.graph import (
+    Copy,
+    Definition,
+    GraphBuilder,
+    HistoryLine,
+    LocalSource,
+    Merge,
+    Mkdir,
+    Output,
+    Scratch,
+    Write,
+)
 
 FILE = """buildfile 1
 image app {
@@ -71,3 +86,47 @@ def test_a_layer_that_changes_nothing_is_a_layer(tmp_path: Path) -> None:
 
 def _line(text: str) -> HistoryLine:
     return HistoryLine(text=text)
+
+
+def _several() -> Definition:
+    graph = GraphBuilder()
+    base = graph.add(Scratch())
+    near, far = graph.add(LocalSource(special=True)), graph.add(LocalSource(name="other"))
+    copied = graph.add(
+        Copy(sources=("/d",), dest="/x/y", contents="always", made="alike", mode="0750"),
+        inputs={"base": base, "from": near},
+    )
+    unpacked = graph.add(
+        Copy(sources=("/*.tar",), dest="/x/u", contents="always", unpack=True), inputs={"base": copied, "from": near}
+    )
+    beside = graph.add(Copy(sources=("/o",), dest="/x/y/"), inputs={"base": base, "from": far})
+    merged = graph.add(Merge(), inputs={"base": unpacked, "from": beside})
+    last = graph.add(Merge(), inputs={"base": merged, "from": far})
+    graph.target("app", base=base, layers=[("all", last)], outputs=[Output(kind="rootfs", value="out")])
+    return graph.build()
+
+
+def test_directories_archives_and_merges_make_a_tree_and_are_known_again(tmp_path: Path) -> None:
+    context, other = tmp_path / "context", tmp_path / "other"
+    (context / "d").mkdir(parents=True)
+    other.mkdir()
+    (context / "d/f").write_text("f")
+    os.link(context / "d/f", context / "d/g")
+    (other / "o").write_text("o")
+    with tarfile.open(context / "a.tar", "w") as archive:
+        info = tarfile.TarInfo("in")
+        info.size = 2
+        archive.addfile(info, io.BytesIO(b"in"))
+    (tmp_path / "graph.json").write_bytes(_several().to_json())
+    options = BuildOptions(context=context, graph=tmp_path / "graph.json", contexts={"other": other})
+    ran = []
+    for _ in range(2):
+        shutil.rmtree(context / "out", ignore_errors=True)
+        with Engine(tmp_path / "store") as engine:
+            ran.append(engine.build(options, lambda event: None).ran)
+        (other / "o").touch()
+    assert ran == [5, 0]
+    out = context / "out"
+    found = {str(path.relative_to(out)): path.read_text() for path in out.rglob("*") if path.is_file()}
+    assert found == {"o": "o", "x/u/in": "in", "x/y/f": "f", "x/y/g": "f", "x/y/o": "o"}
+    assert (out / "x/y").stat().st_mode & 0o777 == 0o755

@@ -29,8 +29,8 @@ overlays = st.builds(OverlayRoot, lowers=st.lists(names).map(tuple), upper=names
 directories = st.builds(DirectoryRoot, path=names)
 memories = st.builds(MemoryRoot, links=st.lists(st.tuples(names, names)).map(tuple))
 mounts = st.one_of(
-    st.builds(BindMount, source=names, target=names, path=names, read_only=st.booleans()),
-    st.builds(OverlayMount, lowers=st.lists(names).map(tuple), target=names),
+    st.builds(BindMount, source=names, target=names, path=names, read_only=st.booleans(), private=st.booleans()),
+    st.builds(OverlayMount, lowers=st.lists(names).map(tuple), target=names, upper=names, work=names),
     st.builds(RootMount, root=overlays | directories, target=names),
     st.builds(TmpfsMount, target=names, size=st.none() | numbers, mode=numbers),
     st.builds(FileMount, data=st.binary(), target=names, mode=numbers, uid=numbers, gid=numbers),
@@ -45,6 +45,8 @@ specs = st.builds(
     mounts=st.lists(mounts).map(tuple),
     network=st.sampled_from(["none", "host"]),
     no_new_privs=st.booleans(),
+    limits=st.lists(st.tuples(names, numbers, numbers)).map(tuple),
+    insecure=st.booleans(),
 )
 
 

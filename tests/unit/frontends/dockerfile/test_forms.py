@@ -60,11 +60,11 @@ def test_a_list_of_other_things(name: str, other: str) -> None:
 
 
 def test_under_onbuild() -> None:
-    assert complaint('ONBUILD RUN ["a", 1]') == "a list of words holds a number or null"
+    assert complaint('ONBUILD RUN ["a", 1]') == "a list of words holds a number"
 
 
 def test_deep_lists_are_refused() -> None:
-    assert complaint("RUN " + "[" * 100_000) == "a list of words holds a number or null"
+    assert complaint("RUN " + "[" * 100_000) == "a list of words holds another list"
 
 
 def test_is_list() -> None:

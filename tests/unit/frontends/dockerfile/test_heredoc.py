@@ -36,6 +36,7 @@ from tests.support.dockerfile_parse import body, complaint, faults, line, one
         ("a variable that can't be read", "RUN echo ${x,,} <<EOF", []),
         ("a variable that is not closed", "RUN echo ${x <<EOF", []),
         ("a variable with a default", "RUN echo ${x:-a b} <<EOF", ["EOF"]),
+        ("an operator behind a colon may be any", "RUN echo ${x:1} <<EOF", ["EOF"]),
         ("a variable with patterns", "RUN echo ${x#a} ${x%%b} ${x/a/b} ${x//a/b} <<EOF", ["EOF"]),
         ("a command in the shell's way", "RUN echo $(date) <<EOF", ["EOF"]),
         ("a name may hold almost anything", "COPY <<file.txt,v1 /x", ["file.txt,v1"]),
