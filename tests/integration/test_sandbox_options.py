@@ -34,7 +34,7 @@ def test_a_host_name_of_its_own(box: Box) -> None:
     mounts = network_mounts("none", "builder", [("db", "10.0.0.1"), ("db", "fd00::1")])
     lines = box.lines("hostname; cat /proc/sys/kernel/hostname; cat /etc/hosts", hostname="builder", mounts=mounts)
     assert lines[:4] == ["builder", "builder", "10.0.0.1\tdb", "fd00::1\tdb"]
-    assert "127.0.0.1\tbuilder" in lines
+    assert "127.0.0.1\tlocalhost builder" in lines
     assert os.uname().nodename != "builder"
 
 

@@ -56,8 +56,9 @@ def names(file: syntax.File) -> list[str]:
 def names_by_grammar(text: str) -> list[str]:
     """The same, as the grammar sees it."""
     tokens = lark().parse(text).scan_values(lambda value: isinstance(value, Token))
-    found = [token.type for token in tokens if token.type == token.value.upper() and token.type not in ("AS", "NONE")]
-    return [each for number, each in enumerate(found) if not (each == "CMD" and found[number - 1] == "HEALTHCHECK")]
+    found = [token.type for token in tokens if token.type == token.value.upper() and token.type != "AS"]
+    # What stands behind HEALTHCHECK is of it: CMD or NONE.
+    return [each for number, each in enumerate(found) if found[max(number - 1, 0)] != "HEALTHCHECK"]
 
 
 # --- Dockerfiles by the grammar: an instruction is a list of words, put together with gaps
@@ -72,7 +73,7 @@ pair = st.tuples(name, value).map("=".join)
 words = st.lists(word, min_size=1, max_size=3)
 json_word = st.sampled_from(['"a"', '"b c"', '"\\u00e9"', '"\\""', '""', '"[x]"'])
 json_list = st.lists(json_word, min_size=1, max_size=3).map(lambda found: [f"[{', '.join(found)}]"])
-shell = st.lists(st.one_of(word, quoted, st.sampled_from(["&&", "|", "#", ">x", "\\\\"])), min_size=1, max_size=5)
+shell = st.lists(st.one_of(word, quoted, st.sampled_from(["&&", "|", "a#", ">x", "\\\\"])), min_size=1, max_size=5)
 command = st.one_of(json_list, shell)
 mount = st.sampled_from(
     ["type=cache,target=/x", "type=bind,from=a,target=/y,rw", "type=secret,id=s", '"type=tmpfs,target=/z"']

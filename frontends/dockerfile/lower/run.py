@@ -43,7 +43,7 @@ def run(stage: StageLowering, node: syntax.Run) -> None:
     op = graph.Run(
         args=words,
         env=tuple(image.env.items()),
-        cwd=image.config.workdir or "/",
+        cwd=_inside(image.config.workdir),
         user=image.config.user or ROOT,
         network=_network(stage, node),
         mounts=tuple(mounts),

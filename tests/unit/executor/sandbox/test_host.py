@@ -77,10 +77,12 @@ def test_clean_configuration_is_copied(machine: Path) -> None:
 def test_network_files() -> None:
     without = {mount.target: mount.data for mount in network_mounts("none")}
     assert without["/etc/resolv.conf"] == b""
-    assert b"127.0.0.1\tlocalhost\n" in without["/etc/hosts"]
+    assert without["/etc/hosts"].startswith(b"127.0.0.1\tlocalhost pybuild\n")
     with_host = {mount.target: mount.data for mount in network_mounts("host")}
     assert with_host["/etc/hosts"].endswith(b"127.0.0.1\tpybuild\n")
     assert set(with_host) <= {"/etc/resolv.conf", "/etc/hosts", CA_BUNDLE}
+    own = {mount.target: mount.data for mount in network_mounts("none", "box", [("db", "10.0.0.1")])}
+    assert own["/etc/hosts"].startswith(b"10.0.0.1\tdb\n127.0.0.1\tlocalhost box\n")
 
 
 def test_a_tools_identity_is_that_of_the_file_it_is(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ PATH = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         ('LABEL a=b "c d"=e', "- LABEL a=b c d=e"),
         ("ARG A=1 B", "- ARG A=1 B"),
         ("USER 12:34", "- USER 12:34"),
-        ("WORKDIR /a/../b", "WORKDIR /b"),
+        ("WORKDIR /a/../b", "WORKDIR /a/../b"),
         ("WORKDIR /", "- WORKDIR /"),
         ("EXPOSE 80 443/udp 70-71 1.2.3.4:9:5", "- EXPOSE [5/tcp 443/udp 70/tcp 71/tcp 80/tcp]"),
         ("VOLUME /a /b", "- VOLUME [/a /b]"),
