@@ -50,20 +50,23 @@ def written_at(span: Span | None) -> Iterator[None]:
 def texts(plain: Any, *, free: bool = False) -> None:
     """Refuse every string of a JSON value that can't be written as UTF-8, or holds NUL. The content of a file, which
     stands under `text`, is `free` to hold NUL."""
-    if isinstance(plain, str):
+    kind = type(plain)
+    if kind is str:
         _text(plain, free=free)
+    elif kind is list or kind is tuple:
+        for value in plain:
+            texts(value)
     elif isinstance(plain, Mapping):
         for key, value in plain.items():
             _text(key, free=False)
             texts(value, free=key == "text")
-    elif isinstance(plain, list | tuple):
-        for value in plain:
-            texts(value)
 
 
 def _text(value: str, *, free: bool) -> None:
     if "\0" in value and not free:
         raise GraphError(f"a text can't hold a NUL character: {_shown(value)}")
+    if value.isascii():
+        return
     try:
         value.encode()
     except UnicodeEncodeError:

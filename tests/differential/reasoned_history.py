@@ -67,7 +67,7 @@ CASES = [
     line("cmd-exec", "a list in brackets, each word in quotes", 'CMD ["a", "b c"]', '- CMD ["a" "b c"]'),
     line("cmd-shell", "text with its shell", "CMD echo a  b", '- CMD ["/bin/sh" "-c" "echo a  b"]'),
     line("entrypoint", "ENTRYPOINT as CMD", 'ENTRYPOINT ["/x", "y"]', '- ENTRYPOINT ["/x" "y"]'),
-    line("expose", "ports in brackets, sorted as they are written", "EXPOSE 90/udp 80", "- EXPOSE [80/tcp 90/udp]"),
+    line("expose", "ports in brackets, sorted as words", "EXPOSE 90/udp 80", "- EXPOSE [80/tcp 90/udp]"),
     line("expose-range", "ranges as their ports", "EXPOSE 8-10", "- EXPOSE [8/tcp 9/tcp 10/tcp]"),
     line("volume", "volumes in brackets", "VOLUME /b /a", "- VOLUME [/b /a]"),
     line("user", "USER as it is", "USER app:staff", "- USER app:staff"),

@@ -49,6 +49,7 @@ class Lowering:
     _triggers: dict[int, list[syntax.Instruction]] = field(default_factory=dict)
     _ignore: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _takes_in: set[str] = field(default_factory=set)
+    _locals: dict[str, str] = field(default_factory=dict)
 
     def note(self, error: SourceError) -> None:
         """Keep what is wrong, and go on."""
@@ -148,8 +149,10 @@ class Lowering:
         return self._local("context", self.hidden)
 
     def _local(self, name: str, hidden: tuple[str, ...] = ()) -> str:
-        source = graph.LocalSource(name=name, ignore=self.ignored(name), hidden=hidden, special=True)
-        return self.builder.add(source)
+        if name not in self._locals:
+            source = graph.LocalSource(name=name, ignore=self.ignored(name), hidden=hidden, special=True)
+            self._locals[name] = self.builder.add(source)
+        return self._locals[name]
 
     def ignored(self, name: str) -> tuple[str, ...]:
         """The patterns of a context's ignore file; that which bears the Dockerfile's name goes before the other."""
