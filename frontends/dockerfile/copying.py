@@ -23,7 +23,7 @@ def copy(call: Call) -> syntax.Copy:
         what = "a source and a destination" if not words else "a destination behind the source"
         raise call.wrong(f"{call.name} needs {what}", f"write {call.name} source destination")
     *sources, dest = words
-    opened = [(word, opening(word.text, call.args)) for word in sources]
+    opened = [(word, opening(word.text)) for word in sources]
     _check_documents(call, dest, [each for _, each in opened if each is not None])
     return syntax.Copy(
         sources=tuple(word for word, each in opened if each is None),
@@ -44,7 +44,7 @@ def copy(call: Call) -> syntax.Copy:
 
 def _check_documents(call: Call, dest: syntax.Word, opened: list[Opening]) -> None:
     """Every here-document below the line must be a source, and every source that is one must stand below."""
-    if opening(dest.text, call.args) is not None:
+    if opening(dest.text) is not None:
         raise call.wrong(f"{call.name} can't write to a here-document", "write the destination last", call.args)
     names = [document.name for document in call.heredocs]
     if names == [document.name for document in opened]:

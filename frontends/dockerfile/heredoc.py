@@ -31,27 +31,26 @@ class Opening:
     name: str
     expand: bool
     chomp: bool
-    part: Part
 
 
 class _UnreadableError(Exception):
     """A text can't be parted into words."""
 
 
-def openings(line: Line) -> tuple[Opening, ...]:
-    """The here-documents that a line opens, in order."""
+def openings(line: Line) -> tuple[tuple[Opening, Part], ...]:
+    """The here-documents that a line opens, in order, each with the word that opens it."""
     if "<<" not in line.text:
         return ()
     try:
         words = _Words(line.text, raw=True).read()
     except _UnreadableError:
         return ()
-    found = (opening(word, line.whole.part(start, end)) for word, start, end in words)
-    return tuple(each for each in found if each is not None)
+    found = ((opening(word), line.whole.part(start, end)) for word, start, end in words)
+    return tuple((each, part) for each, part in found if each is not None)
 
 
-def opening(word: str, part: Part) -> Opening | None:
-    """The here-document that one word opens."""
+def opening(word: str) -> Opening | None:
+    """The here-document that one word opens, if it opens one and is nothing else."""
     match = _OPENING.match(word)
     if match is None or not match[3]:
         return None
@@ -63,7 +62,7 @@ def opening(word: str, part: Part) -> Opening | None:
     if len(plain) != 1 or len(quoted) != 1:
         return None
     name = plain[0][0]
-    return Opening(name=name, expand=_quotes(name) == _quotes(quoted[0][0]), chomp=match[2] == "-", part=part)
+    return Opening(name=name, expand=_quotes(name) == _quotes(quoted[0][0]), chomp=match[2] == "-")
 
 
 def without_tabs(text: str) -> str:

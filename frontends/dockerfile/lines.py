@@ -7,6 +7,7 @@ instruction it is matters here for one thing: only some of them may open here-do
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from frontends.dockerfile.syntax import Heredoc
 from frontends.dockerfile.text import Line, Source
 from frontends.dockerfile.words import SPACES
 
+_LOOKS = re.compile(r"(?<!<)<<(?!<)")
 _OPENERS = frozenset({"run", "copy", "add"})
 
 
@@ -70,7 +72,7 @@ class Lines:
         command = split_command(line.whole)
         heredocs, fault = self._heredocs(line, command)
         final = self._source.raw(self._at - 1)
-        is_lost, self._is_lost = self._is_lost, "<<" in line.text and not heredocs
+        is_lost, self._is_lost = self._is_lost, bool(_LOOKS.search(line.text)) and not heredocs
         warning = _blank(command, self._source.line_span(last)) if has_blank else None
         return Logical(
             line=line,
@@ -110,11 +112,11 @@ class Lines:
         if "<<" not in line.text or not _may_open(command):
             return (), None
         found: list[Heredoc] = []
-        for opened in openings(line):
+        for opened, part in openings(line):
             start = self._at
             if not self._skip_to_end(opened):
-                return tuple(found), self._unended(opened, start)
-            found.append(self._heredoc(opened, start))
+                return tuple(found), self._unended(opened, part.span, start)
+            found.append(self._heredoc(opened, part.span, start))
         return tuple(found), None
 
     def _skip_to_end(self, opened: Opening) -> bool:
@@ -124,7 +126,7 @@ class Lines:
                 return True
         return False
 
-    def _heredoc(self, opened: Opening, first: int) -> Heredoc:
+    def _heredoc(self, opened: Opening, span: Span, first: int) -> Heredoc:
         """The here-document whose body begins on a line, and whose end was just read."""
         starts = self._source.line_starts
         raw = self._source.text[starts[first] : starts[self._at - 1]]
@@ -134,15 +136,16 @@ class Lines:
             raw=raw,
             expand=opened.expand,
             chomp=opened.chomp,
-            span=opened.part.span,
+            span=span,
         )
 
-    def _unended(self, opened: Opening, first: int) -> Diagnostic:
-        near = [number for number in range(first, len(self._source)) if almost_ends(self._source.raw(number), opened)]
-        notes = (("this line has more than the name", self._source.line_span(near[0])),) if near else ()
+    def _unended(self, opened: Opening, span: Span, first: int) -> Diagnostic:
+        lines = range(first, len(self._source))
+        near = next((number for number in lines if almost_ends(self._source.raw(number), opened)), None)
+        notes = () if near is None else (("this line has more than the name", self._source.line_span(near)),)
         return Diagnostic(
             message=f"the here-document {opened.name} does not end",
-            span=opened.part.span,
+            span=span,
             hint=f"write a line below that is {opened.name} and nothing else, without white space around it",
             notes=notes,
         )

@@ -107,7 +107,7 @@ def from_saved(file: Path) -> Record:
             return found.read()
 
         (row,) = json.loads(member("manifest.json"))
-        return Record.of(json.loads(member(row["Config"])), [member(name) for name in row["Layers"]])
+        return Record.of(json.loads(member(row["Config"])), [member(name) for name in row["Layers"] or ()])
 
 
 def _sorted(value: Any) -> Any:

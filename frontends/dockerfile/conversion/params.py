@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from buildkit_py.source import Span
@@ -53,12 +54,13 @@ class Params:
             name for name in (wanted, *(f"{wanted}_{number}" for number in range(2, 1000))) if name not in taken
         )
 
-    def use(self, names: set[str]) -> None:
-        """Note that params are named somewhere, and so are those that their defaults name."""
+    def use(self, lines: Iterable[str]) -> None:
+        """Note which params some text names; so are then those that their defaults name."""
+        text = "\n".join(line for line in lines if not line.lstrip().startswith("# ") or "# reads $" in line)
         for param in reversed(self._params):
-            if param.name in names:
+            if re.search(rf"(?<![A-Za-z0-9_]){param.name}(?![A-Za-z0-9_])", text):
                 param.used = True
-                names = names | self.marks.names(param.default or "")
+                text += self.marks.string(param.default or "")
 
     def names(self) -> set[str]:
         """The names of all params."""
@@ -71,3 +73,7 @@ class Params:
                 help_ = f"  # {param.comments[0]}" if len(param.comments) == 1 else ""
                 yield from (f"# {line}" for line in param.comments if not help_)
                 yield f"param {param.name}: string = {self.marks.expression(param.default or '')}{help_}"
+
+    def default(self, name: str) -> str | None:
+        """The default of a param."""
+        return next((param.default for param in self._params if param.name == name), None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from buildkit_py import graph
 from frontends.dockerfile import syntax
 from frontends.dockerfile.faults import fault, lowering
+from frontends.dockerfile.heredoc import opening
 from frontends.dockerfile.lower.config import command_line
 from frontends.dockerfile.mounts import MountModel, read_mounts
 
@@ -83,11 +84,7 @@ def _command(stage: StageLowering, node: syntax.Run) -> tuple[tuple[str, ...], g
 
 def _is_heredoc_alone(node: syntax.Run) -> bool:
     """Whether the whole command is one here-document, and not a shell line that uses some."""
-    text = " ".join(node.command.words).strip()
-    if len(node.heredocs) != 1:
-        return False
-    opening = text.lstrip("0123456789").removeprefix("<<").removeprefix("-")
-    return text.lstrip("0123456789").startswith("<<") and opening.strip("\"'") == node.heredocs[0].name
+    return len(node.heredocs) == 1 and opening(node.command.words[0]) is not None
 
 
 def _shown(stage: StageLowering, words: tuple[str, ...]) -> str:

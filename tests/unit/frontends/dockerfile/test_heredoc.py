@@ -43,7 +43,7 @@ from tests.support.dockerfile_parse import body, complaint, faults, line, one
     ],
 )
 def test_openings(rule: str, text: str, names: list[str]) -> None:
-    assert [each.name for each in openings(line(text))] == names, rule
+    assert [each.name for each, _ in openings(line(text))] == names, rule
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_openings(rule: str, text: str, names: list[str]) -> None:
     ],
 )
 def test_a_quoted_name_expands_nothing(word: str, expand: bool) -> None:
-    (found,) = openings(line(f"RUN {word}"))
+    ((found, _),) = openings(line(f"RUN {word}"))
     assert found.expand is expand
 
 
