@@ -18,6 +18,7 @@ from buildkit_py.graph.op import ExecStep, Run, SecretMount
 from buildkit_py.graph.title import title
 from buildkit_py.layer.entry import Diff, content_id
 from buildkit_py.layer.openat import open_in
+from buildkit_py.layer.upper import SYSTEM
 from buildkit_py.protocol import LogEvent, StepResult, StepTask
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class ExecSteps:
                     times=ran.times,
                 )
             attributes = op.xattrs if isinstance(op, Run) else "all"
-            diff = view.collect(tree, stubs=ran.stubs, epoch=task.epoch, attributes=attributes)
+            diff = view.collect(tree, stubs=_stubs(op, ran.stubs), epoch=task.epoch, attributes=attributes)
             refuse_secrets(self.shop.secrets, diff, lambda entry: open_in(area.fs, entry.path))
             return self._keep(task, base, diff, area, ran.times)
 
@@ -147,3 +148,10 @@ class ExecSteps:
             self.shop.store.snapshots.commit(area, diff.digest, diff.encoded, size)
             self.shop.store.trees.put(result, base, diff.digest)
         return StepResult(key=task.key, content_id=result, diff=diff.digest if diff else None, times=times)
+
+
+def _stubs(op: ExecStep, stubs: tuple[str, ...]) -> tuple[str, ...]:
+    """The mount points that are no part of what the step leaves."""
+    if isinstance(op, Run) and op.system_directories == "stay":
+        return tuple(stub for stub in stubs if stub not in SYSTEM)
+    return stubs

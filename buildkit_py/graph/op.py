@@ -283,7 +283,8 @@ class Run:
     -1 for none). With `set_id`, set-user-id programs and file capabilities work. `proxy`: the client's proxy variables
     are added to the environment, and are in no key. `security` `insecure` takes the sandbox away; the engine runs such
     a step only for a client that allows it. `xattrs`: whether all attributes that belong to files are kept in what the
-    process leaves, or capabilities alone.
+    process leaves, or capabilities alone. `system_directories`: whether /dev, /proc and /sys, made for the process
+    where the tree has none, are gone afterwards, or stay as empty directories.
     """
 
     type: Literal["run"] = "run"
@@ -302,6 +303,7 @@ class Run:
     proxy: bool = False
     security: Literal["sandbox", "insecure"] = "sandbox"
     xattrs: Literal["all", "capabilities"] = "all"
+    system_directories: Literal["vanish", "stay"] = "vanish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

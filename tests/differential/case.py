@@ -7,7 +7,7 @@ import os
 import socket
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -39,6 +39,13 @@ class Case:
     arguments: tuple[str, ...] = ()
     referees: tuple[Referee, ...] = BOTH
     fails: bool = False
+
+    def placed(self, addresses: Mapping[str, str]) -> Case:
+        """With addresses instead of their placeholders."""
+        text = self.text
+        for placeholder, address in addresses.items():
+            text = text.replace(placeholder, address)
+        return replace(self, text=text)
 
     def write(self, directory: Path) -> Path:
         """Write Dockerfile and context into a new directory."""

@@ -15,7 +15,7 @@ _MEMBERS = (
     Entry(name="top/x", data=b"x", mode=0o640, uid=7, gid=8),
     Entry(name="top/run", data=b"#!/bin/sh\n", mode=0o4755),
     member_link("top/l", "x"),
-    Entry(name="top/hard", kind=tarfile.LNKTYPE, target="top/x"),
+    Entry(name="top/hard", kind=tarfile.LNKTYPE, target="top/x", mode=0o640, uid=7, gid=8),
 )
 _IGNORED = {"a.txt": "", "b.md": "", "d/a.txt": "", "d/b.md": "", "d/e/c.md": "", "d/e/keep.md": "", "node/x": ""}
 
@@ -34,7 +34,8 @@ CASES = [
     case("chown-group-only", "a group alone", "FROM busybox\nCOPY --chown=:33 f /x\n", _TREE, on=(DOCKER,)),
     case("chown-unknown", "a name that passwd lacks counts as root's", "FROM busybox\nCOPY --chown=nobody2 f /x\n", _TREE, on=(DOCKER,)),
     case("chown-unknown-group", "so does a group that is unknown leave the user's", "FROM busybox\nCOPY --chown=app:nope f /x\n", _TREE, on=(DOCKER,)),
-    case("chown-scratch", "names mean nothing to an empty image", "FROM scratch\nCOPY --chown=root f /x\n", _TREE, fails=True),
+    case("chown-scratch", "names mean nothing to an empty image", "FROM scratch\nCOPY --chown=app f /x\n", _TREE, fails=True),
+    case("chown-scratch-root", "but root, which is 0 everywhere", "FROM scratch\nCOPY --chown=root f /x\nCOPY --chown=3:root f /y\n", _TREE, on=(DOCKER,)),
     case("chown-scratch-numbers", "numbers need no passwd", "FROM scratch\nCOPY --chown=3:4 f /x\n", _TREE),
     case("chown-new-parents", "directories that are made belong to the owner too", "FROM busybox\nCOPY --chown=5:6 f /p/q/x\n", _TREE, on=(DOCKER,)),
     case("chown-existing-parent", "a directory that is there keeps its owner", "FROM busybox\nCOPY --chown=5:6 f /srv/x\n", _TREE),
@@ -57,6 +58,8 @@ CASES = [
     case("add-tar-without-slash", "the destination is a directory though it has no slash", "FROM busybox\nADD a.tar /x\n", {"a.tar": archive(*_MEMBERS)}),
     case("add-tar-merge", "an archive is merged with what is there", "FROM busybox\nRUN mkdir -m 700 /x /x/top && echo old > /x/top/x && echo kept > /x/top/kept\nADD a.tar /x/\n", {"a.tar": archive(*_MEMBERS)}),
     case("add-tar-chown", "--chown gives away what is unpacked", "FROM busybox\nADD --chown=5:6 a.tar /x/\n", {"a.tar": archive(*_MEMBERS)}, on=(DOCKER,)),
+    case("add-tar-hard-link", "a hard link of an archive has an owner and a mode of its own, which the file gets", "FROM busybox\nADD a.tar /x/\n",
+         {"a.tar": archive(*_MEMBERS[:2], Entry(name="top/hard", kind=tarfile.LNKTYPE, target="top/x", mode=0o604, uid=1, gid=2))}),
     case("copy-tar", "COPY does not unpack", "FROM busybox\nCOPY a.tar /x/\n", {"a.tar": archive(*_MEMBERS)}),
     case("add-gz-no-tar", "what is compressed but no archive stays", "FROM busybox\nADD f.gz /x/\n", {"f.gz": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00"}),
     case("add-tar-glob", "a pattern may match archives and files", "FROM busybox\nADD p* /x/\n", {"p.tar": archive(*_MEMBERS), "p.txt": "t"}),

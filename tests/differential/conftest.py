@@ -7,12 +7,13 @@ of Debian's, and judges the reasoned cases too.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.differential import bases
+from tests.differential.places import serve_places
 from tests.differential.referees import Buildah, Docker, Ours, serve_docker
 from tests.support import cache
 from tests.support.command import Pybuild
@@ -30,6 +31,13 @@ def ours(registry: RegistryServer, registries_file: Path, tmp_path_factory: pyte
         cache.run("skopeo", "copy", "--quiet", "--dest-tls-verify=false", source, target)
     home = tmp_path_factory.mktemp("home")
     return Ours(pybuild=Pybuild(home=home, store=home / "store", registries=registries_file))
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """The addresses of what cases fetch, by the placeholders that stand for them."""
+    with serve_places(tmp_path_factory.mktemp("places")) as addresses:
+        yield addresses
 
 
 @pytest.fixture(scope="session")

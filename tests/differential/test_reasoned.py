@@ -6,6 +6,7 @@ A newer daemon (see `conftest.py`) is asked too, where there is one.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,21 +21,19 @@ CASES = {each.case.name: each for each in ALL}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_as_the_reference_says(name: str, ours: Ours, tmp_path: Path) -> None:
-    reasoned = CASES[name]
-    outcome = ours.build(reasoned.case, reasoned.case.write(tmp_path / name))
-    wrong = faults(outcome, reasoned.expected)
-    assert not wrong, f"{reasoned.case.rule}\n{reasoned.case.text}\n" + "\n".join(wrong)
+def test_as_the_reference_says(name: str, ours: Ours, places: Mapping[str, str], tmp_path: Path) -> None:
+    case = CASES[name].case.placed(places)
+    wrong = faults(ours.build(case, case.write(tmp_path / name)), CASES[name].expected)
+    assert not wrong, f"{case.rule}\n{case.text}\n" + "\n".join(wrong)
 
 
 @pytest.mark.parametrize("name", CASES if OTHER else ())
-def test_as_a_newer_daemon_says(name: str, docker: Docker, tmp_path: Path) -> None:
-    reasoned = CASES[name]
-    if version(docker) < reasoned.since:
+def test_as_a_newer_daemon_says(name: str, docker: Docker, places: Mapping[str, str], tmp_path: Path) -> None:
+    case = CASES[name].case.placed(places)
+    if version(docker) < CASES[name].since:
         pytest.skip("this daemon is too old for the case")
-    outcome = docker.build(reasoned.case, reasoned.case.write(tmp_path / name))
-    wrong = faults(outcome, reasoned.expected, ours=False)
-    assert not wrong, f"{reasoned.case.rule}\n{reasoned.case.text}\n" + "\n".join(wrong)
+    wrong = faults(docker.build(case, case.write(tmp_path / name)), CASES[name].expected, ours=False)
+    assert not wrong, f"{case.rule}\n{case.text}\n" + "\n".join(wrong)
 
 
 def test_enough_cases() -> None:

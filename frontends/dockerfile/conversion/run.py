@@ -23,7 +23,7 @@ from frontends.dockerfile.conversion.language import WIDTH, UntoldError, indente
 from frontends.dockerfile.conversion.settings import DEFAULT_SHELL
 from frontends.dockerfile.conversion.shelltext import PLAIN, is_strict_alike, layout, mentioned, programs
 from frontends.dockerfile.conversion.stage import StageConversion
-from frontends.dockerfile.lower.run import _is_heredoc_alone as is_heredoc_alone
+from frontends.dockerfile.lower.run import is_heredoc_alone
 
 _SHEBANG = re.compile(r"#![ \t]*\S+(?:[ \t]+\S+)?[ \t]*\n")
 _COMMENTS = re.compile(r"(?:sh|bash|dash|ash|zsh|ksh|python[0-9.]*|perl|ruby|awk)\Z")

@@ -75,7 +75,8 @@ class Lowering:
 
     def is_fresh(self, stage: syntax.Stage) -> bool:
         """Whether the client wants a stage made anew."""
-        return stage.title is not None and stage.title.lower() in self.settings.fresh
+        name = stage.title
+        return name is not None and any(name.lower() == wanted.lower() for wanted in self.settings.fresh)
 
     # --- stages
 

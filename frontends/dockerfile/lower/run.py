@@ -57,6 +57,7 @@ def run(stage: StageLowering, node: syntax.Run) -> None:
         proxy=True,
         security=_security(stage, node),
         xattrs="capabilities",
+        system_directories="stay",
     )
     with lowering(node.span):
         tip = stage.add(op, node.span, {"base": image.tip, **inputs})
@@ -72,7 +73,7 @@ def _command(stage: StageLowering, node: syntax.Run) -> tuple[tuple[str, ...], g
         return words, None
     first, text = node.heredocs[0], " ".join(node.command.words)
     script = None
-    if not _is_heredoc_alone(node):
+    if not is_heredoc_alone(node):
         text += "".join(f"\n{document.raw}{document.name}" for document in node.heredocs)
     elif first.text.startswith("#!"):
         text = f"{_PIPES}/{first.name}"
@@ -82,7 +83,7 @@ def _command(stage: StageLowering, node: syntax.Run) -> tuple[tuple[str, ...], g
     return command_line(stage, syntax.Command(form="shell", words=(text,))), script
 
 
-def _is_heredoc_alone(node: syntax.Run) -> bool:
+def is_heredoc_alone(node: syntax.Run) -> bool:
     """Whether the whole command is one here-document, and not a shell line that uses some."""
     return len(node.heredocs) == 1 and opening(node.command.words[0]) is not None
 
