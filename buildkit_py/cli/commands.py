@@ -12,6 +12,7 @@ COMMANDS = {
     "build": ("build", "make the images that a build file describes"),
     "check": ("source", "look for mistakes in build files, without building"),
     "fmt": ("source", "write build files in the one usual way"),
+    "convert": ("convert", "write a Dockerfile as a Buildfile"),
     "graph": ("graph", "show what a build consists of"),
     "update": ("lock", "move what Buildfile.lock pins"),
     "ls": ("images", "list the images in the store"),

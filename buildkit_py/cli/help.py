@@ -12,6 +12,7 @@ describe and build
   build        make the images that a build file describes
   check        look for mistakes in build files, without building
   fmt          write build files in the one usual way
+  convert      write a Dockerfile as a Buildfile
   graph        show what a build consists of
   update       move what Buildfile.lock pins
 
@@ -40,7 +41,7 @@ exit codes
 
     0  it worked; of `check`: there may be warnings, but no errors
     1  a fault without a better number; `fmt --check`: a file is not in the usual form;
-       `store check`: something is damaged
+       `store check`: something is damaged; `convert`: something has no equivalent
     2  the command line is wrong
     3  the build file is wrong
     4  a graph is malformed

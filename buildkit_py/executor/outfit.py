@@ -82,7 +82,8 @@ class Outfitter:
     ) -> sandbox.SandboxSpec:
         user = resolve_user(tree, op.user) if op.user else ROOT
         hostname = op.hostname or HOSTNAME
-        own = (*sandbox.network_mounts(op.network, hostname, op.hosts), *mounts)
+        names = sandbox.network_mounts(op.network, hostname, op.hosts, plain=op.surroundings == "plain")
+        own = (*names, *mounts)
         return sandbox.SandboxSpec(
             root=root,
             args=op.args,
@@ -245,7 +246,9 @@ def _has(tree: Tree, path: str) -> bool:
 def _authorities(op: ExecStep, tree: Tree) -> dict[str, str]:
     """Variables that name the builder's CA bundle, for programs of a tree that has none. They are in no key, as the
     network itself is not."""
-    if op.network == "none" or any(_has(tree, place) for place in sandbox.CA_PLACES):
+    if op.network == "none" or (isinstance(op, Run) and op.surroundings == "plain"):
+        return {}
+    if any(_has(tree, place) for place in sandbox.CA_PLACES):
         return {}
     return dict.fromkeys(sandbox.CA_ENVIRONMENT, sandbox.CA_BUNDLE)
 

@@ -284,7 +284,8 @@ class Run:
     are added to the environment, and are in no key. `security` `insecure` takes the sandbox away; the engine runs such
     a step only for a client that allows it. `xattrs`: whether all attributes that belong to files are kept in what the
     process leaves, or capabilities alone. `system_directories`: whether /dev, /proc and /sys, made for the process
-    where the tree has none, are gone afterwards, or stay as empty directories.
+    where the tree has none, are gone afterwards, or stay as empty directories. `surroundings` `plain`: a process with a
+    network is not told of the machine's names and certificate authorities, so that what it sees is the same everywhere.
     """
 
     type: Literal["run"] = "run"
@@ -304,6 +305,7 @@ class Run:
     security: Literal["sandbox", "insecure"] = "sandbox"
     xattrs: Literal["all", "capabilities"] = "all"
     system_directories: Literal["vanish", "stay"] = "vanish"
+    surroundings: Literal["helpful", "plain"] = "helpful"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,12 +65,13 @@ def make_for(op: Copy, edit: Edit, path: str, owner: Owner | None) -> None:
         make_directories(edit, path)
         return
     wanted = op.directory_mode or op.mode or ""
-    make_directories(edit, path, mode=int(wanted, 8) if wanted.isdigit() else 0o755, owner=owner)
+    # Only what is copied gets the set-id and sticky bits, not the way to it.
+    make_directories(edit, path, mode=int(wanted, 8) & 0o777 if wanted.isdigit() else 0o755, owner=owner)
 
 
 def copy_contents(op: Copy, edit: Edit, source: Tree, spool: Path | None) -> None:
     """Do a copy; `spool` is a directory for what archives hold."""
-    owner = resolve_owner(edit, op.owner) if op.owner is not None else None
+    owner = resolve_owner(edit, op.owner, lenient=True) if op.owner is not None else None
     picks = pick(source, op.sources, exclude=op.exclude, optional=op.optional, parents=op.parents)
     for number, picked in enumerate(picks):
         if not (op.unpack and _unpacked(op, edit, source, picked, owner, spool, number)):

@@ -129,7 +129,7 @@ def _make_directory(edit: Edit, path: str) -> None:
 
 
 def _mkdir(op: Mkdir, edit: Edit, source: Tree, spool: Path | None) -> None:
-    uid, gid = resolve_owner(edit, op.owner)
+    uid, gid = resolve_owner(edit, op.owner, lenient=op.made == "alike")
     path = resolve(edit, op.path)
     found = edit.lookup(path)
     if found is not None and found.type != "dir":

@@ -23,12 +23,14 @@ class User:
     home: str = "/"
 
 
-def resolve_owner(tree: Tree, owner: str) -> tuple[int, int]:
+def resolve_owner(tree: Tree, owner: str, *, lenient: bool = False) -> tuple[int, int]:
     """Numbers of `user[:group]`. A user alone takes the group of /etc/passwd, a number that is not there its own
-    number."""
+    number. With `lenient`, names that nobody knows say nothing: a user is root, a group that of the user; but in a tree
+    without anything there is nobody to know one."""
     user, colon, group = owner.partition(":")
-    uid, own_group = _user(tree, user) if user else (0, 0)
-    return uid, _group(tree, group) if colon and group else own_group
+    lenient = lenient and any(True for _ in tree.children(""))
+    uid, own_group = _user(tree, user, lenient) if user else (0, 0)
+    return uid, _group(tree, group, own_group if lenient else None) if colon and group else own_group
 
 
 def resolve_user(tree: Tree, user: str) -> User:
@@ -47,21 +49,25 @@ def resolve_user(tree: Tree, user: str) -> User:
     return User(uid=uid, gid=gid, groups=tuple(dict.fromkeys((gid, *more))), home=home)
 
 
-def _user(tree: Tree, name: str) -> tuple[int, int]:
+def _user(tree: Tree, name: str, lenient: bool) -> tuple[int, int]:
     if name.isdigit():
         return _number(name), _number(name)
     for row in _rows(tree, "etc/passwd"):
         if row[0] == name:
             return _number(row[2]), _number(row[3])
+    if lenient:
+        return 0, 0
     raise _unknown(tree, "user", name, "etc/passwd")
 
 
-def _group(tree: Tree, name: str) -> int:
+def _group(tree: Tree, name: str, otherwise: int | None = None) -> int:
     if name.isdigit():
         return _number(name)
     for row in _rows(tree, "etc/group"):
         if row[0] == name:
             return _number(row[2])
+    if otherwise is not None:
+        return otherwise
     raise _unknown(tree, "group", name, "etc/group")
 
 
@@ -80,7 +86,7 @@ def _rows(tree: Tree, path: str) -> Iterator[list[str]]:
     with tree.open(real) as file:
         text = (file.read(MAX_BYTES) or b"").decode(errors="replace")
     for line in text.splitlines():
-        row = line.split(":")
+        row = line.strip().split(":")
         if len(row) >= 4:
             yield row
 

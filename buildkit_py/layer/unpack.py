@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import posixpath
 import stat
 import tarfile
 import zipfile
@@ -240,11 +241,14 @@ class _Unpacker:
         self._count += 1
         if self._count > LIMITS.entries:
             raise IntegrityError(f"it holds more than {LIMITS.entries} entries")
-        parts = parts_of(name)[self._strip :]
+        parts = self._parts(name)[self._strip :]
         if not parts:
             return None
         inside = resolve(_Below(self._edit, self._start), "/".join(parts[:-1]))
         return "/".join(piece for piece in (self._start, inside, parts[-1]) if piece)
+
+    def _parts(self, name: str) -> list[str]:
+        return parts_of(name)
 
 
 class _Layered(_Unpacker):
@@ -283,13 +287,24 @@ class _Layered(_Unpacker):
         if path == entry.path:
             return
         if found.type not in ("file", "hardlink"):
-            self._edit.put(replace(found, path=entry.path))
+            for name in (path, entry.path):
+                self._edit.put(replace(found, path=name, uid=entry.uid, gid=entry.gid))
             return
         first = self._first.setdefault(path, path)
         self._first[entry.path] = first
         content = self._edit.content(path)
-        for name in (path, entry.path):
-            self._edit.put(replace(found, path=name, type="file", target=None), content, (self._number, first))
+        made = replace(found, type="file", target=None, mode=entry.mode, uid=entry.uid, gid=entry.gid)
+        is_same = (made.mode, made.uid, made.gid) == (found.mode, found.uid, found.gid)
+        for name in (path, entry.path) if is_same else self._names(first):
+            self._edit.put(replace(made, path=name), content, (self._number, first))
+
+    def _names(self, first: str) -> list[str]:
+        """All names of a file: what a later one says of it is said of all."""
+        return [name for name, each in self._first.items() if each == first]
+
+    def _parts(self, name: str) -> list[str]:
+        """Names may go up again as long as they don't lead out."""
+        return parts_of(posixpath.normpath(name))
 
     def _file(self, entry: Entry, source: Iterable[bytes]) -> None:
         self._first.pop(entry.path, None)

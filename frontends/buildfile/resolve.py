@@ -8,7 +8,7 @@ from collections.abc import Callable
 from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.source import Diagnostic, Span
 from frontends.buildfile import syntax
-from frontends.buildfile.check import check_module
+from frontends.buildfile.checking import check_module
 from frontends.buildfile.claims import check_claims
 from frontends.buildfile.cycles import check_cycles
 from frontends.buildfile.model import TYPES, UNKNOWN, Def, Module, Parameter, Program, Recipe, Secret, Type

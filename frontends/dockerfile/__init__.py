@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from buildkit_py.graph import Definition, Resolver, Settings
     from buildkit_py.platform import Platform
     from buildkit_py.source import Diagnostic
+    from frontends.dockerfile.conversion import Conversion
+    from frontends.dockerfile.conversion.kinds import Kind
     from frontends.dockerfile.offers import Outline, Target
     from frontends.dockerfile.rules import Rule
 
 BASES_MATTER = True
 """What is wrong with a Dockerfile depends on what its base images declare: `check` is better with a resolver."""
 
-__all__ = ["build_checks", "check", "load", "outline", "targets"]
+__all__ = ["build_checks", "check", "convert", "load", "outline", "targets"]
 
 
 def load(
@@ -98,6 +100,26 @@ def targets(source: str, *, file: str = "Dockerfile") -> list[Target]:
     from frontends.dockerfile.parser import parse
 
     return targets_of(parse(source, file))
+
+
+def convert(
+    source: str,
+    *,
+    file: str = "Dockerfile",
+    targets: Sequence[str] = (),
+    find: Callable[[str], str | None] | None = None,
+    look: Callable[[str], frozenset[Kind]] | None = None,
+) -> Conversion:
+    """The same as a Buildfile, as far as that can say it: the text, and notes about what it can't (errors), what is
+    assumed (warnings) and what is good to know. The image is the stage of `targets`, by default the last.
+
+    `find` gives the text of a file of the context (the ignore file), None where there is none. `look` says what a path
+    or a pattern of the context stands for; without it, what the text says of it has to do. Raises `SourceError` for a
+    Dockerfile that is wrong itself.
+    """
+    from frontends.dockerfile.conversion import convert_file
+
+    return convert_file(source, file=file, target=targets[0] if targets else None, find=find, look=look)
 
 
 def build_checks() -> Mapping[str, Rule]:

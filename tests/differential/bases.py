@@ -1,17 +1,19 @@
 """The images that the cases begin from, as OCI layouts made once a machine.
 
-    busybox   a shell, users and groups, directories with owners; PATH and a CMD in its configuration
-    rich      busybox with every setting that an image can hand on
-    trigger   busybox with ONBUILD triggers
-    links     busybox with symbolic links among its directories, hard links and a file with a capability
-    bare      a shell and nothing else: no /etc, no /proc, no configuration
+busybox   a shell, users and groups, directories with owners; PATH and a CMD in its configuration
+rich      busybox with every setting that an image can hand on
+trigger   busybox with ONBUILD triggers
+links     busybox with symbolic links among its directories, hard links and a file with a capability
+bare      a shell and nothing else: no /etc, no /proc, no configuration
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import sys
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,8 @@ def _shell(*names: str) -> list[Entry]:
 
 def _system() -> list[Entry]:
     applets = [name for name in cache.run("/bin/busybox", "--list").split() if name != "busybox"]
-    names = ("dev", "etc", "home", "opt", "proc", "root", "run", "srv", "sys", "usr", "usr/bin", "usr/local", "var", "var/lib")
+    tops = ("dev", "etc", "home", "opt", "proc", "root", "run", "srv", "sys", "usr", "var")
+    names = (*tops, "usr/bin", "usr/local", "var/lib")
     return [
         *_shell(*applets),
         *(folder(name) for name in names),
@@ -64,8 +67,20 @@ def _system() -> list[Entry]:
     ]
 
 
+class _Capable(Entry):
+    """A file that may open raw sockets (the second revision of `vfs_cap_data`: CAP_NET_RAW, effective)."""
+
+    @property
+    def info(self) -> tarfile.TarInfo:
+        info = super().info
+        data = bytes.fromhex("0100000200200000000000000000000000000000")
+        info.pax_headers = {"SCHILY.xattr.security.capability": data.decode()}
+        return info
+
+
 _LINKS = [
     folder("real"),
+    _Capable(name="real/ping", data=b"ping\n", mode=0o755),
     Entry(name="real/inside", data=b"inside\n"),
     Entry(name="real/twin", data=b"", kind=b"1", target="real/inside"),
     link("absolute", "/real"),
@@ -131,6 +146,6 @@ def _write(directory: Path, layers: Sequence[bytes], config: Mapping[str, Any]) 
 
 def _put(blobs: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     data = json.dumps(document).encode()
-    digest = layouts.hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data).hexdigest()
     (blobs / digest).write_bytes(data)
     return {"digest": f"sha256:{digest}", "size": len(data)}

@@ -248,6 +248,23 @@ CASES = [
         """,
     ),
     case(
+        "stages-capability",
+        "a file's capabilities survive a copy, and a step that changes its mode",
+        """
+        FROM links AS s
+        RUN chmod 700 /real/ping
+        FROM links
+        COPY --from=s /real/ping /copied
+        COPY --from=s /real /all
+        RUN chmod 711 /real/ping
+        """,
+    ),
+    case(
+        "stages-capability-chown",
+        "a copy that changes the owner",
+        "FROM scratch\nCOPY --from=links --chown=5:6 /real/ping /copied\n",
+    ),
+    case(
         "stages-rich-step",
         "user, directory, shell and environment of the base hold for steps",
         """

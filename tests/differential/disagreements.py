@@ -101,9 +101,13 @@ KNOWN = (
     _old(
         r"layer\.\d/(m|c|t|s|run/secrets|etc)",
         "the places of mounts stayed in the image as empty directories",
-        "run-bind-mount*", "run-cache-mount*", "run-tmpfs-mount*", "run-secret-*", "run-writes-mounted-files",
+        "run-bind-mount*",
+        "run-cache-mount*",
+        "run-tmpfs-mount*",
+        "run-secret-*",
+        "run-writes-mounted-files",
         ours="nothing",
-    ),  # fmt: skip
+    ),
     _old(
         r"layer\.2/after",
         "the place of a secret stayed in the image, so that a later step finds it",
@@ -112,15 +116,20 @@ KNOWN = (
     _old(
         r"layer\.\d/tmp/id2?",
         "the primary group was not among the supplementary ones, which CVE-2022-36109 was about",
-        "run-user-name", "run-user-number", "run-user-unknown-number", "run-user-group",
-    ),  # fmt: skip
+        "run-user-name",
+        "run-user-number",
+        "run-user-unknown-number",
+        "run-user-group",
+    ),
     # Files.
     _old(
         r"layer\.0/x",
         "--chmod did not reach the directories that COPY makes",
-        "chmod-folder", "chmod-and-chown", "chmod-links",
+        "chmod-folder",
+        "chmod-and-chown",
+        "chmod-links",
         theirs="dir 0755 .*",
-    ),  # fmt: skip
+    ),
     _old(r"layer\.0/x", "--chmod took nine bits", "chmod-special-bits", ours="file 4755 .*", theirs="file 0755 .*"),
     _old("build", "a mode that is none was ignored", "chmod-bad", ours="fails", theirs="works"),
     _old(r"layer\.0/d/p", "named pipes were skipped", "copy-pipe", ours="pipe .*", theirs="nothing"),
@@ -136,21 +145,27 @@ KNOWN = (
     _buildah(
         r"config\.ExposedPorts",
         "buildah stores a range as it is written, which no engine understands",
-        "expose", "expose-range-udp",
+        "expose",
+        "expose-range-udp",
         theirs=r".*\d-\d.*",
-    ),  # fmt: skip
+    ),
     _buildah(
         r"tree/(a|b|a b|c|data)",
         "buildah makes the directories of volumes",
-        "volume-words", "volume-json", "stages-rich-step",
-        ours="nothing", theirs="dir 0755 0:0",
-    ),  # fmt: skip
+        "volume-words",
+        "volume-json",
+        "stages-rich-step",
+        ours="nothing",
+        theirs="dir 0755 0:0",
+    ),
     _buildah(
         r"config\.(Cmd|Entrypoint)",
         "buildah stores the text form with /bin/sh, whatever SHELL says",
-        "shell-used", "shell-of-base", "run-shell-instruction",
+        "shell-used",
+        "shell-of-base",
+        "run-shell-instruction",
         theirs=r'\["/bin/sh", "-c", .*',
-    ),  # fmt: skip
+    ),
     _buildah(r"config\.Env", "a variable that is set anew moves to the end", "env-override"),
     _buildah("build", "0 is no length of time for buildah", "healthcheck-zero", ours="works", theirs="fails"),
     _buildah(
@@ -171,8 +186,9 @@ KNOWN = (
     _buildah(
         r"tree/(after|run/secrets|s)",
         "buildah leaves the place of a secret in the image",
-        "run-secret-mount", "run-secret-mount-options",
-    ),  # fmt: skip
+        "run-secret-mount",
+        "run-secret-mount-options",
+    ),
     _buildah("build", "buildah minds the case of a stage's name", "stages-copy-from-name", theirs="fails"),
     _buildah("build", "buildah does not find a stage by an ARG", "stages-arg-names-stage", theirs="fails"),
     Known(
@@ -188,8 +204,8 @@ KNOWN = (
         referee=DOCKER,
         cases=("run-links",),
         facts=r"layer\.2/(a|b|h/more)",
-        reason="the same seen by layers: where files lie in an overlay, the link makes a copy of the earlier file under "
-        "its first name too; here a layer holds what a step changed, whatever holds the files",
+        reason="the same seen by layers: where files lie in an overlay, the link makes a copy of the earlier file "
+        "under its first name too; here a layer holds what a step changed, whatever holds the files",
         right="both",
         buildkit="as the referee on overlayfs, as pybuild where it compares trees",
     ),

@@ -67,8 +67,9 @@ def _git(place: Path, *words: str) -> None:
 @contextmanager
 def _git_server(base: Path) -> Iterator[str]:
     port = free_port()
-    words = ["git", "daemon", "--reuseaddr", "--export-all", f"--base-path={base}", "--listen=127.0.0.1", f"--port={port}"]
-    process = subprocess.Popen([*words, str(base)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    where = (f"--base-path={base}", "--listen=127.0.0.1", f"--port={port}", str(base))
+    words = ["git", "daemon", "--reuseaddr", "--export-all", *where]
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(600):
             with socket.socket() as probe:

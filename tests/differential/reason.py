@@ -65,7 +65,7 @@ def reason(
 
 
 def faults(outcome: Outcome, expected: Expected, *, ours: bool = True) -> list[str]:
-    """What is otherwise than it has to be; exit codes are pybuild's own (`ours`)."""
+    """What is otherwise than it has to be; exit codes and places of errors are pybuild's own (`ours`)."""
     if isinstance(outcome, Failure):
         return list(_of_failure(outcome, expected, ours))
     if expected.fails:
@@ -79,7 +79,9 @@ def _of_failure(outcome: Failure, expected: Expected, ours: bool) -> Iterator[st
         yield f"the build fails: {outcome.message}"
         return
     code, line = expected.fails
-    if ours and code and not outcome.message.startswith(f"exit code {code}\n"):
+    if not ours:
+        return
+    if code and not outcome.message.startswith(f"exit code {code}\n"):
         yield f"another exit code than {code}: {outcome.message}"
     place = _PLACE.search(outcome.message)
     if line and (place is None or int(place[1]) != line):

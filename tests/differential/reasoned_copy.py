@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.differential.case import archive, file, folder, link
-from tests.differential.reason import INPUT, SOURCE, reason
+from tests.differential.reason import INPUT, SOURCE, Reasoned, reason
 from tests.differential.tree import file_text as f
 from tests.differential.tree import folder_text as d
 from tests.differential.tree import link_text as l
@@ -15,7 +15,7 @@ _MODES = {"d": folder(0o755), "d/plain": file("p", 0o644), "d/run": file("r", 0o
 _TAR = archive(Entry(name="p/y", data=b"y", mode=0o640, uid=3, gid=4), Entry(name="z", data=b"z"))
 
 
-def chmod(name: str, rule: str, mode: str, plain: int, run: int, inner: int):  # type: ignore[no-untyped-def]
+def chmod(name: str, rule: str, mode: str, plain: int, run: int, inner: int) -> Reasoned:
     """A symbolic mode on 0644, 0755 and a directory of 0700."""
     expected = {"/x": d(), "/x/plain": f("p", plain), "/x/run": f("r", run), "/x/s": d(inner)}
     return reason(f"chmod-{name}", rule, f"FROM scratch\nCOPY --chmod={mode} d /x\n", _MODES, tree=expected)
@@ -77,18 +77,25 @@ CASES = [
            tree={"/x": d(), "/x/p": d(), "/x/p/y": f("y", 0o640, "3:4"), "/x/z": f("z")}),
     reason("link-heredoc", "a document", "FROM scratch\nCOPY --link <<E /x\nx\nE\n", tree={"/x": f("x\n")}),
     # --parents
-    reason("parents-file", "--parents keeps the directories of a source", "FROM scratch\nCOPY --parents p/q/r.txt /x/\n",
+    reason("parents-file", "--parents keeps the directories of a source",
+           "FROM scratch\nCOPY --parents p/q/r.txt /x/\n",
            _DEEP, since=29, tree={"/x": d(), "/x/p": d(), "/x/p/q": d(), "/x/p/q/r.txt": f("r")}),
-    reason("parents-several", "of each source", "FROM scratch\nCOPY --parents p/t.txt p/q/s.md u.txt /x/\n", _DEEP, since=29,
-           tree={"/x": d(), "/x/p": d(), "/x/p/t.txt": f("t"), "/x/p/q": d(), "/x/p/q/s.md": f("s"), "/x/u.txt": f("u")}),
-    reason("parents-pivot", "what stands before /./ is left out", "FROM scratch\nCOPY --parents p/./q/r.txt /x/\n", _DEEP,
-           since=29, tree={"/x": d(), "/x/q": d(), "/x/q/r.txt": f("r")}),
-    reason("parents-double-star", "** is any number of directories", "FROM scratch\nCOPY --parents **/*.txt /x/\n", _DEEP,
+    reason("parents-several", "of each source", "FROM scratch\nCOPY --parents p/t.txt p/q/s.md u.txt /x/\n", _DEEP,
            since=29,
-           tree={"/x": d(), "/x/p": d(), "/x/p/q": d(), "/x/p/q/r.txt": f("r"), "/x/p/t.txt": f("t"), "/x/u.txt": f("u")}),
+           tree={"/x": d(), "/x/p": d(), "/x/p/t.txt": f("t"), "/x/p/q": d(), "/x/p/q/s.md": f("s"),
+           "/x/u.txt": f("u")}),
+    reason("parents-pivot", "what stands before /./ is left out", "FROM scratch\nCOPY --parents p/./q/r.txt /x/\n",
+           _DEEP,
+           since=29, tree={"/x": d(), "/x/q": d(), "/x/q/r.txt": f("r")}),
+    reason("parents-double-star", "** is any number of directories", "FROM scratch\nCOPY --parents **/*.txt /x/\n",
+           _DEEP,
+           since=29,
+           tree={"/x": d(), "/x/p": d(), "/x/p/q": d(), "/x/p/q/r.txt": f("r"), "/x/p/t.txt": f("t"),
+           "/x/u.txt": f("u")}),
     reason("parents-pivot-star", "both together", "FROM scratch\nCOPY --parents p/./**/*.txt /x/\n", _DEEP, since=29,
            tree={"/x": d(), "/x/q": d(), "/x/q/r.txt": f("r"), "/x/t.txt": f("t")}),
-    reason("parents-folder", "a directory is kept with its name", "FROM scratch\nCOPY --parents p/q /x/\n", _DEEP, since=29,
+    reason("parents-folder", "a directory is kept with its name", "FROM scratch\nCOPY --parents p/q /x/\n", _DEEP,
+           since=29,
            tree={"/x": d(), "/x/p": d(), "/x/p/q": d(), "/x/p/q/r.txt": f("r"), "/x/p/q/s.md": f("s")}),
     reason("parents-mode", "the directories keep their modes", "FROM scratch\nCOPY --parents d/f /x/\n",
            {"d": folder(0o700), "d/f": "f"}, since=29, tree={"/x": d(), "/x/d": d(0o700), "/x/d/f": f("f")}),
@@ -96,9 +103,11 @@ CASES = [
            "FROM busybox AS s\nRUN mkdir -p /d/e && echo x > /d/e/x && chown -R 5:6 /d\nFROM scratch\n"
            "COPY --parents --from=s /d/e/x /\n", since=29,
            tree={"/d": d(owner="5:6"), "/d/e": d(owner="5:6"), "/d/e/x": f("x\n", owner="5:6")}),
-    reason("parents-chown", "--chown holds for them", "FROM scratch\nCOPY --parents --chown=5:6 p/t.txt /x/\n", _DEEP, since=29,
+    reason("parents-chown", "--chown holds for them", "FROM scratch\nCOPY --parents --chown=5:6 p/t.txt /x/\n", _DEEP,
+           since=29,
            tree={"/x": d(owner="5:6"), "/x/p": d(owner="5:6"), "/x/p/t.txt": f("t", owner="5:6")}),
-    reason("parents-missing", "a source that is not there", "FROM scratch\nCOPY --parents nope/x /x/\n", _DEEP, since=29,
+    reason("parents-missing", "a source that is not there", "FROM scratch\nCOPY --parents nope/x /x/\n", _DEEP,
+           since=29,
            fails=(INPUT, 2)),
     # --exclude
     reason("exclude-one", "--exclude leaves out what matches", "FROM scratch\nCOPY --exclude=*.md d /x\n", _ALL,
@@ -121,7 +130,8 @@ CASES = [
            "FROM scratch\nCOPY --exclude=*.md d/* /x/\n", _ALL,
            tree={"/x": d(), "/x/a.txt": f("a"), "/x/b.md": f("b"), "/x/c.txt": f("c")}),
     reason("exclude-not-expanded", "it is not expanded", "FROM scratch\nARG M=*.md\nCOPY --exclude=$M d /x\n", _ALL,
-           tree={"/x": d(), "/x/a.txt": f("a"), "/x/b.md": f("b"), "/x/e": d(), "/x/e/c.txt": f("c"), "/x/e/d.md": f("d")}),
+           tree={"/x": d(), "/x/a.txt": f("a"), "/x/b.md": f("b"), "/x/e": d(), "/x/e/c.txt": f("c"),
+           "/x/e/d.md": f("d")}),
     reason("exclude-history", "it has no place in the history", "FROM scratch\nCOPY --exclude=*.md d /x\n", _ALL,
            history=["+ COPY d /x # buildkit"]),
     # ADD
@@ -131,14 +141,16 @@ CASES = [
            {"a.tar": _TAR}, tree={"/x": d(), "/x/p": d(), "/x/p/y": f("y", 0o640, "3:4"), "/x/z": f("z")}),
     reason("add-chmod-archive", "--chmod does not reach what is unpacked", "FROM scratch\nADD --chmod=700 a.tar /x/\n",
            {"a.tar": _TAR}, tree={"/x": d(), "/x/p": d(), "/x/p/y": f("y", 0o640, "3:4"), "/x/z": f("z")}),
-    reason("add-chown-archive", "--chown does; directories that the archive leaves out are root's", "FROM scratch\nADD --chown=8:9 a.tar /x/\n", {"a.tar": _TAR},
+    reason("add-chown-archive", "--chown does; directories that the archive leaves out are root's",
+           "FROM scratch\nADD --chown=8:9 a.tar /x/\n", {"a.tar": _TAR},
            tree={"/x": d(owner="8:9"), "/x/p": d(), "/x/p/y": f("y", 0o640, "8:9"), "/x/z": f("z", owner="8:9")}),
     reason("add-whiteout", "a member .wh.x takes x away", "FROM busybox\nADD a.tar /srv/\n",
            {"a.tar": archive(Entry(name=".wh.kept"), Entry(name="n", data=b"n"))},
            tree={"/srv/kept": "gone", "/srv/n": f("n")}),
     reason("add-checksum-of-file", "--checksum is for what is fetched", "FROM scratch\n"
            f"ADD --checksum=sha256:{'0' * 64} f /x\n", {"f": "f"}, fails=(SOURCE, 2)),
-    reason("add-keep-git-dir-file", "--keep-git-dir means nothing to a file", "FROM scratch\nADD --keep-git-dir=true f /x\n",
+    reason("add-keep-git-dir-file", "--keep-git-dir means nothing to a file",
+           "FROM scratch\nADD --keep-git-dir=true f /x\n",
            {"f": "f"}, tree={"/x": f("f")}),
     # Rules of every COPY.
     reason("copy-several-without-slash", "several sources without a slash: the last is kept",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.differential.case import link
+from tests.differential.case import Context, link
 from tests.differential.reason import INPUT, SOURCE, STEP, reason
 
 
 def wrong(name: str, rule: str, text: str, line: int, *arguments: str, code: int = SOURCE):  # type: ignore[no-untyped-def]
     """A Dockerfile that fails at a line."""
-    context = {"a": "a", "d/x": "x", "l": link("nowhere")}
+    context: Context = {"a": "a", "d/x": "x", "l": link("nowhere")}
     return reason(f"error-{name}", rule, text, context, *arguments, fails=(code, line))
 
 
@@ -38,9 +38,11 @@ CASES = [
     wrong("add-from", "--from is none of ADD's flags", "FROM busybox\nADD --from=busybox /a /b\n", 2),
     wrong("copy-missing", "a file that is not there", "FROM busybox\nRUN true\nCOPY nope /x\n", 3, code=INPUT),
     wrong("copy-missing-in-folder", "so deeper", "FROM busybox\nCOPY d/nope /x\n", 2, code=INPUT),
-    wrong("copy-from-missing-file", "a file that a stage lacks", "FROM busybox AS s\nFROM busybox\nCOPY --from=s /no /x\n", 3, code=0),
+    wrong("copy-from-missing-file", "a file that a stage lacks",
+          "FROM busybox AS s\nFROM busybox\nCOPY --from=s /no /x\n", 3, code=0),
     wrong("copy-broken-link", "a link to nothing", "FROM busybox\nCOPY l /x\n", 2, code=INPUT),
-    wrong("copy-from-later", "a stage further down", "FROM busybox AS a\nCOPY --from=b /x /x\nFROM busybox AS b\nFROM a\n", 2, code=0),
+    wrong("copy-from-later", "a stage further down",
+          "FROM busybox AS a\nCOPY --from=b /x /x\nFROM busybox AS b\nFROM a\n", 2, code=0),
     wrong("copy-from-itself", "a stage's own name", "FROM busybox AS a\nCOPY --from=a /x /x\n", 2, code=0),
     wrong("copy-from-number", "a number that no stage has", "FROM busybox\nCOPY --from=3 /x /x\n", 0),
     wrong("run-fails", "a step that fails", "FROM busybox\nRUN true\nRUN exit 3\n", 3, code=STEP),
@@ -65,12 +67,16 @@ CASES = [
     wrong("onbuild-onbuild", "ONBUILD in ONBUILD", "FROM busybox\nONBUILD ONBUILD RUN x\n", 2),
     wrong("onbuild-from", "FROM in ONBUILD", "FROM busybox\nONBUILD FROM x\n", 2),
     wrong("mount-type", "a kind of mount that there is not", "FROM busybox\nRUN --mount=type=nope,target=/x true\n", 2),
-    wrong("mount-key", "a key that a mount does not know", "FROM busybox\nRUN --mount=type=cache,target=/x,nope=1 true\n", 2),
+    wrong("mount-key", "a key that a mount does not know",
+          "FROM busybox\nRUN --mount=type=cache,target=/x,nope=1 true\n", 2),
     wrong("mount-no-target", "a mount without a place", "FROM busybox\nRUN --mount=type=bind true\n", 2),
-    wrong("mount-bad-sharing", "a sharing that there is not", "FROM busybox\nRUN --mount=type=cache,target=/x,sharing=x true\n", 2),
+    wrong("mount-bad-sharing", "a sharing that there is not",
+          "FROM busybox\nRUN --mount=type=cache,target=/x,sharing=x true\n", 2),
     wrong("mount-bad-mode", "a mode that is none", "FROM busybox\nRUN --mount=type=cache,target=/x,mode=9 true\n", 2),
-    wrong("mount-missing-source", "a mount of what is not there", "FROM busybox\nRUN --mount=type=bind,source=nope,target=/x true\n", 2, code=INPUT),
-    wrong("secret-required", "a required secret that nobody gives", "FROM busybox\nRUN --mount=type=secret,id=s,required true\n", 2, code=0),
+    wrong("mount-missing-source", "a mount of what is not there",
+          "FROM busybox\nRUN --mount=type=bind,source=nope,target=/x true\n", 2, code=INPUT),
+    wrong("secret-required", "a required secret that nobody gives",
+          "FROM busybox\nRUN --mount=type=secret,id=s,required true\n", 2, code=0),
     wrong("network", "a network that there is not", "FROM busybox\nRUN --network=x true\n", 2),
     wrong("security", "a security that there is not", "FROM busybox\nRUN --security=x true\n", 2),
     wrong("target", "a target that there is not", "FROM busybox AS a\n", 0, "--target", "b"),
@@ -83,7 +89,8 @@ CASES = [
     wrong("quote", "a quote that nobody closes", 'FROM busybox\nLABEL a="x\n', 2),
     wrong("expansion", "a brace that nobody closes", "FROM busybox\nWORKDIR ${A\n", 2),
     wrong("user-unknown", "a user that passwd lacks", "FROM busybox\nUSER nope\nRUN true\n", 3, code=0),
-    wrong("chown-names-on-scratch", "names mean nothing to an empty image", "FROM scratch\nCOPY --chown=app a /x\n", 2, code=0),
+    wrong("chown-names-on-scratch", "names mean nothing to an empty image", "FROM scratch\nCOPY --chown=app a /x\n", 2,
+          code=0),
     wrong("maintainer-none", "MAINTAINER without a word", "FROM busybox\nMAINTAINER\n", 2),
     wrong("check-error", "`error=true` makes a warning an error", "# check=error=true\nFROM busybox as x\n", 0),
     wrong("check-unknown-option", "an option of check that there is not", "# check=nope=1\nFROM busybox\n", 0),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from tests.differential.reason import SOURCE, reason
+from tests.differential.reason import SOURCE, Reasoned, reason
 from tests.differential.tree import file_text as f
 
 
-def label(name: str, rule: str, word: str, value: str, *, given: str = ""):  # type: ignore[no-untyped-def]
+def label(name: str, rule: str, word: str, value: str, *, given: str = "") -> Reasoned:
     """What a word becomes, where P is /usr/local/lib/x.tar.gz, E is empty, A is abcabc, U is unset."""
     text = f"FROM busybox\nARG P=/usr/local/lib/x.tar.gz\nARG E=\nARG A=abcabc\n{given}\nLABEL v={word}\n"
     return reason(f"operator-{name}", rule, text, {"x": ""}, config={"Labels": {"v": value}}, tree=None)
 
 
-def broken(name: str, rule: str, word: str, line: int = 5):  # type: ignore[no-untyped-def]
+def broken(name: str, rule: str, word: str, line: int = 5) -> Reasoned:
     """A word that is an error."""
     text = f"FROM busybox\nARG P=/x\nARG E=\nARG A=a\nLABEL v={word}\n"
     return reason(f"operator-{name}", rule, text, fails=(SOURCE, line))

@@ -37,13 +37,13 @@ CASES = [
     reason(
         "heredoc-expands",
         "a document of COPY is expanded, its quotes kept",
-        'FROM scratch\nARG V=v\nCOPY <<EOF /x\n$V ${V}x "$V" \'$V\' ${U:-u}\nEOF\n',
+        "FROM scratch\nARG V=v\nCOPY <<EOF /x\n$V ${V}x \"$V\" '$V' ${U:-u}\nEOF\n",
         tree={"/x": f("v vx \"v\" 'v' u\n")},
     ),
     reason(
         "heredoc-quoted",
         "with quotes around its name a document is taken as it is",
-        'FROM scratch\nARG V=v\nCOPY <<"EOF" /x\n$V \\$V\nEOF\nCOPY <<\'E2\' /y\n$V\nE2\n',
+        "FROM scratch\nARG V=v\nCOPY <<\"EOF\" /x\n$V \\$V\nEOF\nCOPY <<'E2' /y\n$V\nE2\n",
         tree={"/x": f("$V \\$V\n"), "/y": f("$V\n")},
     ),
     reason(

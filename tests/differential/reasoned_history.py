@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tests.differential.case import folder
-from tests.differential.reason import reason
+from tests.differential.reason import Reasoned, reason
 from tests.differential.tree import file_text as f
 from tests.differential.tree import folder_text as d
 
 
-def line(name: str, rule: str, instruction: str, *history: str, base: str = "busybox"):  # type: ignore[no-untyped-def]
+def line(name: str, rule: str, instruction: str, *history: str, base: str = "busybox") -> Reasoned:
     """One or several instructions and their lines."""
     context = {"a": "a", "b c": "b", "d/x": "x"}
     return reason(f"history-{name}", rule, f"FROM {base}\n{instruction}\n", context, history=list(history))

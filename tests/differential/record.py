@@ -81,7 +81,7 @@ def from_layout(directory: Path) -> Record:
     (row,) = json.loads((directory / "index.json").read_bytes())["manifests"]
 
     def blob(described: Mapping[str, Any]) -> bytes:
-        return (blobs / described["digest"].removeprefix("sha256:")).read_bytes()
+        return (blobs / str(described["digest"]).removeprefix("sha256:")).read_bytes()
 
     manifest = json.loads(blob(row))
     return Record.of(json.loads(blob(manifest["config"])), [blob(layer) for layer in manifest["layers"]])
@@ -91,7 +91,7 @@ def from_directory(directory: Path) -> Record:
     """The image in a `dir:` of the containers tools."""
 
     def blob(described: Mapping[str, Any]) -> bytes:
-        return (directory / described["digest"].removeprefix("sha256:")).read_bytes()
+        return (directory / str(described["digest"]).removeprefix("sha256:")).read_bytes()
 
     manifest = json.loads((directory / "manifest.json").read_bytes())
     return Record.of(json.loads(blob(manifest["config"])), [blob(layer) for layer in manifest["layers"]])

@@ -150,9 +150,9 @@ def serve_docker(root: Path) -> Iterator[Docker]:
     (root / "daemon.json").write_text("{}")
     places = ("--data-root", root / "data", "--exec-root", root / "exec", "--pidfile", root / "pid")
     network = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false")
-    # A socket's path has 107 characters at most, and a directory of the tests may need more: a link is short.
-    host = f"unix://{root}/s"
-    words = ["dockerd", "--config-file", root / "daemon.json", *places, *network, "--group", "root", "--host", host]
+    host = f"unix://{root}/s"  # short: a socket's path has 107 characters at most
+    settings = ("--config-file", root / "daemon.json", "--group", "root", "--host", host)
+    words = [os.fspath(word) for word in ("dockerd", *settings, *places, *network)]
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_ENVIRONMENT)
     docker = Docker(host=host, root=root)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
 
-from tests.differential import (
-    cases_config,
-    cases_copy,
-    cases_expansion,
-    cases_lexing,
-    cases_owner,
-    cases_run,
-    cases_stages,
-)
 from tests.differential.case import BUILDAH, DOCKER, Case, Referee, by_name
 from tests.differential.disagreements import KNOWN, known, unknown
 from tests.differential.record import Outcome, differences, flat
 from tests.differential.referees import Buildah, Builder, Docker, Ours, version
 
-TABLES = (cases_lexing, cases_expansion, cases_stages, cases_run, cases_copy, cases_owner, cases_config)
-CASES = by_name(*(table.CASES for table in TABLES))
+TABLES = sorted(path.stem for path in Path(__file__).parent.glob("cases_*.py"))
+CASES = by_name(*(importlib.import_module(f"tests.differential.{name}").CASES for name in TABLES))
 
 
 @pytest.mark.parametrize("name", CASES)

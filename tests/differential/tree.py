@@ -27,7 +27,7 @@ _OPAQUE = ".wh..wh..opq"
 _SPECIAL = {tarfile.FIFOTYPE: "pipe", tarfile.CHRTYPE: "device c", tarfile.BLKTYPE: "device b"}
 
 
-class BadLayer(Exception):
+class BadLayerError(Exception):
     """A layer that breaks the image specification."""
 
 
@@ -85,7 +85,7 @@ def _apply(nodes: dict[str, Node], layer: bytes, number: int) -> None:
             if path == "/":
                 continue
             if path in seen:
-                raise BadLayer(f"{path} is twice in one layer")
+                raise BadLayerError(f"{path} is twice in one layer")
             seen.add(path)
             if not _removes(nodes, path, number):
                 _parents(nodes, path, number)
@@ -95,7 +95,7 @@ def _apply(nodes: dict[str, Node], layer: bytes, number: int) -> None:
 def _path(name: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise BadLayer(f"{name!r} climbs out")
+        raise BadLayerError(f"{name!r} climbs out")
     return "/" + "/".join(parts)
 
 
@@ -109,7 +109,7 @@ def _removes(nodes: dict[str, Node], path: str, number: int) -> bool:
     else:
         target = f"{folder}/{name.removeprefix('.wh.')}"
         if target not in nodes:
-            raise BadLayer(f"{path} hides nothing")
+            raise BadLayerError(f"{path} hides nothing")
         hidden = [target, *_below(nodes, target)]
     for each in hidden:
         if nodes[each].layer < number:
@@ -125,7 +125,7 @@ def _parents(nodes: dict[str, Node], path: str, number: int) -> None:
     for parent in list(PurePosixPath(path).parents)[-2::-1]:
         node = nodes.setdefault(str(parent), Node(text=_IMPLIED, folder=True, layer=number))
         if not node.folder:
-            raise BadLayer(f"{path} is below {parent}, which is no directory")
+            raise BadLayerError(f"{path} is below {parent}, which is no directory")
 
 
 def _put(nodes: dict[str, Node], path: str, node: Node) -> None:
@@ -140,7 +140,7 @@ def _node(nodes: Mapping[str, Node], archive: tarfile.TarFile, info: tarfile.Tar
     if info.islnk():
         target = nodes.get(_path(info.linkname))
         if target is None or target.folder:
-            raise BadLayer(f"{info.name} is a hard link to {info.linkname}, which is no file")
+            raise BadLayerError(f"{info.name} is a hard link to {info.linkname}, which is no file")
         target.layer = number
         return target
     return Node(text=_text(archive, info), folder=info.isdir(), layer=number)

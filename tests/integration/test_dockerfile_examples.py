@@ -35,12 +35,6 @@ def test_every_dockerfile_is_tested() -> None:
         assert f"[{folder.name}]({folder.name})" in listed
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.rglob("Dockerfile")), ids=lambda file: str(file.relative_to(EXAMPLES)))
-def test_build_checks_find_nothing(pybuild: Pybuild, file: Path) -> None:
-    said = pybuild.ok("check", file)
-    assert said.output == "exit code 0\n"
-
-
 Builder = Callable[..., Example]
 
 
@@ -73,6 +67,12 @@ def example(machine: Pybuild, tmp_path: Path) -> Builder:
         return Example.copy(machine, f"dockerfile/{name}", *arguments, into=tmp_path)
 
     return copy
+
+
+def test_build_checks_find_nothing(machine: Pybuild) -> None:
+    """The two that start from what only a command line explains are left out."""
+    files = [file for file in sorted(EXAMPLES.rglob("Dockerfile")) if file.parent.name != "app"]
+    assert machine.ok("check", *files).output == "exit code 0\n"
 
 
 def built(example: Example, *arguments: str) -> Unpacked:

@@ -12,7 +12,7 @@ import pytest
 
 from buildkit_py import events
 from buildkit_py.engine import BuildOptions, Engine
-from buildkit_py.graph.op import ImageSource, Run
+from buildkit_py.graph.op import ImageSource, Remove, Run
 from tests.support import bases, layouts
 from tests.support.command import Pybuild
 from tests.support.graphs import BASE, PATH, Graphs, sh
@@ -289,3 +289,16 @@ def test_a_link_that_a_step_puts_in_place_of_the_file(graph: Graphs) -> None:
 def test_a_step_that_changes_nothing_adds_nothing(graph: Graphs, snapshotter: str) -> None:
     step = sh("touch -d 2001-01-01 /etc /etc/passwd; mkdir /x; rmdir /x; chmod 755 /etc; cat /etc/hosts >/dev/null")
     assert graph.added(step, arguments=("--snapshotter", snapshotter)) == []
+
+
+# --- what is left where a process ran
+
+
+@pytest.mark.parametrize(("snapshotter", "runtime"), WAYS)
+def test_directories_of_the_system_vanish_or_stay(graph: Graphs, snapshotter: str, runtime: str) -> None:
+    arguments = ("--snapshotter", snapshotter, "--runtime", runtime)
+    bare = Remove(paths=("/dev", "/proc", "/sys"), missing_ok=True)
+    left = graph.added(bare, sh("touch /x"), arguments=arguments)
+    stayed = graph.added(bare, sh("touch /x", system_directories="stay"), arguments=arguments)
+    assert {"dev", "proc", "sys"}.isdisjoint(left)
+    assert {"x", "dev", "proc", "sys"} <= set(stayed)

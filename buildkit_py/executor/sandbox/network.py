@@ -28,14 +28,21 @@ _LIMIT = 4 << 20
 
 
 def network_mounts(
-    network: Literal["none", "host"], hostname: str = "pybuild", hosts: Iterable[tuple[str, str]] = ()
+    network: Literal["none", "host"],
+    hostname: str = "pybuild",
+    hosts: Iterable[tuple[str, str]] = (),
+    *,
+    plain: bool = False,
 ) -> tuple[FileMount, ...]:
-    """resolv.conf and hosts for that network; for the builder's network the CA bundle too, where it has one.
+    """resolv.conf and hosts for that network; for the builder's network the names that the machine knows and its CA
+    bundle too, unless it is to be `plain`.
 
-    `hosts` are names of the step's own with their addresses; they stand first, where they win.
+    `hosts` are names of the step's own with their addresses; they stand before the machine's, where they win.
     """
     given = "".join(f"{address}\t{name}\n" for name, address in hosts).encode()
     local = f"127.0.0.1\tlocalhost {hostname}\n{_SIX}".encode()
+    if plain:
+        return _names(b"" if network == "none" else _read("/etc/resolv.conf"), local + given)
     if network == "none":
         return _names(b"", given + local)
     machine = _read("/etc/hosts")

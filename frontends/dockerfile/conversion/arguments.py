@@ -18,7 +18,7 @@ PLATFORM = {
     "TARGETARCH": "platform.arch",
     "TARGETVARIANT": "platform.variant",
 }
-_BUILDER = frozenset({"BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT", "BUILDOSVERSION"})
+BUILDER = frozenset({"BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT", "BUILDOSVERSION"})
 
 
 def predefined(marks: Marks, target: str) -> dict[str, Variable]:
@@ -45,7 +45,7 @@ class Arguments:
                 self._again(pair)
             elif pair.value is None and pair.name in self.known:
                 self.scope.variables[pair.name] = self.known[pair.name]
-            elif pair.value is None and pair.name in _BUILDER:
+            elif pair.value is None and pair.name in BUILDER:
                 self._builder(pair)
             else:
                 self.scope.variables[pair.name] = self._made(pair, node)
@@ -57,7 +57,6 @@ class Arguments:
             self.notes.warn(text, pair.span)
 
     def _builder(self, pair: syntax.Pair) -> None:
-        self.scope.variables[pair.name] = Variable(kind="argument", text="", known="")
         text = f"{pair.name} has no equivalent: a Buildfile knows the platform that it builds for alone"
         self.notes.untold(text, pair.span, f"give it as a param: param {pair.name}: string = …")
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from frontends.dockerfile import syntax
 from frontends.dockerfile.conversion.excludes import below
-from frontends.dockerfile.conversion.kinds import Kind
+from frontends.dockerfile.conversion.kinds import Kind, Paths
 from frontends.dockerfile.conversion.language import WIDTH, UntoldError
 from frontends.dockerfile.conversion.origins import origin_of, stage_of
 from frontends.dockerfile.conversion.remote import fetch, git
@@ -55,7 +55,7 @@ def copy(stage: StageConversion, node: syntax.Copy) -> None:
     """COPY and ADD."""
     flags = [flag.value or "" if flag is not None else "" for flag in (node.chown, node.chmod, node.checksum)]
     words = [node.dest.text, *flags, *(word.text for word in node.sources)]
-    texts = ()
+    texts: tuple[str, ...] = ()
     if node.sources:
         texts = stage.emit(words, lambda texts: _Copying(stage, node, texts).lines())
     for document in node.heredocs:
@@ -114,9 +114,14 @@ def _owner(stage: StageConversion, wishes: Wishes) -> str:
 
 def _make_parents(stage: StageConversion, wishes: Wishes, path: str) -> None:
     """Make the directories on the way as COPY would: they get the owner and the mode of what is copied."""
-    if wishes.alike:
-        mode = wishes.mode if wishes.is_octal and wishes.mode != "0755" else ""
-        stage.mkdir(stage.paths.missing(path), wishes.owner, mode)
+    if not wishes.alike:
+        return
+    mode = wishes.mode if wishes.is_octal and wishes.mode != "0755" else ""
+    missing = stage.paths.missing(path)
+    if not stage.paths.empty:
+        # What lies there in an image is as a rule the image's own: it must not be given away.
+        missing = [each for each in missing if not each.startswith(("/usr/", "/etc/", "/var/"))]
+    stage.mkdir(missing, wishes.owner, mode)
 
 
 class _Copying:
@@ -135,6 +140,9 @@ class _Copying:
         """The statements."""
         found: list[str] = []
         local: list[_Source] = []
+        if _is_true(self._node.parents) and any(map(_GLOB.search, self._texts)):
+            hint = "name the directories, with a COPY for each"
+            raise UntoldError("--parents with a pattern has no equivalent", hint)
         for text in self._texts:
             remote = self._remote(text)
             if remote is None:
@@ -210,11 +218,13 @@ class _Copying:
         if self._from is not None:
             paths = stage.shared.made[self._from].paths
             kind = paths.kind(path)
-            return frozenset({kind}) if kind else None
+            return frozenset({kind}) if kind else self._guess(path)
         return self._guess(path)
 
     def _guess(self, path: str) -> frozenset[Kind] | None:
-        kind = type(self._stage.paths)().kind(path)
+        kind = Paths().kind(path)
+        if kind is None and self._place.endswith("bin/"):
+            kind = "file"
         return frozenset({kind}) if kind else None
 
     def _clean(self, text: str) -> str:
@@ -229,7 +239,7 @@ class _Copying:
             return self._with_parents(sources)
         is_there = stage.paths.is_there(bare)
         folders = any(source.kind == "directory" for source in sources)
-        into = place.endswith("/") or len(sources) > 1 or is_there or any(_GLOB.search(each.path) for each in sources)
+        into = place.endswith("/") or len(sources) > 1 or is_there
         if folders and len(sources) == 1 and not self._wishes.alike:
             into = True
         elif folders and len(sources) == 1 and not is_there:
@@ -247,7 +257,9 @@ class _Copying:
             text = f"--chmod={self._wishes.mode} of a directory: who may read one can enter it here"
             self._stage.warn(text)
         mode = self._marks.word(self._wishes.mode) if self._wishes.mode else "keep"
-        head = f"copy {' '.join(words)} to {self._marks.word(dest)}{origin}{_owner(self._stage, self._wishes)} mode {mode}"
+        head = (
+            f"copy {' '.join(words)} to {self._marks.word(dest)}{origin}{_owner(self._stage, self._wishes)} mode {mode}"
+        )
         patterns = self._excluded(sources)
         if not patterns:
             return [head]
@@ -260,7 +272,7 @@ class _Copying:
         path = source.path
         if source.kind == "directory" and path != "/":
             path += "/"
-        elif source.kind == "either" and into:
+        elif source.kind == "either" and (into or _GLOB.search(path)):
             path = _either(path)
         return self._marks.word(path if self._node.from_ is not None else f".{path}")
 
@@ -281,10 +293,8 @@ class _Copying:
         """Every source where it was, from the pivot on."""
         found = []
         for text, source in zip(self._texts, sources, strict=False):
-            before, pivot, after = text.partition("/./")
+            _, pivot, after = text.partition("/./")
             kept = (after if pivot else text).strip("/")
-            if _GLOB.search(text):
-                raise UntoldError("--parents with a pattern has no equivalent", "name the directories, with a COPY for each")
             below_place = posixpath.dirname(kept)
             folder = kept if source.kind == "directory" else below_place
             dest = posixpath.normpath(posixpath.join(self._place, folder)).rstrip("/") + "/"

@@ -1,4 +1,4 @@
-"""Patterns of an ignore file, said of one directory of the context: `copy` leaves out what an `exclude` of its own says."""
+"""Patterns of an ignore file, said of one directory of the context: each `copy` has its own `exclude`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ def below(patterns: Iterable[str], directory: str) -> tuple[str, ...] | None:
         if rest is None:
             return None
         found += [again + each for each in rest]
+    if f"!{_ALL}" in found:
+        # All that was left out before is taken in again.
+        found = found[len(found) - found[::-1].index(f"!{_ALL}") :]
     return tuple(dict.fromkeys(found))
 
 

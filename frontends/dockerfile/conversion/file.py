@@ -29,7 +29,7 @@ UNNAMED = "app"
 """What an image is called whose stage has no name."""
 
 Find = Callable[[str], str | None]
-_STEPS = (syntax.Run, syntax.Copy, syntax.Workdir)
+_STEPS = (syntax.Run, syntax.Copy, syntax.Workdir, syntax.User)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,8 @@ class _File:
             return self._shared.made[parent].child(number, start)
         is_empty = self._shared.stages.nodes[number].base == SCRATCH
         scope = Scope(marks=self._marks, notes=self._notes, escape=self._file.escape, base_is_known=is_empty)
-        scope.variables["PATH"] = replace_path(self._marks, is_empty)
+        scope.arguments = frozenset(_declared(self._file))
+        scope.env("PATH", DEFAULT_PATH if is_empty else None)
         return StageConversion(
             shared=self._shared,
             number=number,
@@ -225,14 +226,17 @@ class _File:
             if isinstance(instruction, syntax.OnBuild):
                 stage.node = instruction
                 hint = "write a `def` in a file of its own, which others import and call"
-                stage.differs(f"ONBUILD {instruction.trigger.name} has no equivalent: an image does nothing later", hint)
+                stage.differs(
+                    f"ONBUILD {instruction.trigger.name} has no equivalent: an image does nothing later", hint
+                )
 
 
-def replace_path(marks: Marks, is_empty: bool) -> Any:
-    """PATH as every image has it."""
-    from frontends.dockerfile.conversion.values import Variable
-
-    return Variable(kind="env", text=marks.mark("env.PATH"), known=DEFAULT_PATH if is_empty else None)
+def _declared(file: syntax.File) -> Iterator[str]:
+    """The names that ARG declares anywhere, and those that it could."""
+    yield from (*arguments.PLATFORM, *arguments.BUILDER)
+    for node in syntax.instructions(file):
+        if isinstance(node, syntax.Arg):
+            yield from (pair.name for pair in node.pairs)
 
 
 def _names(stages: Stages) -> dict[int, str]:

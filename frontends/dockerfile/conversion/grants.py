@@ -96,7 +96,11 @@ class _Mount:
         if target == f"/run/secrets/{name}" and not model.env:
             target = None
         return self._written(
-            "secret", stage.marks.word(name), self._word("env", model.env), self._word("target", target), self._optional()
+            "secret",
+            stage.marks.word(name),
+            self._word("env", model.env),
+            self._word("target", target),
+            self._optional(),
         )
 
     def _ssh(self) -> str:

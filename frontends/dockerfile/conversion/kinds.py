@@ -26,7 +26,7 @@ _DIRECTORIES = re.compile(
 )
 _STANDARD = re.compile(
     r"/(?:bin|boot|dev|etc|home|lib|lib64|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var|usr/local"
-    r"|usr/(?:local/)?(?:bin|sbin|lib|share|include|etc|src)|var/(?:lib|log|cache|run|tmp)|etc/[a-z]+)\Z"
+    r"|usr/(?:local/)?(?:bin|sbin|lib|share|include|etc|src)|var/(?:lib|log|cache|run|tmp))\Z"
 )
 _IN_BIN = re.compile(r"/s?bin/[^/]+\Z")
 
@@ -46,7 +46,7 @@ class Paths:
     def learn(self, path: str) -> None:
         """Note a directory, and those that it is in."""
         path = posixpath.normpath(path)
-        while path not in self.directories:
+        while path and path not in self.directories:
             self.directories.add(path)
             path = posixpath.dirname(path)
 
@@ -62,7 +62,7 @@ class Paths:
     def missing(self, path: str) -> list[str]:
         """The directories on the way to a path, itself included, that may not be there."""
         found: list[str] = []
-        while not self.is_there(path):
+        while path and not self.is_there(path):
             found.insert(0, path)
             path = posixpath.dirname(path)
         return found

@@ -105,19 +105,22 @@ class Marks:
         """Words with commas between them."""
         return ", ".join(map(self.word, texts))
 
-    def list(self, texts: Iterable[str]) -> list[str]:
+    def items(self, texts: Iterable[str]) -> list[str]:
         """A list, on lines of its own where it is long."""
-        items = [self.expression(text) for text in texts]
-        line = f"[{', '.join(items)}]"
-        return [line] if len(line) <= WIDTH else ["[", *indented(f"{item}," for item in items), "]"]
+        found = [self.expression(text) for text in texts]
+        line = f"[{', '.join(found)}]"
+        return [line] if len(line) <= WIDTH else ["[", *indented(f"{item}," for item in found), "]"]
 
     def paragraph(self, text: str) -> list[str]:
         """The text of a file, on lines of its own where it has several."""
         lines = text.split("\n")
-        if text.count("\n") < 2 and len(text) < WIDTH or not _is_even(lines) or "\r" in text:
+        is_short = text.count("\n") < 2 and len(text) < WIDTH
+        if is_short or not _is_even(lines) or "\r" in text:
             return [self.string(text)]
         _refuse(text)
         body = [self._shown(_VARIABLE.sub(r"\\$", _quoted(line))) for line in lines]
+        if body[-1].endswith('"'):
+            body[-1] = f'{body[-1][:-1]}\\"'
         if text.endswith("\n"):
             return ['"""', *indented(body[:-1]), INDENT + '"""']
         return ['"""', *indented([*body[:-1], body[-1] + '"""'])]
@@ -130,11 +133,7 @@ def _is_even(lines: list[str]) -> bool:
 
 
 def _quoted(line: str) -> str:
-    return line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') if not line.endswith('"') else _all_quoted(line)
-
-
-def _all_quoted(line: str) -> str:
-    return line.replace("\\", "\\\\").replace('"', '\\"')
+    return line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
 
 
 def _refuse(text: str) -> None:

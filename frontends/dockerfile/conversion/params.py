@@ -48,7 +48,9 @@ class Params:
 
     def _name(self, argument: str, where: str) -> str:
         taken = {param.name for param in self._params}
-        wanted = f"{argument}_{where}" if any(param.argument == argument for param in self._params) else f"{argument}_arg"
+        wanted = (
+            f"{argument}_{where}" if any(param.argument == argument for param in self._params) else f"{argument}_arg"
+        )
         wanted = wanted.replace("-", "_")
         return next(
             name for name in (wanted, *(f"{wanted}_{number}" for number in range(2, 1000))) if name not in taken

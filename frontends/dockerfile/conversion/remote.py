@@ -17,9 +17,7 @@ _URL = re.compile(r"https?://[^\s/]+/\S*\Z")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
-def fetch(
-    stage: StageConversion, node: syntax.Copy, url: str, place: str, wishes: Wishes, checksum: str
-) -> list[str]:
+def fetch(stage: StageConversion, node: syntax.Copy, url: str, place: str, wishes: Wishes, checksum: str) -> list[str]:
     """A file of the web."""
     if not _URL.match(url) or http_filename(stage.plain(url)) == UNNAMED:
         raise UntoldError(f"not an address that a Buildfile can fetch: {stage.plain(url)}")

@@ -44,16 +44,26 @@ class _Text:
 def run(stage: StageConversion, node: syntax.Run) -> None:
     """RUN."""
     made = _read(stage, node)
-    used = programs(made.text) if made.shell is not None else None
+    used = _programs(made)
     plain = used is not None and used <= PLAIN
     given = grants(stage, node, network=not plain)
     if re.search(r"\bmknod\b", made.text):
         given = (*given, "capability(MKNOD)")
     if re.search(r"\b(?:sudo|su|doas)\b", made.text):
-        stage.warn("a step of a Buildfile gains nothing from set-user-id programs", "write `user` where another is meant")
+        stage.warn(
+            "a step of a Buildfile gains nothing from set-user-id programs", "write `user` where another is meant"
+        )
     lines = _lines(stage, made, plain=plain)
     stage.body.add(*lines, grants=given)
+    stage.has_shell = stage.has_shell or node.command.form == "shell"
     _learn(stage, made.text)
+
+
+def _programs(made: _Text) -> set[str] | None:
+    """What a step runs, if that can be told."""
+    if made.shell is None:
+        return None
+    return programs(made.text) if made.text else {made.shell[0].rpartition("/")[2]}
 
 
 def _learn(stage: StageConversion, text: str) -> None:
@@ -89,20 +99,22 @@ def _read(stage: StageConversion, node: syntax.Run) -> _Text:
 def _interpreter(shell: Sequence[str]) -> str | None:
     """The `#!` line that runs a script as a shell runs a text, if there is one."""
     *words, last = shell
-    if not words or last != "-c" and not re.fullmatch(r"-[a-z]*c", last) or any(re.search(r"\s", word) for word in shell):
+    if not words or not re.fullmatch(r"-[a-z]*c", last) or any(re.search(r"\s", word) for word in shell):
         return None
     return " ".join(["#!" + words[0], *words[1:], *([last[:-1]] if last != "-c" else [])])
 
 
 def _lines(stage: StageConversion, made: _Text, *, plain: bool) -> list[str]:
-    arguments = [name for name, each in stage.scope.variables.items() if each.kind == "argument" and name not in _ALWAYS]
+    arguments = [
+        name for name, each in stage.scope.variables.items() if each.kind == "argument" and name not in _ALWAYS
+    ]
     direct = [name for name in arguments if stage.scope.variables[name].param == name]
     named = mentioned(made.text)
     others = [name for name in arguments if name not in direct and (not plain or name in named)]
     if made.text and not _is_hidden(stage, made.text) and _can_stand(made.text, made.interpreter):
         reads = [name for name in direct if name not in named and not plain]
         if made.shell in (None, DEFAULT_SHELL) or made.interpreter:
-            if reads and made.interpreter and not _COMMENTS.search(made.interpreter.split()[-1].split("/")[-1].split()[0]):
+            if reads and made.interpreter and not _COMMENTS.search(_program(made.interpreter)):
                 others, reads = [*others, *reads], []
             stage.export(others)
             return _script(stage, made, reads)
@@ -110,8 +122,14 @@ def _lines(stage: StageConversion, made: _Text, *, plain: bool) -> list[str]:
     if made.shell is None:
         raise UntoldError("this script names a param that it must not see, or holds what a Buildfile can't")
     words = (*made.shell, made.text) if made.text else made.shell
-    first, *rest = stage.marks.list(words)
+    first, *rest = stage.marks.items(words)
     return [f"run {first}", *rest]
+
+
+def _program(interpreter: str) -> str:
+    """The program that a `#!` line names."""
+    words = interpreter.removeprefix("#!").split()
+    return words[1] if words[0].endswith("/env") and len(words) > 1 else words[0]
 
 
 def _is_hidden(stage: StageConversion, text: str) -> bool:
@@ -139,7 +157,7 @@ def _script(stage: StageConversion, made: _Text, reads: Sequence[str]) -> list[s
         lines = layout(made.text)
         if "\n" not in made.text and not made.text.startswith(("{", "[")):
             comment = f"  {note}" if note else ""
-            if len(lines) == 1 and len(lines[0]) + len(comment) <= WIDTH + 10 or not note:
+            if not note or (len(lines) == 1 and len(lines[0]) + len(comment) <= WIDTH + 10):
                 return [f"run {lines[0]}{comment}", *lines[1:]]
         return ["run {", *indented([*([note] if note else []), *lines]), "}"]
     body = layout(made.text) if made.shell is not None else made.text.split("\n")

@@ -12,7 +12,9 @@ from frontends.dockerfile.conversion.values import Variable
 from frontends.dockerfile.expose import read_ports
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
-_OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?\Z|:[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+_OWNER = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?\Z|:[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
+)
 _MILLISECOND, _UNITS = 10**6, ((3600 * 10**9, "h"), (60 * 10**9, "m"), (10**9, "s"), (10**6, "ms"))
 _MOST_RETRIES = 9999
 _LAST_SIGNAL = 64
@@ -105,7 +107,7 @@ def _listed(stage: StageConversion, keyword: str, words: Sequence[str]) -> None:
     if not words:
         stage.body.add(f"unset {keyword}")
         return
-    first, *rest = stage.marks.list(words)
+    first, *rest = stage.marks.items(words)
     stage.body.add(f"{keyword} {first}", *rest)
 
 
@@ -167,7 +169,9 @@ def _ports(stage: StageConversion, text: str, node: syntax.Expose) -> list[str]:
         numbers, _, protocol = word.rpartition(":")[2].partition("/")
         low, _, high = numbers.lstrip("+").partition("-")
         if int(low) < 1 or int(high or low) - int(low) >= 1000:
-            raise UntoldError(f"not ports that a Buildfile can name: {word}", "a range has at most 1000 ports, from 1 on")
+            raise UntoldError(
+                f"not ports that a Buildfile can name: {word}", "a range has at most 1000 ports, from 1 on"
+            )
         found.append(numbers.lstrip("+") + (f"/{protocol.lower()}" if protocol.lower() not in ("", "tcp") else ""))
     return found
 
@@ -215,7 +219,7 @@ def healthcheck(stage: StageConversion, node: syntax.Healthcheck) -> None:
     options = [f" {name} {_time(value)}" for name, value in times.items() if value]
     if node.retries:
         options.append(f" retries {min(node.retries, _MOST_RETRIES)}")
-    *lines, last = stage.marks.list(words)
+    *lines, last = stage.marks.items(words)
     whole = [*lines, last + "".join(options)]
     stage.body.add(f"healthcheck {whole[0]}", *whole[1:])
 

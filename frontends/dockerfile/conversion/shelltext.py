@@ -20,16 +20,63 @@ _TOKEN = re.compile(
 )
 _INNER = re.compile(r"\$\(([^()]*)\)")
 _SINGLE = re.compile(r"'[^']*'")
-_VARIABLE = re.compile(r"\$(?:\{([#!]?)([A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])([^}]?)|([A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]))")
+_VARIABLE = re.compile(
+    r"\$(?:\{([#!]?)([A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])([^}]?)|([A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]))"
+)
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _STRICT = re.compile(r"set -([a-z]*)( pipefail)?[ \t]*(?:;|&&|\n)")
 _COMPOUND = frozenset({"if", "for", "while", "until", "case", "{", "}", "[[", "function", "select", "then", "do"})
-_OWN = frozenset({"set", ".", "source", "eval", "trap", "shift", "command", "exec", "alias", "unset", "getopts", "wait"})
+_OWN = frozenset(
+    {"set", ".", "source", "eval", "trap", "shift", "command", "exec", "alias", "unset", "getopts", "wait"}
+)
 PLAIN = frozenset(
     {
-        *("mkdir", "rmdir", "rm", "mv", "cp", "ln", "chmod", "chown", "chgrp", "touch", "echo", "printf", "true", "false"),
-        *("test", "[", "cat", "sed", "useradd", "groupadd", "usermod", "adduser", "addgroup", "install", "head", "tail"),
-        *("cut", "sort", "tr", "tee", "ls", "id", "pwd", "cd", "export", "stat", "mkfifo", "mknod", "sha256sum", "grep"),
+        *(
+            "mkdir",
+            "rmdir",
+            "rm",
+            "mv",
+            "cp",
+            "ln",
+            "chmod",
+            "chown",
+            "chgrp",
+            "touch",
+            "echo",
+            "printf",
+            "true",
+            "false",
+        ),
+        *(
+            "test",
+            "[",
+            "cat",
+            "sed",
+            "useradd",
+            "groupadd",
+            "usermod",
+            "adduser",
+            "addgroup",
+            "install",
+            "head",
+            "tail",
+        ),
+        *(
+            "cut",
+            "sort",
+            "tr",
+            "tee",
+            "ls",
+            "id",
+            "pwd",
+            "cd",
+            "export",
+            "stat",
+            "mkfifo",
+            "mknod",
+            "sha256sum",
+            "grep",
+        ),
         *("ldconfig", "truncate", "wc", "umask", "exit", ":"),
     }
 )
@@ -148,17 +195,18 @@ def layout(text: str) -> list[str]:
 
 def _broken(parts: list[Token]) -> Iterator[str]:
     """The lines without the `\\` at their ends."""
-    line, step, chained = "", "", False
+    line, chained = "", False
     for number, part in enumerate(parts):
         after = parts[number + 1].text if number + 1 < len(parts) else ""
         if part.kind == "blank":
             wide = len(part.text) > 1 or "\t" in part.text
             if line.strip() and after in ("&&", "||"):
                 yield line
-                line, step, chained = "    ", "    ", True
+                line, chained = "    ", True
             elif line.strip() and wide and not line.endswith(("&& ", "|| ")):
                 yield line
-                line = "    " + step * (not line.rstrip().endswith(";") and chained)
+                chained = chained or line.rstrip().endswith(";")
+                line = "    " + "    " * (not line.rstrip().endswith(";") and chained)
             elif line.strip() and after:
                 line += " "
             continue

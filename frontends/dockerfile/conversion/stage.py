@@ -53,7 +53,8 @@ class Shared:
 @dataclass(slots=True, kw_only=True)
 class StageConversion:
     """One stage. `pending` is a working directory that no step has made yet; `exported` are arguments that stand in
-    the image's environment for the time being, with the text of each; `owned` says that not all files need be root's.
+    the image's environment for the time being, with the text of each; `hidden` are values of the image's variables that
+    arguments of their names hide. `owned` says that not all files need be root's, `has_shell` that one was run.
     """
 
     shared: Shared
@@ -65,12 +66,14 @@ class StageConversion:
     workdir: str = "/"
     workdir_is_known: bool = True
     pending: str | None = None
+    has_shell: bool = False
     user: str = ""
     shell: tuple[str, ...] | None = None
     command_set: bool = False
     path_set: bool = False
     owned: bool = False
     exported: dict[str, str] = field(default_factory=dict)
+    hidden: dict[str, str] = field(default_factory=dict)
     triggers: list[syntax.Instruction] = field(default_factory=list)
 
     def child(self, number: int, node: syntax.Instruction) -> StageConversion:
@@ -83,6 +86,9 @@ class StageConversion:
             node=node,
             workdir=self.workdir,
             workdir_is_known=self.workdir_is_known,
+            pending=self.pending,
+            has_shell=self.has_shell,
+            hidden=dict(self.hidden),
             user=self.user,
             shell=self.shell,
             path_set=self.path_set,
@@ -161,27 +167,40 @@ class StageConversion:
         return self.user.partition(":")[0] in ("", "0", "root")
 
     def before(self, node: syntax.Instruction, dest: str | None) -> None:
-        """Have the working directory there before a step, if the step does not see to it itself."""
+        """Have the working directory there before an instruction that does not see to it itself."""
         path = self.pending
         if path is None:
             return
         missing = self.paths.missing(path)
-        if isinstance(node, syntax.Run):
+        if isinstance(node, syntax.Copy):
+            if dest is None or not f"{dest}/".startswith(f"{path}/"):
+                return
+            if not self.is_root:
+                self.make_workdir()
+        elif isinstance(node, syntax.Run):
             if len(missing) > 1 and not self.is_root:
                 self.mkdir(missing[:-1], self.user)
-        elif not (dest is not None and self.is_root and f"{dest}/".startswith(f"{path}/")):
-            self.make_pending(missing)
+        else:
+            self.make_workdir()
         self.pending = None
         self.paths.learn(path)
 
-    def make_pending(self, missing: Sequence[str]) -> None:
-        """Make the working directory at last."""
-        path = missing[-1] if missing else ""
-        if path:
-            self.mkdir([path] if self.is_root else missing, "" if self.is_root else self.user)
+    def make_workdir(self) -> None:
+        """Make the working directory at last: where there is a shell, by a step, which leaves alone what is there."""
+        path = self.pending
+        missing = self.paths.missing(path) if path is not None else []
+        if not missing:
+            return
+        if self.has_shell:
+            self.body.add("# makes the working directory, where it is not there", "run true")
+        else:
+            self.mkdir(missing[-1:] if self.is_root else missing, "" if self.is_root else self.user)
             if not self.paths.empty:
-                text = f"{path} is taken for one that the base image does not have"
-                self.shared.notes.remark(text, self.node.span, "where it has it, take the mkdir out: it sets mode and owner")
+                text = f"{self.plain(missing[-1])} is taken for a directory that the base image does not have"
+                hint = "where it has it, take the mkdir out: it sets mode and owner"
+                self.shared.notes.remark(text, self.node.span, hint)
+        self.pending = None
+        self.paths.learn(missing[-1])
 
     def mkdir(self, paths: Sequence[str], owner: str = "", mode: str = "") -> None:
         """Make directories, if there are any."""
@@ -203,11 +222,9 @@ class StageConversion:
                 self.exported[name] = variable.text
 
     def finish(self, *, is_image: bool) -> None:
-        """End the stage."""
-        if self.pending is not None:
-            self.make_pending(self.paths.missing(self.pending))
-            self.paths.learn(self.pending)
-            self.pending = None
+        """End the stage; what stands on it makes its working directory, unless it is the image."""
+        if is_image:
+            self.make_workdir()
         if not is_image or not self.exported:
             return
         hidden = [name for name in self.exported if name in self.hidden]
@@ -216,6 +233,3 @@ class StageConversion:
         gone = [name for name in self.exported if name not in hidden]
         if gone:
             self.body.add(f"unset env {', '.join(gone)}")
-
-    hidden: dict[str, str] = field(default_factory=dict)
-    """Values of the image's variables that arguments of the same name hide."""

@@ -1,9 +1,9 @@
 """Variables of a stage while it is converted, and what words become that use them.
 
-    $NAME                  a mark: of the param, of `env.NAME`, of `platform.arch`
-    ${NAME:-word}          one text where NAME is known; else a case for an empty NAME, and one for another
-    ${NAME#w} ${NAME%w}    `remove_prefix`, `remove_suffix`; `${NAME//a/b}` is `replace`; other patterns of a value that
-                           is not known have no equivalent
+$NAME                  a mark: of the param, of `env.NAME`, of `platform.arch`
+${NAME:-word}          one text where NAME is known; else a case for an empty NAME, and one for another
+${NAME#w} ${NAME%w}    `remove_prefix`, `remove_suffix`; `${NAME//a/b}` is `replace`; other patterns of a value that
+                       is not known have no equivalent
 """
 
 from __future__ import annotations
@@ -49,13 +49,15 @@ class Case:
 
 @dataclass(slots=True, kw_only=True)
 class Scope:
-    """The variables that are set at a place. `base_is_known` is false below an image that may bring others along."""
+    """The variables that are set at a place. `base_is_known` is false below an image that may bring others along;
+    `arguments` are names that are no image's, since an ARG of the file declares them somewhere."""
 
     marks: Marks
     notes: Notes
     escape: str
     variables: dict[str, Variable] = field(default_factory=dict)
     base_is_known: bool = False
+    arguments: frozenset[str] = frozenset()
 
     def child(self) -> Scope:
         """A copy for a stage that stands on this one."""
@@ -144,8 +146,12 @@ class _Reading:
         if scope.base_is_known:
             return
         for name in sorted({name for word in words for name in self._expand(word, env).unset}):
+            if name in scope.arguments:
+                continue
             if name in used:
-                scope.notes.warn(f"{name} is taken for not set: nothing here sets it, but the base image may", self._span)
+                scope.notes.warn(
+                    f"{name} is taken for not set: nothing here sets it, but the base image may", self._span
+                )
             elif is_variable(name):
                 env[name] = scope.marks.mark(f"env.{name}")
                 if name != "PATH":

@@ -143,15 +143,17 @@ def healthcheck(stage: StageLowering, node: syntax.Healthcheck) -> None:
     else:
         test = ("CMD", *node.command.words)
     times = {
-        "Interval": node.interval,
-        "Timeout": node.timeout,
-        "StartPeriod": node.start_period,
-        "StartInterval": node.start_interval,
+        "interval": node.interval,
+        "timeout": node.timeout,
+        "start_period": node.start_period,
+        "start_interval": node.start_interval,
     }
-    names = ("interval", "timeout", "start_period", "start_interval")
-    numbers = {**dict(zip(names, times.values(), strict=True)), "retries": node.retries}
+    numbers = {**times, "retries": node.retries}
     stage.image.config.healthcheck = {"test": test, **{name: value for name, value in numbers.items() if value}}
-    shown = " ".join(f"{name}:{go_duration(value or 0)}" for name, value in times.items())
+    labels = ("Interval", "Timeout", "StartPeriod", "StartInterval")
+    shown = " ".join(
+        f"{label}:{go_duration(value or 0)}" for label, value in zip(labels, times.values(), strict=True)
+    )
     stage.image.note(f"HEALTHCHECK {{Test:{_listed(test)} {shown} Retries:{node.retries or 0}}}")
 
 

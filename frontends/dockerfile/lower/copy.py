@@ -59,6 +59,8 @@ def copy(stage: StageLowering, node: syntax.Copy) -> None:
     taken = [_source(stage, node, word, text, wishes) for word, text in sources]
     taken += [_document(stage, node, document) for document in node.heredocs]
     linked = _is_true(node.link) and wishes.mode is None
+    if linked:
+        _check_numbers(wishes, node)
     with lowering(node.span):
         tip = stage.scratch() if linked else stage.image.tip
         for each in taken:
@@ -69,12 +71,23 @@ def copy(stage: StageLowering, node: syntax.Copy) -> None:
     stage.image.layer(f"{text} # buildkit", tip, stage.stage.number, node.span)
 
 
+def _check_numbers(wishes: _Wishes, node: syntax.Copy) -> None:
+    """A linked copy is made on nothing, where nobody has a name but root."""
+    named = [name for name in owner_of(wishes.owner or "0").split(":") if name and not name.isdigit()]
+    if named and node.chown is not None:
+        raise fault(
+            f"--link needs numbers in --chown: {named[0]} is a name of the image, which a linked copy can't look into",
+            node.chown.value_span or node.chown.span,
+            hint="write numbers, as --chown=1000:1000, or leave --link out",
+        )
+
+
 def _op(taken: _Taken, dest: str, wishes: _Wishes) -> graph.Copy:
     return graph.Copy(
         sources=(taken.path,),
         dest=dest,
         exclude=wishes.exclude,
-        owner=wishes.owner,
+        owner=owner_of(wishes.owner) if wishes.owner is not None else None,
         mode=wishes.octal or wishes.symbolic,
         contents="always",
         made="alike" if wishes.owner is not None or wishes.octal is not None else "root",
@@ -82,6 +95,13 @@ def _op(taken: _Taken, dest: str, wishes: _Wishes) -> graph.Copy:
         parents=taken.parents,
         unpack=taken.unpack,
     )
+
+
+def owner_of(text: str) -> str:
+    """An owner that needs no look into the image for root, who is 0 everywhere, and so is a group that is empty."""
+    user, colon, group = text.partition(":")
+    user = "0" if user == "root" else user
+    return f"{user}:{'0' if group in ('', 'root') else group}" if colon else user
 
 
 def _shown(node: syntax.Copy, wishes: _Wishes, sources: list[str], dest: str) -> Iterator[str]:

@@ -26,6 +26,9 @@ ROOT = "0"
 HOSTNAME = "buildkitsandbox"
 """What processes of a Dockerfile find as the name of their machine everywhere."""
 
+CACHE_MODE = 0o755
+"""What is left of a cache directory's mode: elsewhere the builder's umask cuts it."""
+
 _PIPES = "/dev/pipes"
 
 
@@ -58,6 +61,7 @@ def run(stage: StageLowering, node: syntax.Run) -> None:
         security=_security(stage, node),
         xattrs="capabilities",
         system_directories="stay",
+        surroundings="plain",
     )
     with lowering(node.span):
         tip = stage.add(op, node.span, {"base": image.tip, **inputs})
@@ -181,7 +185,7 @@ class _Mounts:
             id=name + _apart(model),
             sharing=model.sharing or "shared",
             read_only=model.read_only,
-            mode=f"{0o755 if model.mode is None else model.mode:04o}",
+            mode=f"{(0o755 if model.mode is None else model.mode) & CACHE_MODE:04o}",
             owner=f"{model.uid or 0}:{model.gid or 0}",
             input=role if model.from_ else None,
             source=_inside(model.source) if model.from_ else "/",

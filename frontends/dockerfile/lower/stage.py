@@ -16,7 +16,7 @@ from frontends.dockerfile.expand import expand, expand_words
 from frontends.dockerfile.faults import expanding, fault, lowering
 from frontends.dockerfile.giturl import Address, AddressError, read_address
 from frontends.dockerfile.lower import config
-from frontends.dockerfile.lower.copy import copy
+from frontends.dockerfile.lower.copy import copy, owner_of
 from frontends.dockerfile.lower.image import Image
 from frontends.dockerfile.lower.run import run
 from frontends.dockerfile.stages import check_above
@@ -159,7 +159,7 @@ def workdir(stage: StageLowering, node: syntax.Workdir) -> None:
     if path == "/":
         image.note(f"WORKDIR {path}")
         return
-    owner = image.config.user or "0:0"
+    owner = owner_of(image.config.user or "0:0")
     op = graph.Mkdir(path=path, owner=owner, keep_existing=True, made="alike")
     with lowering(node.span):
         tip = stage.add(op, node.span, {"base": image.tip})

@@ -118,7 +118,11 @@ METADATA: list[Case] = [
         "both are names of the image", BASE, SOURCE, {**FN, "owner": "app:staff"},
         ("n/ 755 7:50", "n/f 644 7:50 =f"),
     ),
-    ("a name that is not there is an error", (), SOURCE, {**FN, "owner": "app"}, "no user 'app'"),
+    ("nobody knows a name where nothing is", (), SOURCE, {**FN, "owner": "app"}, "no user 'app'"),
+    ("nor a group", (), SOURCE, {**FN, "owner": "5:app"}, "no group 'app'"),
+    ("a name that nobody knows elsewhere is root", ("x",), SOURCE, {**FN, "owner": "app"}, ("n/", "n/f =f")),
+    ("a group is the user's then", BASE, SOURCE, {**FN, "owner": "app:x"}, ("n/ 755 7:8", "n/f 644 7:8 =f")),
+    ("or the user's number", BASE, SOURCE, {**FN, "owner": "5:x"}, ("n/ 755 5:5", "n/f 644 5:5 =f")),
     ("what is made belongs to root", (), SOURCE, {**FN, "owner": "5:6", "made": "root"}, ("n/", "n/f 644 5:6 =f")),
     (
         "a new top directory belongs to the owner", (), SOURCE, {**DN, "owner": "5:6"},
@@ -132,6 +136,7 @@ METADATA: list[Case] = [
     ("links have no mode", (), ("d/l -> x",), {**D, "dest": "/", "mode": "0600"}, ("l -> x",)),
     ("an octal mode is that of files", (), SOURCE, {"dest": "/n", "mode": "0600"}, ("n 600 =f",)),
     ("and of what is made", (), SOURCE, {**FN, "mode": "0640"}, ("n/ 640", "n/f 640 =f")),
+    ("but for its special bits", (), SOURCE, {**FN, "mode": "7751"}, ("n/ 751", "n/f 7751 =f")),
     (
         "and of directories", (), SOURCE, {**DN, "mode": "0640"},
         ("n/ 640", "n/m/ 640", "n/m/a 640 =a", "n/m/sub/ 640 4:4", "n/m/sub/b 640 =b"),

@@ -131,9 +131,23 @@ def test_names_of_one_file_stay_so(add: Add, make_tar: Any) -> None:
     assert made(add({"a": blob.getvalue()})) == entries(("o/h =q", "o/l -> p", "o/p/q => o/h", "o/p/z => o/h"))
 
 
+def test_the_last_name_of_a_file_says_whose_it_is(add: Add, make_tar: Any) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.addfile(item("a"))
+        archive.addfile(item("b", LNKTYPE, linkname="a"))
+        archive.addfile(item("c", LNKTYPE, linkname="a", uid=7, mode=0o600))
+    assert [(each.mode, each.uid) for each in made(add({"t": out.getvalue()}))[2:]] == [(0o600, 7)] * 3
+
+
 def test_links_lead_inside_the_destination(add: Add, make_tar: Any) -> None:
     blob = make_tar(("l", SYMTYPE, "/etc"), ("l/f", REGTYPE, b"x"))
     assert made(add({"a": blob.getvalue()}, "etc/x")) == entries(("o/etc/f", "o/l -> /etc"))
+
+
+def test_a_name_may_go_up_again(add: Add, make_tar: Any) -> None:
+    blob = make_tar(("d", SYMTYPE, "/etc"), ("d/../f", REGTYPE, b"x"), ("h", LNKTYPE, "q/../f"))
+    assert made(add({"a": blob.getvalue()}, "o/")) == entries(("o/d -> /etc", "o/f =x", "o/h => o/f"))
 
 
 def test_a_name_that_leads_out_is_an_error(add: Add, make_tar: Any) -> None:

@@ -257,7 +257,10 @@ def test_files_are_opened_inside_only(tmp_path: Path) -> None:
         ("0640", 0o777, False, 0o640), ("4755", 0, False, 0o4755), ("u+x,go-w", 0o666, False, 0o744),
         ("a=rX", 0o644, False, 0o444), ("a=rX", 0o644, True, 0o555), ("go=", 0o777, False, 0o700),
         ("+x", 0o644, False, 0o755), ("u+rw-x", 0o100, False, 0o600), ("u+s", 0o755, False, 0o4755),
-        ("+t", 0o777, True, 0o1777), ("g=rx", 0o2777, True, 0o2757),
+        ("+t", 0o777, True, 0o1777), ("g=rx", 0o2777, True, 0o757),
+        ("o+t", 0o777, True, 0o777), ("o=rt", 0o1700, True, 0o1704), ("=t", 0o640, False, 0o1640),
+        ("u=g", 0o6755, False, 0o6555), ("a=u", 0o4700, False, 0o4777), ("u-x,a+X", 0o700, False, 0o711),
+        ("=X", 0o6700, True, 0o111), ("u+s", 0o2755, True, 0o6755), ("g-s", 0o2755, True, 0o755),
     ],
 )  # fmt: skip
 def test_modes(text: str, before: int, directory: bool, after: int) -> None:
