@@ -14,8 +14,15 @@ from tests.support.command import Pybuild
 from tests.support.registry import RegistryServer, serve_registry, write_config
 
 NEEDS_ROOT = (
-    "integration", "security", "faults", "conformance", "differential", "unit/layer", "unit/engine", "unit/cli/test_storage.py"
-)  # fmt: skip
+    "integration",
+    "security",
+    "faults",
+    "conformance",
+    "differential",
+    "unit/layer",
+    "unit/engine",
+    "unit/cli/test_storage.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

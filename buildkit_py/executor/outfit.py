@@ -65,12 +65,14 @@ class Outfitter:
         self._places = itertools.count()
         self._env: dict[str, str] = {}
         self._agents: dict[str, str] = {}
+        self._plain = False
         self._shown = Shown(shop, task)
         self.caches: dict[str, Path] = {}
         """The cache directories that the step may write to, by where it sees them."""
 
     def spec(self, op: ExecStep, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, tree: Tree) -> sandbox.SandboxSpec:
         """The spec of the step over the view `root` of its base, whose merged tree is `tree`."""
+        self._plain = isinstance(op, Run) and op.surroundings == "plain"
         self._directories = self._take_caches([mount for mount in op.mounts if isinstance(mount, CacheMount)], tree)
         mounts = [mount for given in op.mounts for mount in self._mounts(given, tree)]
         if isinstance(op, Run):
@@ -210,15 +212,16 @@ class Outfitter:
 
     def _ssh(self, mount: SshMount, tree: Tree) -> Iterator[sandbox.Mount]:
         spec = next((each for each in self._shop.ssh if each.id == mount.id), None)
+        target = mount.target or f"/run/ssh/{mount.id}"
+        if spec is None and mount.required:
+            raise SourceInputError(f"no ssh agent {mount.id!r} was given", hint=f"give one with --ssh {mount.id}")
+        if spec is not None or self._plain:
+            self._agents.setdefault("SSH_AUTH_SOCK", target)
         if spec is None:
-            if mount.required:
-                raise SourceInputError(f"no ssh agent {mount.id!r} was given", hint=f"give one with --ssh {mount.id}")
             return
         uid, gid = resolve_owner(tree, mount.owner)
         directory = Path(self._stack.enter_context(_short_directory()))
         path = self._stack.enter_context(forwarded(spec, directory, mode=int(mount.mode, 8), uid=uid, gid=gid))
-        target = mount.target or f"/run/ssh/{mount.id}"
-        self._agents.setdefault("SSH_AUTH_SOCK", target)
         yield sandbox.BindMount(source=str(directory), path=f"/{path.name}", target=target, read_only=False)
 
 

@@ -285,7 +285,8 @@ class Run:
     a step only for a client that allows it. `xattrs`: whether all attributes that belong to files are kept in what the
     process leaves, or capabilities alone. `system_directories`: whether /dev, /proc and /sys, made for the process
     where the tree has none, are gone afterwards, or stay as empty directories. `surroundings` `plain`: a process with a
-    network is not told of the machine's names and certificate authorities, so that what it sees is the same everywhere.
+    network is not told of the machine's names and certificate authorities, so that what it sees is the same everywhere;
+    SSH_AUTH_SOCK is set whether an agent was given or not.
     """
 
     type: Literal["run"] = "run"

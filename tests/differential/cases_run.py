@@ -247,15 +247,6 @@ CASES = [
         """,
     ),
     case(
-        "run-network-none",
-        "--network=none leaves the loopback alone",
-        """
-        FROM busybox
-        RUN --network=none ls /sys/class/net > /out
-        """,
-        on=(),
-    ),
-    case(
         "run-bind-mount",
         "a bind mount of the context is there for one step, read-only",
         """

@@ -321,7 +321,7 @@ class _Copying:
         if source.owned:
             name = self._stage.shared.names[self._from]
             text = f"COPY keeps the owners that files have in {name}, and `copy` makes them root's"
-            self._stage.warn(text, "say whose they are with --chown, if they are not root's")
+            self._stage.differs(text, "say whose they are: --chown=root if they are root's")
 
 
 def _is_true(flag: syntax.Flag | None) -> bool:

@@ -26,7 +26,7 @@ _DIRECTORIES = re.compile(
 )
 _STANDARD = re.compile(
     r"/(?:bin|boot|dev|etc|home|lib|lib64|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var|usr/local"
-    r"|usr/(?:local/)?(?:bin|sbin|lib|share|include|etc|src)|var/(?:lib|log|cache|run|tmp))\Z"
+    r"|usr/(?:local/)?(?:bin|sbin|lib|share|include|etc|src)|var/(?:lib|log|cache|run|tmp)|home/[^/]+)\Z"
 )
 _IN_BIN = re.compile(r"/s?bin/[^/]+\Z")
 

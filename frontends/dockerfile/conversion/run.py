@@ -29,7 +29,7 @@ _SHEBANG = re.compile(r"#![ \t]*\S+(?:[ \t]+\S+)?[ \t]*\n")
 _COMMENTS = re.compile(r"(?:sh|bash|dash|ash|zsh|ksh|python[0-9.]*|perl|ruby|awk)\Z")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _ALWAYS = frozenset({"PATH", "HOME", "PWD"})
-_GIVES_AWAY = re.compile(r"\b(?:chown|chgrp|useradd|adduser|install\s+.*-o|su|sudo|gosu)\b|--chown|--owner")
+_GIVES_AWAY = re.compile(r"\b(?:chown|chgrp|install\s+.*-o|su|sudo|gosu)\b|--chown|--owner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,9 +151,7 @@ def healthcheck(stage: StageLowering, node: syntax.Healthcheck) -> None:
     numbers = {**times, "retries": node.retries}
     stage.image.config.healthcheck = {"test": test, **{name: value for name, value in numbers.items() if value}}
     labels = ("Interval", "Timeout", "StartPeriod", "StartInterval")
-    shown = " ".join(
-        f"{label}:{go_duration(value or 0)}" for label, value in zip(labels, times.values(), strict=True)
-    )
+    shown = " ".join(f"{label}:{go_duration(value or 0)}" for label, value in zip(labels, times.values(), strict=True))
     stage.image.note(f"HEALTHCHECK {{Test:{_listed(test)} {shown} Retries:{node.retries or 0}}}")
 
 

@@ -85,9 +85,7 @@ def test_network_files() -> None:
     assert own["/etc/hosts"].startswith(b"10.0.0.1\tdb\n127.0.0.1\tlocalhost box\n")
     plain = network_mounts("host", "box", [("db", "10.0.0.1")], plain=True)
     assert [mount.target for mount in plain] == ["/etc/resolv.conf", "/etc/hosts"]
-    assert plain[1].data == (
-        b"127.0.0.1\tlocalhost box\n::1\tlocalhost ip6-localhost ip6-loopback\n10.0.0.1\tdb\n"
-    )
+    assert plain[1].data == (b"127.0.0.1\tlocalhost box\n::1\tlocalhost ip6-localhost ip6-loopback\n10.0.0.1\tdb\n")
 
 
 def test_a_tools_identity_is_that_of_the_file_it_is(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ PATH = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         ('ENTRYPOINT ["/x"]', '- ENTRYPOINT ["/x"]'),
         ("MAINTAINER some one", "- MAINTAINER some one"),
         (
-            "HEALTHCHECK --interval=1m30s --retries=3 CMD foo bar",
-            "- HEALTHCHECK {Test:[CMD-SHELL foo bar] Interval:1m30s Timeout:0s StartPeriod:0s StartInterval:0s Retries:3}",
+            "HEALTHCHECK --interval=1m30s --retries=3 CMD x",
+            "- HEALTHCHECK {Test:[CMD-SHELL x] Interval:1m30s Timeout:0s StartPeriod:0s StartInterval:0s Retries:3}",
         ),
         (
             'HEALTHCHECK CMD ["a", "b"]',
