@@ -87,7 +87,16 @@ _LINE = r"history\.\d+"
 KNOWN = (
     # History: what the words of a line were in BuildKit 0.8.
     _old(_LINE, "ports were written as a map", theirs=r"- EXPOSE map\[.*"),
-    _old(_LINE, "a check had no start interval", theirs=r"- HEALTHCHECK &\{.*"),
+    Known(
+        referee=DOCKER,
+        cases=("*",),
+        facts=_LINE,
+        reason="a check's values were written as quoted words, and 20.10 had no start interval",
+        right="pybuild",
+        buildkit="as pybuild; until 0.25 as the referee",
+        theirs=r"- HEALTHCHECK &\{.*",
+        before=29,
+    ),
     _old(_LINE, "an ARG's line showed its default alone, not the value", ours="- ARG .*", theirs="- ARG .*"),
     _old(_LINE, "the flags of COPY and ADD were left out", ours=r"\+ (COPY|ADD) --.*", theirs=r"\+ (COPY|ADD) [^-].*"),
     _old(
@@ -206,7 +215,7 @@ KNOWN = (
         facts=r"layer\.2/(a|b|h/more)",
         reason="the same seen by layers: where files lie in an overlay, the link makes a copy of the earlier file "
         "under its first name too; here a layer holds what a step changed, whatever holds the files",
-        right="both",
-        buildkit="as the referee on overlayfs, as pybuild where it compares trees",
+        right="pybuild",
+        buildkit="as pybuild with a snapshotter of containerd, as the referee inside Docker",
     ),
 )

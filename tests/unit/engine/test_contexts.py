@@ -128,6 +128,7 @@ def test_a_build_file_on_standard_input_beside_a_directory(opened: Store, tmp_pa
         (tar(layouts.Entry(name="../x")), None, "can't be unpacked"),
         (b"FROM scratch\n\xff", None, "not UTF-8"),
     ],
+    ids=["no-file", "no-build-file", "outside", "bad-gzip", "bad-bzip2", "gzip-of-text", "name-outside", "no-text"],
 )
 def test_what_can_not_be_had_leaves_nothing(opened: Store, data: bytes, file: str | None, words: str) -> None:
     wanted = Wanted(context="-", file=file)

@@ -77,7 +77,9 @@ def zipped() -> bytes:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"text", bytes(10240), gzip.compress(b"text" * 200), b"\x1f\x8b\x08broken", zipped()]
+    "data",
+    [b"", b"text", bytes(10240), gzip.compress(b"text" * 200), b"\x1f\x8b\x08broken", zipped()],
+    ids=["empty", "text", "zeros", "gzip-of-text", "broken-gzip", "zip"],
 )
 def test_what_is_no_archive_is_copied(add: Add, data: bytes) -> None:
     draft = add({"a.tar": data}, owner="1:2", mode="0600", directory_mode="0700")
