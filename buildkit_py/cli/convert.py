@@ -59,9 +59,9 @@ def run_convert(args: Namespace, shell: Shell) -> int:
 
 
 def _file(args: Namespace, shell: Shell) -> BuildFile:
-    from buildkit_py.cli.source import _files, _stdin
+    from buildkit_py.cli.source import files_named, standard_input
 
-    return _stdin(shell) if args.file == "-" else _files([args.file])[0]
+    return standard_input(shell) if args.file == "-" else files_named([args.file])[0]
 
 
 def _converted(file: BuildFile, context: Path, targets: list[str]) -> Any:
@@ -73,7 +73,7 @@ def _converted(file: BuildFile, context: Path, targets: list[str]) -> Any:
         raise UsageError(f"{file.shown} is a Buildfile already")
     if not context.is_dir():
         raise SourceInputError(f"{context} is no directory")
-    beside = _Beside(context)
+    beside = Beside(context)
     name = os.path.relpath(file.path, context)
     try:
         return offer(frontend.convert, file.text, file=name, targets=targets, find=beside.find, look=beside.look)
@@ -81,7 +81,7 @@ def _converted(file: BuildFile, context: Path, targets: list[str]) -> Any:
         raise SourceError([renamed(item, lambda _: file.shown) for item in error.diagnostics]) from None
 
 
-class _Beside:
+class Beside:
     """What a frontend is told of the directory that a file is built from."""
 
     def __init__(self, context: Path) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 NOT_FORMATTED = 1
 
 
-def _files(names: Sequence[str]) -> list[BuildFile]:
+def files_named(names: Sequence[str]) -> list[BuildFile]:
+    """The build files that paths name: a directory stands for the one in it, nothing for the working directory."""
     from buildkit_py.engine.buildfile import find_build_file
     from buildkit_py.engine.options import BuildOptions
 
@@ -35,7 +36,8 @@ def _files(names: Sequence[str]) -> list[BuildFile]:
     return found
 
 
-def _stdin(shell: Shell) -> BuildFile:
+def standard_input(shell: Shell) -> BuildFile:
+    """The build file on standard input."""
     from buildkit_py.engine.buildfile import BuildFile, decoded, frontend_of
 
     text = decoded(shell.stdin.buffer.read(), "-")
@@ -70,7 +72,7 @@ def run_check(args: Namespace, shell: Shell) -> int:
     if "-" in args.files and len(args.files) > 1:
         raise UsageError("- stands alone: it reads standard input")
     found: list[Diagnostic] = []
-    for file in [_stdin(shell)] if args.files == ["-"] else _files(args.files):
+    for file in [standard_input(shell)] if args.files == ["-"] else files_named(args.files):
         found += _Checker(Path(args.context) if args.context else file.path.parent, shell).check(file)
     if args.json or args.format == "json":
         import json
@@ -184,7 +186,7 @@ def run_fmt(args: Namespace, shell: Shell) -> int:
             raise UsageError("- stands alone: it reads standard input and writes standard output")
         return _filter(args, shell)
     changed, failed = 0, None
-    for file in _files(args.files):
+    for file in files_named(args.files):
         shell.sources[file.shown] = file.text
         try:
             text = _format(file)
@@ -235,7 +237,7 @@ def _diff(file: BuildFile, text: str) -> str:
 
 
 def _filter(args: Namespace, shell: Shell) -> int:
-    file = _stdin(shell)
+    file = standard_input(shell)
     text = file.text
     shell.sources[file.shown] = text
     formatted = _format(file)

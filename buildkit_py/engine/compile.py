@@ -15,7 +15,7 @@ import buildkit_py
 from buildkit_py import canonical
 from buildkit_py.digest import Digest
 from buildkit_py.engine.buildfile import BuildFile
-from buildkit_py.errors import NotFoundError, SourceError, SourceInputError
+from buildkit_py.errors import NotFoundError, SourceError
 from buildkit_py.graph import codec
 from buildkit_py.graph.spans import relocated
 from buildkit_py.platform import Platform
@@ -34,7 +34,6 @@ FORMAT = 3
 """Changes with what is remembered of a compiled build file."""
 LOCKING = frozenset({"buildfile"})
 """The frontends whose builds keep a lock file unless the client says otherwise."""
-_WRITE_ONE = "write a Buildfile: see `pybuild help`"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,8 +49,6 @@ def load_frontend(name: str) -> Any:
 
     for entry_point in entry_points(group="pybuild.frontends", name=name):
         return entry_point.load()
-    if name == "dockerfile":
-        raise SourceInputError("this version of pybuild reads Buildfiles only", hint=_WRITE_ONE)
     raise NotFoundError(f"no frontend called {name!r} is installed", hint="reinstall pybuild, or build a Buildfile")
 
 

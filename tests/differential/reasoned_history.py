@@ -8,10 +8,10 @@ from tests.differential.tree import file_text as f
 from tests.differential.tree import folder_text as d
 
 
-def line(name: str, rule: str, instruction: str, *history: str, base: str = "busybox") -> Reasoned:
+def line(name: str, rule: str, instruction: str, *history: str, base: str = "busybox", since: int = 23) -> Reasoned:
     """One or several instructions and their lines."""
     context = {"a": "a", "b c": "b", "d/x": "x"}
-    return reason(f"history-{name}", rule, f"FROM {base}\n{instruction}\n", context, history=list(history))
+    return reason(f"history-{name}", rule, f"FROM {base}\n{instruction}\n", context, since=since, history=list(history))
 
 
 CASES = [
@@ -83,12 +83,14 @@ CASES = [
         "a check with its five times and its retries",
         "HEALTHCHECK --interval=1m --timeout=2s --start-period=3s --start-interval=4s --retries=5 CMD true",
         "- HEALTHCHECK {Test:[CMD-SHELL true] Interval:1m0s Timeout:2s StartPeriod:3s StartInterval:4s Retries:5}",
+        since=29,
     ),
     line(
         "healthcheck-none",
         "NONE",
         "HEALTHCHECK NONE",
         "- HEALTHCHECK {Test:[NONE] Interval:0s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+        since=29,
     ),
     line("arg", "several ARGs of one line", "ARG A=1 B C=$A", "- ARG A=1 B C=1"),
     line("lower-case", "instructions stand in capitals", "label a=1\nrun true", "- LABEL a=1",

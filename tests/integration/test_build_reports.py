@@ -136,6 +136,6 @@ def test_a_graph_says_its_file_and_takes_no_params(project: Project) -> None:
 
 def test_a_lone_dockerfile_and_a_file_that_is_no_text(project: Project) -> None:
     project.write({"Dockerfile": "FROM scratch\n"})
-    refused(project.attempt(), 14, "reads Buildfiles only")
+    assert project.attempt().result.code == 0
     (project.directory / "Buildfile").write_bytes(b"buildfile 1\nimage \xff {}\n")
     refused(project.attempt(), 3, "Buildfile:2:7: error: not UTF-8")

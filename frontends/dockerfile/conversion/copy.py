@@ -72,6 +72,9 @@ def destination(stage: StageConversion, node: syntax.Copy) -> str:
 def _wishes(stage: StageConversion, owner: str, mode: str) -> Wishes:
     if owner:
         check_owner(stage, owner)
+        if stage.paths.empty:
+            # Where nothing says who root is, COPY takes it for 0, and `copy` knows no names.
+            owner = ":".join("0" if part == "root" else part for part in owner.split(":"))
     if mode and not stage.marks.names(mode):
         mode = f"{int(mode, 8):04o}" if _OCTAL.match(mode) else mode
     return Wishes(owner=owner, mode=mode)

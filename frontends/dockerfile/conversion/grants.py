@@ -57,7 +57,9 @@ class _Mount:
         origin = origin_of(stage, model.from_, self._span) if model.from_ else None
         if origin is None:
             source = f".{source}"
-            if stage.shared.patterns:
+            look = stage.shared.look
+            is_file = look is not None and look(stage.plain(source.removeprefix("."))) == {"file"}
+            if stage.shared.patterns and not is_file:
                 stage.warn("a mount shows also what the ignore file leaves out", span=self._span)
         writable = "" if model.read_only else "writable: true"
         place = self._word("at", self._target())
