@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.errors import MissingToolError, SourceInputError, UsageError
 from buildkit_py.graph.check import reachable
-from buildkit_py.graph.op import ExecStep, Host, LocalSource, Mount, Run, SecretMount, SshMount
+from buildkit_py.graph.op import ExecStep, Host, LocalSource, Mount, Op, Run, SecretMount, SshMount
 from buildkit_py.layer.tree import printable
 from buildkit_py.platform import Platform
 from buildkit_py.solver.selection import selectors_of
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 _EMULATORS = "install the packages qemu-user-static and binfmt-support"
 INSECURE = "security.insecure"
+CONFINED = frozenset(
+    {
+        *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"),
+        *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+    }
+)
+"""Capabilities that the sandbox holds. Any other reaches the machine: SYS_ADMIN bares /proc/sys, DAC_READ_SEARCH opens
+every file of a disk of which one directory is mounted (a cache), NET_ADMIN is the builder's network."""
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _QEMU = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386", "arm": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
 _RUNS_TOO = {("amd64", "386"), ("arm64", "arm")}
@@ -41,16 +49,26 @@ def check_tools(definition: Definition, tools: ToolIdentities) -> None:
 
 
 def check_grants(definition: Definition, allowed: Collection[str]) -> None:
-    """Raise `UsageError` for the first step that would run without its sandbox although the client does not allow
-    it."""
+    """Raise `UsageError` for the first step that would run without its sandbox, or could leave it, although the client
+    does not allow it."""
+    if INSECURE in allowed:
+        return
     for digest, vertex in definition.vertices.items():
-        op = vertex.op
-        if isinstance(op, Run) and op.security == "insecure" and INSECURE not in allowed:
+        wish = _beyond_the_sandbox(vertex.op)
+        if wish is not None:
             raise UsageError(
-                "the step asks to run without its sandbox, which this build does not allow",
+                f"the step asks {wish}, which this build does not allow",
                 hint=f"allow it with --allow {INSECURE}",
                 span=definition.spans.get(digest),
             )
+
+
+def _beyond_the_sandbox(op: Op) -> str | None:
+    """What a step asks for that needs the client's leave."""
+    if isinstance(op, Run) and op.security == "insecure":
+        return "to run without its sandbox"
+    wide = [name for name in op.capabilities if name not in CONFINED] if isinstance(op, ExecStep) else []
+    return f"for the capability {wide[0]}, with which it could leave its sandbox" if wide else None
 
 
 def _mounts(definition: Definition) -> Iterator[tuple[str, Mount]]:

@@ -196,6 +196,15 @@ def test_a_capability_is_refused_without_the_grant(project: Project, runtime: st
     assert project.build("run chroot / true; ip link add dummy0 type dummy", "--runtime", runtime).code == 5
 
 
+@pytest.mark.parametrize("name", ["SYS_ADMIN", "DAC_READ_SEARCH", "NET_ADMIN"])
+def test_a_capability_that_reaches_the_machine_needs_the_leave_of_the_client(project: Project, name: str) -> None:
+    body = f"with capability({name})\nrun true"
+    refused = project.build(body)
+    assert refused.code == 2
+    assert name in refused.message and "--allow security.insecure" in refused.message
+    assert project.build(body, "--allow", "security.insecure").code == 0
+
+
 def test_an_unknown_capability_is_an_error_of_the_file(project: Project) -> None:
     built = project.build("with capability(MKNODE)\nrun true")
     assert built.code == 3
