@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from buildkit_py.errors import SourceError, SourceInputError
+from buildkit_py.layer.openat import open_beneath
 from buildkit_py.source import Diagnostic, Span
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _first_words(text: str) -> list[str]:
 def _read(options: BuildOptions, path: Path, note: str | None) -> BuildFile:
     shown = options.shown(path)
     try:
-        with path.open("rb") as file:
+        with _open(options.context, path) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SourceInputError(f"{shown} can't be read: {error.strerror}") from None
@@ -90,6 +91,14 @@ def _read(options: BuildOptions, path: Path, note: str | None) -> BuildFile:
         raise SourceInputError(f"{shown} has more than {MAX_BYTES} bytes: that is no build file")
     text = decoded(data, shown)
     return BuildFile(path=path, frontend=frontend_of(path.name, text), text=text, shown=shown, note=note)
+
+
+def _open(context: Path, path: Path) -> BinaryIO:
+    """Open a build file. One that lies in the context came with it, so no link of the context may lead out; any other
+    path is the client's own."""
+    if ".." not in path.parts and path.absolute().is_relative_to(context.absolute()):
+        return open_beneath(context, str(path.absolute().relative_to(context.absolute())))
+    return path.open("rb")
 
 
 def decoded(data: bytes, name: str) -> str:

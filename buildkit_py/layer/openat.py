@@ -18,6 +18,7 @@ _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 2, 4, 8
 _NO_LINKS = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS
 _INSIDE = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS
 _ATTEMPTS = 100
+_OUTSIDE = "it leads out of the directory"
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -44,7 +45,7 @@ def open_below(directory: int, path: str, flags: int = os.O_RDONLY, *, links: bo
         if ctypes.get_errno() != errno.EAGAIN:
             break
     number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number), path)
+    raise OSError(number, _OUTSIDE if number == errno.EXDEV else os.strerror(number), path)
 
 
 def open_directory(path: Path) -> int:

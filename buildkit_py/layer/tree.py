@@ -227,7 +227,10 @@ def near(tree: Tree, path: str) -> str | None:
         place = resolve(tree, join(directory, name))
         entry = tree.lookup(place)
         if entry is None:
-            close = difflib.get_close_matches(name, list(tree.children(directory)), n=1)
+            names = list(tree.children(directory))
+            if name in names:
+                return f"/{'/'.join(parts[: index + 1])} is a link that leads to nothing in there"
+            close = difflib.get_close_matches(name, names, n=1)
             rest = parts[index + 1 :]
             return f"did you mean /{'/'.join((*parts[:index], close[0], *rest))}?" if close else None
         if entry.type != "dir":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,35 @@ def test_the_first_of_the_usual_names(tmp_path: Path, present: tuple[str, ...], 
 def test_none_is_there(tmp_path: Path) -> None:
     with pytest.raises(SourceInputError, match=r"no Buildfile in .*, and no Dockerfile or Containerfile"):
         find_build_file(BuildOptions(context=tmp_path))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_no_link_of_the_context_leads_out_of_it(tmp_path: Path, named: bool) -> None:
+    context, outside = tmp_path / "context", tmp_path / "outside"
+    context.mkdir()
+    outside.write_text("canary")
+    (context / "Dockerfile").symlink_to("../outside")
+    file = context / "Dockerfile" if named else None
+    with pytest.raises(SourceInputError, match="it leads out of the directory"):
+        find_build_file(BuildOptions(context=context, file=file))
+    (context / "Dockerfile").unlink()
+    (context / "Dockerfile").symlink_to("inside")
+    (context / "inside").write_text("FROM scratch")
+    assert find_build_file(BuildOptions(context=context, file=file)).text == "FROM scratch"
+
+
+def test_a_build_file_elsewhere_is_the_clients_own(tmp_path: Path) -> None:
+    (tmp_path / "context").mkdir()
+    (tmp_path / "real").write_text("FROM scratch")
+    (tmp_path / "link").symlink_to("real")
+    for path in (tmp_path / "link", tmp_path / "context/../link"):
+        assert find_build_file(BuildOptions(context=tmp_path / "context", file=path)).text == "FROM scratch"
+
+
+def test_a_build_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "Pipe")
+    with pytest.raises(SourceInputError, match="not a regular file"):
+        find_build_file(BuildOptions(context=tmp_path, file=tmp_path / "Pipe"))
 
 
 def test_a_text_that_came_from_elsewhere(tmp_path: Path) -> None:
