@@ -7,7 +7,8 @@ asked (kind `tag` of `store.memo`), then the registry. URLs and git refs are ask
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from buildkit_py.errors import PybuildError, UsageError
 from buildkit_py.image.stored import one_image
@@ -96,13 +97,17 @@ class UnlockedResolver:
 
     def _named(self, ref: str, platform: Platform) -> str | None:
         """The manifest of an image that the store calls so."""
-        for record in self._store.images.list():
-            if _reference(record.name) == ref:
-                try:
-                    return str(one_image(self._store, record.descriptor, platform).descriptor.digest)
-                except PybuildError:
-                    return None
-        return None
+        descriptor = self._stored.get(ref)
+        try:
+            return str(one_image(self._store, descriptor, platform).descriptor.digest) if descriptor else None
+        except PybuildError:
+            return None
+
+    @cached_property
+    def _stored(self) -> Mapping[str, Mapping[str, Any]]:
+        """The descriptors of the images that the store has names for, by reference."""
+        names = ((_reference(record.name), record.descriptor) for record in self._store.images.list())
+        return {ref: descriptor for ref, descriptor in names if ref is not None}
 
 
 def _key(ref: str, platform: Platform) -> str:
