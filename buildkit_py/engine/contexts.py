@@ -24,6 +24,7 @@ from buildkit_py.digest import Digest
 from buildkit_py.engine.buildfile import MAX_BYTES, NAMES, decoded
 from buildkit_py.errors import SourceInputError, UsageError
 from buildkit_py.executor.source.address import shown
+from buildkit_py.giturl import is_repository
 from buildkit_py.layer.openat import open_beneath
 from buildkit_py.registry.source import OfferedLayout
 
@@ -176,6 +177,7 @@ class _Gatherer:
     def _fetched(self, url: str) -> Path:
         from buildkit_py.executor.source.http import fetch
 
+        _path_of(url)  # what is no URL at all is refused here
         digest, _ = fetch(self._store, url)
         with self._store.blobs.open(digest) as blob:
             return self._spooled(blob)
@@ -193,13 +195,6 @@ class _Gatherer:
         directory = self._area()
         check_out(self._store, url, directory, keep_git=self._wanted.keep_git)
         return directory
-
-
-def is_repository(text: str) -> bool:
-    """Whether a context is a git repository: by its scheme, or by the end of its path."""
-    if text.startswith(("git://", "ssh://", "github.com/")) or re.match(r"[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:", text):
-        return True
-    return text.startswith(_HTTP) and _path_of(text).endswith(".git")
 
 
 def _path_of(url: str) -> str:

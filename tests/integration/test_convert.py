@@ -89,6 +89,7 @@ def ours(registry: RegistryServer, registries_file: Path, tmp_path_factory: pyte
     return Ours(pybuild=Pybuild(home=home, store=home / "store", registries=registries_file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if name not in UNTOLD | TOLD | UNLIKE])
 def test_a_conversion_builds_to_the_same(name: str, ours: Ours, tmp_path: Path) -> None:
     case = CASES[name]

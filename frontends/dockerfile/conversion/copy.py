@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from buildkit_py.giturl import AddressError, read_address
 from frontends.dockerfile import syntax
 from frontends.dockerfile.conversion.excludes import below
 from frontends.dockerfile.conversion.kinds import Kind, Paths
@@ -16,7 +17,6 @@ from frontends.dockerfile.conversion.origins import origin_of, stage_of
 from frontends.dockerfile.conversion.remote import fetch, git
 from frontends.dockerfile.conversion.settings import check_owner
 from frontends.dockerfile.conversion.stage import StageConversion
-from frontends.dockerfile.giturl import AddressError, read_address
 from frontends.dockerfile.ignore import exclude_patterns
 
 _ARCHIVE = re.compile(r"\.(?:tar|tar\.(?:gz|bz2|xz|zst)|tgz|tbz2?|txz|tzst)\Z")

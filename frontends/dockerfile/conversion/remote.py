@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from buildkit_py.giturl import UNNAMED, GitUrl, http_filename
 from frontends.dockerfile import syntax
 from frontends.dockerfile.conversion.language import UntoldError
 from frontends.dockerfile.conversion.stage import StageConversion
-from frontends.dockerfile.giturl import UNNAMED, GitUrl, http_filename
 
 if TYPE_CHECKING:
     from frontends.dockerfile.conversion.copy import Wishes

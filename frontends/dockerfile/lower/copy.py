@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from buildkit_py import graph
 from buildkit_py.errors import GraphError
+from buildkit_py.giturl import GitUrl, http_filename
 from buildkit_py.graph.values import check_mode
 from frontends.dockerfile import syntax
 from frontends.dockerfile.expand import ExpandError, expand
 from frontends.dockerfile.faults import fault, lowering
-from frontends.dockerfile.giturl import GitUrl, http_filename
 from frontends.dockerfile.ignore import IgnoreError, exclude_patterns
 from frontends.dockerfile.step_checks import on_copy
 

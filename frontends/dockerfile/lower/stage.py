@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from buildkit_py import graph
 from buildkit_py.errors import PybuildError, SourceError
+from buildkit_py.giturl import Address, AddressError, read_address
 from frontends.dockerfile import syntax
 from frontends.dockerfile.checks import Checks
 from frontends.dockerfile.expand import expand, expand_words
 from frontends.dockerfile.faults import expanding, fault, lowering
-from frontends.dockerfile.giturl import Address, AddressError, read_address
 from frontends.dockerfile.lower import config
 from frontends.dockerfile.lower.copy import copy, owner_of
 from frontends.dockerfile.lower.image import Image

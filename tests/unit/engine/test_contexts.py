@@ -16,9 +16,8 @@ from typing import BinaryIO
 import pytest
 import zstandard
 
-from buildkit_py.engine.contexts import Wanted, gathered, is_archive, is_repository
+from buildkit_py.engine.contexts import Wanted, gathered, is_archive
 from buildkit_py.engine.options import BuildOptions
-from buildkit_py.engine.repository import Repository
 from buildkit_py.errors import PybuildError, SourceInputError, UsageError
 from buildkit_py.store import Store
 from tests.support import layouts
@@ -272,8 +271,15 @@ def test_the_history_of_a_repository_is_kept_where_that_is_asked_for(opened: Sto
         assert (options.context / ".git/HEAD").is_file()
 
 
+def test_an_address_can_ask_for_the_history_too(opened: Store, repository: str) -> None:
+    wanted = Wanted(context=f"{repository}?keep-git-dir=true")
+    with gathered(opened, BuildOptions(context=Path("x")), wanted, no_input) as options:
+        assert (options.context / ".git/HEAD").is_file()
+
+
 @pytest.mark.parametrize(
-    "form", ["#nothing", "#main:nothing", "?colour=red", "?branch=a&tag=b", "?branch=main#x", "?commit=0123"]
+    "form",
+    ["#nothing", "#main:nothing", "?colour=red", "?branch=a&tag=b", "?branch=main#x", "?commit=0123", "?subdir="],
 )
 def test_wrong_repositories(opened: Store, repository: str, form: str) -> None:
     wanted = Wanted(context=repository + form)
@@ -283,37 +289,6 @@ def test_wrong_repositories(opened: Store, repository: str, form: str) -> None:
     ):
         raise AssertionError("it was taken")
     assert leftovers(opened) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("https://h/x.git", Repository(url="https://h/x.git")),
-        ("https://h/x.git#v1", Repository(url="https://h/x.git", ref="v1")),
-        ("https://h/x.git#:a/b", Repository(url="https://h/x.git", subdir="a/b")),
-        ("git@h:a/x.git#main:d", Repository(url="git@h:a/x.git", ref="main", subdir="d")),
-        ("github.com/a/b", Repository(url="https://github.com/a/b")),
-        ("https://h/x.git?branch=m", Repository(url="https://h/x.git", ref="refs/heads/m")),
-        ("https://h/x.git?commit=ab12", Repository(url="https://h/x.git", ref="ab12", commit="ab12")),
-        ("https://h/x.git?submodules=false", Repository(url="https://h/x.git", submodules=False)),
-    ],
-)
-def test_names_of_repositories(text: str, expected: Repository) -> None:
-    assert Repository.parse(text) == expected
-
-
-def test_which_urls_are_repositories() -> None:
-    for text in (
-        "https://h/x.git",
-        "http://h/x.git#a:b",
-        "https://h/x.git?tag=1",
-        "git@h:x",
-        "ssh://h/x",
-        "github.com/a/b",
-    ):
-        assert is_repository(text)
-    for text in ("https://h/x.tar", "https://h/x", "dir", "https://h/x?y=.git", "-"):
-        assert not is_repository(text)
 
 
 def test_what_is_an_archive(tmp_path: Path) -> None:

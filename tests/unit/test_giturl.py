@@ -1,10 +1,10 @@
-"""What a source of ADD is."""
+"""What a context or a source of ADD is."""
 
 from __future__ import annotations
 
 import pytest
 
-from frontends.dockerfile.giturl import AddressError, GitUrl, http_filename, read_address
+from buildkit_py.giturl import AddressError, GitUrl, http_filename, is_repository, read_address, read_repository
 
 HUB = "https://github.com/a/b.git"
 
@@ -93,3 +93,21 @@ def test_wrong_git(query: str, message: str) -> None:
 )  # fmt: skip
 def test_http_filename(url: str, name: str | None) -> None:
     assert http_filename(url) == (name or "__unnamed__")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://h/x.git", "http://h/x.git#a:b", "https://h/x.git?tag=1", "git@h:x", "ssh://h/x", "github.com/a/b"],
+)
+def test_contexts_that_are_repositories(text: str) -> None:
+    assert is_repository(text)
+
+
+@pytest.mark.parametrize("text", ["https://h/x.tar", "https://h/x", "dir", "https://h/x?y=.git", "-", "./git@h:x"])
+def test_contexts_that_are_none(text: str) -> None:
+    assert not is_repository(text)
+
+
+def test_a_context_may_leave_out_the_scheme_of_one_host() -> None:
+    assert read_repository("github.com/a/b#c:d") == GitUrl(url="https://github.com/a/b", ref="c", subdir="d")
+    assert read_repository(f"{HUB}#c") == GitUrl(url=HUB, ref="c")

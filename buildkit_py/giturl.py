@@ -1,9 +1,10 @@
-"""What a source of ADD is: a local path, a file on the web, or a git repository.
+"""What an address stands for, as a context or as a source of ADD: a local path, a file on the web, or a git repository.
 
 https://HOST/x.git[#REF[:DIR]]        http:// too; only with .git at the end of the path
 git://HOST/x[#REF[:DIR]]              ssh:// too
 USER@HOST:x[#REF[:DIR]]
 …?branch=B&tag=T&ref=R&subdir=DIR&checksum=C&commit=C&keep-git-dir=BOOL&submodules=BOOL
+github.com/A/B                        of contexts alone: as a source of ADD it is a local path
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _SWITCHES = ("keep-git-dir", "submodules", "fetch-by-commit")
 _KINDS = {"tag": "refs/tags/", "branch": "refs/heads/"}
 # `fetch-by-commit` and `mtime` are allowed and change nothing that is built here.
 _FIELDS = ("ref", "branch", "tag", "subdir", "checksum", "commit", *_SWITCHES, "mtime")
+_BARE = "github.com/"
 UNNAMED = "__unnamed__"
 
 
@@ -67,6 +69,16 @@ def read_address(text: str) -> Address:
     if _is_git(text):
         return Address(kind="git", git=_read(text))
     return Address(kind="http" if text.startswith(("http://", "https://")) else "local")
+
+
+def is_repository(context: str) -> bool:
+    """Whether what a client names as a context is a git repository."""
+    return context.startswith(_BARE) or _is_git(context)
+
+
+def read_repository(context: str) -> GitUrl:
+    """The repository that a client names as a context. Raises `AddressError`."""
+    return _read(f"https://{context}" if context.startswith(_BARE) else context)
 
 
 def http_filename(url: str) -> str:
