@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,11 @@ NEEDS_ROOT = (
     "unit/engine",
     "unit/cli/test_storage.py",
 )
+
+
+def pytest_sessionstart() -> None:
+    """Programs started here heed Ctrl-C also when this run is a job in the background, which begins with it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
