@@ -34,13 +34,17 @@ class GraphBuilder:
     def add(self, op: Op, *, span: Span | None = None, inputs: Mapping[str, str] | None = None, **roles: str) -> str:
         """Add a vertex and return its digest. Inputs are digests by role: `base=…`, or `inputs={"from": …}`.
 
-        Raises `GraphError` where an input is not in the graph yet, so a graph can't have a cycle.
+        Raises `GraphError` for text that can't be written, and where an input is not in the graph yet, so a graph
+        can't have a cycle.
         """
         named = {**(inputs or {}), **roles}
         for role, digest in named.items():
             if digest not in self._vertices:
                 raise GraphError(f"input {role!r} names a vertex that is not in the graph: {digest}", span=span)
-        vertex = Vertex.of(op, named)
+        try:
+            vertex = Vertex.of(op, named)
+        except GraphError as error:
+            raise GraphError(error.message, hint=error.hint, span=span) from None
         self._vertices.setdefault(vertex.digest, vertex)
         if span is not None:
             self._spans.setdefault(vertex.digest, span)

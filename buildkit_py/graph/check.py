@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.errors import GraphError
 from buildkit_py.graph import values
-from buildkit_py.graph.codec import encode
 from buildkit_py.graph.images import check_target, roots
 from buildkit_py.graph.op import (
     EXEC_STEPS,
@@ -136,7 +135,6 @@ def _check_vertex(vertex: Vertex, seen: set[str]) -> None:
             raise GraphError(
                 f"input {role!r} of {vertex.digest[:19]} names {digest[:80]!r}, which does not stand before it"
             )
-    values.texts(encode(vertex.op))
     required, allowed = _roles(vertex.op)
     missing, unknown = required - set(vertex.inputs), set(vertex.inputs) - required - allowed
     if missing or unknown:

@@ -10,18 +10,22 @@ A vertex's digest is SHA-256 of the canonical JSON of `{"op": …, "inputs": {ro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from buildkit_py import canonical
+from buildkit_py.digest import Digest
 from buildkit_py.graph import codec
 from buildkit_py.graph.op import Op
 from buildkit_py.graph.resolver import ImageConfig
 from buildkit_py.source import Diagnostic, Span
 
 VERSION = 1
+_DOUBTFUL = re.compile(rb"\\u(?:0000|d)")
+"""Escapes that canonical JSON has for NUL and for half a surrogate pair; other text may look so, and is read then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +38,14 @@ class Vertex:
 
     @classmethod
     def of(cls, op: Op, inputs: Mapping[str, str]) -> Vertex:
-        """Make a vertex and compute its digest."""
+        """Make a vertex and compute its digest. Raises `GraphError` where the op holds text that can't be written."""
         plain = {"op": codec.encode(op), "inputs": dict(inputs)}
-        return cls(op=op, inputs=dict(inputs), digest=str(canonical.digest(plain)))
+        data = canonical.dumps(plain)
+        if _DOUBTFUL.search(data):
+            from buildkit_py.graph.values import texts
+
+            texts(plain["op"])
+        return cls(op=op, inputs=dict(inputs), digest=str(Digest.of(data)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ from buildkit_py.graph import (
     Run,
     Scratch,
     SecretMount,
+    Symlink,
     Test,
     TestItem,
     Tool,
@@ -224,7 +225,6 @@ def test_a_malformed_graph_is_refused_with_a_typed_error(change: Any, message: s
         Write(path="/a", text="", owner="root;rm"),
         Write(path="/a", text="", owner="4294967295"),
         Run(args=()),
-        Run(args=("a\0b",)),
         Run(args=("x",), capabilities=("EVERYTHING",)),
         Run(args=("x",), env=(("A=B", "c"),)),
         Run(args=("x",), mounts=(CacheMount(target="/c", id=""),)),
@@ -237,6 +237,24 @@ def test_an_op_that_makes_no_sense_is_refused(op: Any) -> None:
     graph.target("i", base=base, layers=[("l", graph.add(op, base=base))])
     with pytest.raises(GraphError):
         graph.build()
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "\udcff"])
+def test_text_that_cannot_be_written_is_refused_where_it_stands(text: str) -> None:
+    graph = GraphBuilder()
+    base = graph.add(Scratch())
+    span = Span("f", 1, 2, 3, 4)
+    with pytest.raises(GraphError, match=r"a text can't hold|not Unicode text") as caught:
+        graph.add(Symlink(path="/l", target=text), span=span, base=base)
+    assert caught.value.span == span
+    with pytest.raises(GraphError, match=r"a text can't hold|not Unicode text"):
+        graph.add(Run(args=("x",), env=((text, ""),)), base=base)
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud800", "\ud7a3", "a\0b"])
+def test_a_file_may_hold_what_looks_so_and_nul(text: str) -> None:
+    graph = GraphBuilder()
+    graph.add(Write(path="/f", text=text), base=graph.add(Scratch()))
 
 
 @given(
