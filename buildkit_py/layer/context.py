@@ -32,8 +32,9 @@ class ContextTree:
     """A `Tree` over `root`. Paths that the `ignore` rules leave out are not there; `hidden` paths are in no directory's
     list, though they are found by their own name; neither is a directory that holds nothing but such. Thread-safe.
 
-    With `special`, names of one file are links of the first of them, sockets are empty files, and devices are there;
-    without it every name is a file of its own, sockets are not there, and a device is an error.
+    With `special`, names of one file are links with one target, sockets are empty files, and devices are there; without
+    it every name is a file of its own, sockets are not there, and a device is an error. That target begins with `/`,
+    so it is none of the names: which of them comes first depends on what is taken, and only that is looked at.
 
     Raises `SourceInputError` where something can't be read.
     """
@@ -50,7 +51,6 @@ class ContextTree:
         self._path = os.fspath(root.absolute())
         self._stats = stats
         self._special = special
-        self._first: dict[tuple[int, int], str] | None = None
         self._rules = Rules(ignore)
         self._hidden = frozenset(os.path.normpath(path).lstrip("/") for path in hidden)
         self._holders = frozenset(above for path in self._hidden for above in ancestors(path))
@@ -140,9 +140,9 @@ class ContextTree:
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
             size, digest = self._digest(path, status)
-            first = self._first_name(path, status)
-            if first != path:
-                return Entry(path=path, type="hardlink", mode=mode, size=size, digest=digest, target=first)
+            if self._special and status.st_nlink > 1:
+                group = f"/{status.st_dev}:{status.st_ino}"
+                return Entry(path=path, type="hardlink", mode=mode, size=size, digest=digest, target=group)
             return Entry(path=path, type="file", mode=mode, size=size, digest=digest)
         if kind == stat.S_IFDIR:
             return Entry(path=path, type="dir", mode=mode)
@@ -163,29 +163,6 @@ class ContextTree:
         directory, _, name = path.rpartition("/")
         status = self._list(directory).get(name)
         return status is not None and stat.S_ISSOCK(status.st_mode)
-
-    def _first_name(self, path: str, status: os.stat_result) -> str:
-        """The first path that the file has in this tree, which is listed whole only where some file has several."""
-        if not self._special or status.st_nlink == 1:
-            return path
-        if self._first is None:
-            self._first = self._first_names()
-        return self._first.get((status.st_dev, status.st_ino), path)
-
-    def _first_names(self) -> dict[tuple[int, int], str]:
-        found: dict[tuple[int, int], str] = {}
-        pending = [""]
-        while pending:
-            directory = pending.pop()
-            listed = self._list(directory)
-            for name in self.children(directory):
-                path, status = join(directory, name), listed[name]
-                if stat.S_ISDIR(status.st_mode):
-                    pending.append(path)
-                elif stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-                    key = (status.st_dev, status.st_ino)
-                    found[key] = min(path, found.get(key, path))
-        return found
 
     def _target(self, path: str) -> str:
         directory, _, name = path.rpartition("/")

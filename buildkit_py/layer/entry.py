@@ -32,8 +32,8 @@ class Entry:
     `path` is relative to the root, without a leading `/`; the root itself is the empty path. Undecodable bytes are
     lone surrogates (`os.fsdecode`). `mode` holds the 12 permission bits. A `file` has `size` in bytes and `digest`
     (`sha256:…`); a `symlink` has `target`; a `hardlink` has `target`, the path of the first name of that file in the
-    same diff, and carries the file's mode, owner, size and digest too; `char` and `block` have `device` (major,
-    minor). `xattrs` are sorted pairs.
+    same diff (in a tree: whatever its names have in common), and carries the file's mode, owner, size and digest too;
+    `char` and `block` have `device` (major, minor). `xattrs` are sorted pairs.
     """
 
     path: str
