@@ -37,7 +37,7 @@ def test_without_the_grant_there_is_only_a_loopback_of_its_own(project: Project,
     with httpd.serve(tmp_path) as served:
         built = project.ok(body, "--runtime", runtime)
         assert built.printed()[:2] == ["lo", "lo"]
-        assert "127.0.0.1\tlocalhost" in built.printed()
+        assert "127.0.0.1\tlocalhost pybuild" in built.printed()
         refused = project.build(fetch(served), "--runtime", runtime)
         assert refused.code == 5
         assert "Connection refused" in refused.message
