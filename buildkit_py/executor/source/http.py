@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
+from email.utils import parsedate
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from buildkit_py.layer.stored import http_content_id
 if TYPE_CHECKING:
     import http.client
     import urllib.request
+    from email.message import Message
 
     from buildkit_py.executor.workshop import Workshop
     from buildkit_py.graph.op import HttpSource
@@ -31,23 +34,32 @@ MAX_BYTES = 64 << 30
 def fetch(store: Store, url: str, expected: str | None = None, cancelled: Event | None = None) -> tuple[str, int]:
     """Fetch what a URL holds into a blob. Returns its digest and size in bytes.
 
-    What breaks off is taken up again where the server can do so. Raises `SourceInputError` where it can't be fetched,
-    `IntegrityError` where it is not what was `expected`, `Cancelled`.
+    What breaks off is taken up again where the server can do so, and what the store has still is not sent again where
+    the server knows it to be the same (RFC 9110, section 13; kind `url` of `store.memo`). Raises `SourceInputError`
+    where it can't be fetched, `IntegrityError` where it is not what was `expected`, `Cancelled`.
     """
     if expected is not None and store.blobs.has(expected):
         return expected, store.blobs.size(expected)
+    known = store.memo.get("url", url) if expected is None else None
+    if known is not None and not store.blobs.has(known["digest"]):
+        known = None
     if not url.lower().startswith(("http://", "https://")):
         raise SourceInputError(f"not an http or https URL: {shown(url)}")
     refuse_password(url)
-    with _Download(store, url, cancelled or Event()) as download:
+    with _Download(store, url, cancelled or Event(), known["conditions"] if known else {}) as download:
         download.run()
+        if known and download.unchanged:
+            return known["digest"], store.blobs.size(known["digest"])
         try:
-            return download.writer.commit(expected)
+            digest, size = download.writer.commit(expected)
         except IntegrityError as error:
             raise IntegrityError(
                 f"{url} does not hold what is pinned: {error.message}",
                 hint="if the new content is wanted, run `pybuild update` or write its digest",
             ) from None
+    if download.conditions:
+        store.memo.put("url", url, {"digest": digest, "conditions": download.conditions})
+    return digest, size
 
 
 class _Broken(Exception):  # noqa: N818 - asks for another try
@@ -55,12 +67,19 @@ class _Broken(Exception):  # noqa: N818 - asks for another try
 
 
 class _Download:
-    """One URL on its way into a blob. `version` is what the server calls the bytes that have come."""
+    """One URL on its way into a blob. `version` is what the server calls the bytes that have come.
 
-    def __init__(self, store: Store, url: str, cancelled: Event) -> None:
+    `ask` are the headers with which the server sends nothing if what it has is what is known; then it is `unchanged`.
+    `conditions` are such headers for what has come; none where the server gives nothing to ask with.
+    """
+
+    def __init__(self, store: Store, url: str, cancelled: Event, ask: Mapping[str, str]) -> None:
         self._store = store
         self._url = url
         self._cancelled = cancelled
+        self._ask = ask
+        self.unchanged = False
+        self.conditions: Mapping[str, str] = {}
         self._stack = ExitStack()
         self._begin()
 
@@ -95,6 +114,9 @@ class _Download:
             with _opener().open(self._request(), timeout=seconds) as response:
                 self._take(response)
         except urllib.error.HTTPError as error:
+            if error.code == 304 and self._ask:
+                self.unchanged = True
+                return
             raise SourceInputError(f"{self._url}: the server answered {error.code} {error.reason}") from None
         except (TimeoutError, ConnectionResetError, http.client.IncompleteRead) as error:
             raise _Broken(f"can't be fetched: {error or 'no answer'}") from None
@@ -108,7 +130,9 @@ class _Download:
         import urllib.request
 
         headers = {"User-Agent": "pybuild"}
-        if self._total and self._version is not None:
+        if not self._total:
+            headers |= self._ask
+        elif self._version is not None:
             headers |= {"Range": f"bytes={self._total}-", "If-Range": self._version}
         return urllib.request.Request(self._url, headers=headers)
 
@@ -122,6 +146,7 @@ class _Download:
             raise SourceInputError(f"{self._url}: the server answered {response.status}, which was not asked for")
         version = response.headers["ETag"] or ""
         self._version = version if version.startswith('"') else None
+        self.conditions = _conditions(response.headers)
         while block := response.read1(BLOCK):
             if self._cancelled.is_set():
                 raise Cancelled("the transfer was stopped")
@@ -131,6 +156,15 @@ class _Download:
             self.writer.write(block)
         if response.length:
             raise _Broken(f"ended {response.length} bytes too early")
+
+
+def _conditions(headers: Message) -> dict[str, str]:
+    """How to ask whether something is still what came with these headers. A date of the same second as the answer may
+    stand for what was changed right after."""
+    if etag := headers.get("ETag"):
+        return {"If-None-Match": etag}
+    modified, sent = (parsedate(headers.get(name, "")) for name in ("Last-Modified", "Date"))
+    return {"If-Modified-Since": headers["Last-Modified"]} if modified and sent and modified[:6] < sent[:6] else {}
 
 
 def _opener() -> urllib.request.OpenerDirector:
