@@ -33,6 +33,8 @@ from buildkit_py.layer.xattrs import CAPABILITY, Xattrs
 BLOCK = 1 << 20
 LIMITS = Limits(bytes=64 << 30, entries=5_000_000)
 MAX_LINK = 4095
+_CAPABILITY_SIZES = {b"\1": 12, b"\2": 20, b"\3": 24}
+"""Bytes of a value of `security.capability` by its revision (capabilities(7)); the kernel takes no other."""
 _REMOVAL = ".wh."
 _OPAQUE = ".wh..wh..opq"
 
@@ -311,8 +313,13 @@ class _Layered(_Unpacker):
         super()._file(entry, source)
 
     def _xattrs(self, member: tarfile.TarInfo) -> Xattrs:
-        value = member.pax_headers.get(f"SCHILY.xattr.{CAPABILITY}")
-        return ((CAPABILITY, value.encode("utf-8", "surrogateescape")),) if value is not None else ()
+        text = member.pax_headers.get(f"SCHILY.xattr.{CAPABILITY}")
+        if text is None:
+            return ()
+        value = text.encode("utf-8", "surrogateescape")
+        if len(value) != _CAPABILITY_SIZES.get(value[3:4]):
+            raise IntegrityError(f"capabilities that Linux does not know are set: {member.name[:200]!r}")
+        return ((CAPABILITY, value),)
 
     def _other(self, entry: Entry, member: tarfile.TarInfo) -> None:
         if not (member.ischr() or member.isblk()):

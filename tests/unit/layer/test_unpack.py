@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from buildkit_py.errors import SourceInputError
-from buildkit_py.graph.op import Unpack
+from buildkit_py.graph.op import Copy, Unpack
 from buildkit_py.layer import unpack
 from buildkit_py.layer.context import ContextTree
 from buildkit_py.layer.draft import Draft, materialise
@@ -119,3 +119,30 @@ def test_devices_are_refused(unpacked, make_tar) -> None:
 def test_links_in_an_archive_lead_below_its_destination(unpacked, make_tar) -> None:
     draft = unpacked(make_tar(("ln", SYMTYPE, "/etc"), ("ln/passwd", REGTYPE, b"")).getvalue(), dest="/deep/in/")
     assert shape(draft)[-2:] == [("deep/in/etc/passwd", "file"), ("deep/in/ln", "symlink")]
+
+
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [
+        ("01000002" + "00" * 16, True),
+        ("01000003" + "00" * 20, True),
+        ("01000002" + "00" * 15, False),
+        ("01000007" + "00" * 16, False),
+        ("01", False),
+        ("", False),
+    ],
+)
+def test_capabilities_that_linux_does_not_know(make_tar, tmp_path: Path, value: str, known: bool) -> None:
+    info = tarfile.TarInfo("ping")
+    info.pax_headers = {"SCHILY.xattr.security.capability": bytes.fromhex(value).decode()}
+    context, spool = tmp_path / "context", tmp_path / "spool"
+    for path in (context, spool):
+        path.mkdir()
+    (context / "a.tar").write_bytes(make_tar(info).getvalue())
+    tree = ContextTree(context, StatCache(tmp_path / "stat"))
+    op = Copy(sources=("/a.tar",), dest="/o/", contents="always", unpack=True)
+    if known:
+        assert apply_op(op, EmptyTree(), tree, spool=spool).diff.entries[-1].xattrs
+        return
+    with pytest.raises(SourceInputError, match="capabilities that Linux does not know are set: 'ping'"):
+        apply_op(op, EmptyTree(), tree, spool=spool)

@@ -3,9 +3,11 @@
 import pytest
 
 from buildkit_py.errors import SourceError
+from buildkit_py.graph import ImageConfig
 from buildkit_py.source import Span
 from frontends.dockerfile import syntax
 from frontends.dockerfile.parser import parse_trigger
+from tests.support.dockerfiles import compiled
 
 PLACE = Span("Dockerfile", 3, 1, 3, 5)
 
@@ -44,3 +46,13 @@ def test_faults(text: str, message: str) -> None:
 def test_too_long() -> None:
     with pytest.raises(SourceError, match="may have"):
         parse_trigger("RUN " + "x" * 2**20, "Dockerfile", PLACE)
+
+
+@pytest.mark.parametrize("grant", ["--security=insecure", "--network=host"])
+def test_a_base_image_asks_in_vain(grant: str) -> None:
+    """Whoever made the base has no more to say than the Dockerfile."""
+    base = ImageConfig(on_build=(f"RUN {grant} id",))
+    with pytest.raises(SourceError, match=f"{grant} is not allowed in this build") as caught:
+        compiled("FROM base\n", images={"docker.io/library/base:latest": base})
+    (found,) = caught.value.diagnostics
+    assert found.span is not None and found.span.line == 1
