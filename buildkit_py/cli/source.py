@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json
 from buildkit_py.cli.shell import Shell
 from buildkit_py.errors import PybuildError, SourceError, SourceInputError, UsageError
-from buildkit_py.source import renamed
+from buildkit_py.source import Diagnostic, renamed
 
 if TYPE_CHECKING:
     from buildkit_py.engine.buildfile import BuildFile
     from buildkit_py.graph.resolver import ResolvedImage
     from buildkit_py.platform import Platform
-    from buildkit_py.source import Diagnostic
 
 NOT_FORMATTED = 1
 
@@ -94,6 +93,7 @@ class _Checker:
     def __init__(self, context: Path, shell: Shell) -> None:
         self._context = context
         self._shell = shell
+        self._missed: dict[str, PybuildError] = {}
 
     def check(self, file: BuildFile) -> list[Diagnostic]:
         """Everything that is wrong."""
@@ -110,7 +110,15 @@ class _Checker:
                 )
             except SourceError as error:
                 found = error.diagnostics
-        return [renamed(item, self._shown) for item in found]
+        return [renamed(item, self._shown) for item in found] + [
+            Diagnostic(
+                message=f"nothing is known of {ref}, so what depends on it is not checked: {error.message}",
+                span=None,
+                severity="note",
+                hint=error.hint,
+            )
+            for ref, error in self._missed.items()
+        ]
 
     def _bases(self, stack: ExitStack) -> Callable[[str, Platform], ResolvedImage]:
         """What base images declare, as far as the store or a registry tells; of others nothing is known."""
@@ -118,7 +126,7 @@ class _Checker:
         from buildkit_py.engine.asking import lenient
 
         engine = stack.enter_context(self._shell.engine(None))
-        return lenient(engine.bases(BuildOptions(context=self._context)), _unknown)
+        return lenient(engine.bases(BuildOptions(context=self._context)), _unknown, self._missed)
 
     def _shown(self, name: str) -> str:
         return os.path.relpath(self._context / name)

@@ -43,14 +43,17 @@ class Unbuilt:
 Describe = Callable[[str, "Platform"], "ResolvedImage"]
 
 
-def lenient(images: Describe, otherwise: Describe) -> Describe:
-    """`images`, and `otherwise` where it can't answer: a question needs no answer about every base."""
+def lenient(images: Describe, otherwise: Describe, missed: dict[str, PybuildError]) -> Describe:
+    """`images`, and `otherwise` where it can't answer, which is put into `missed`: a question needs no answer about
+    every base. None is asked for twice."""
 
     def describe(ref: str, platform: Platform) -> ResolvedImage:
-        try:
-            return images(ref, platform)
-        except PybuildError:
-            return otherwise(ref, platform)
+        if ref not in missed:
+            try:
+                return images(ref, platform)
+            except PybuildError as error:
+                missed[ref] = error
+        return otherwise(ref, platform)
 
     return describe
 

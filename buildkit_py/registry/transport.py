@@ -198,8 +198,10 @@ class Transport:
                 hint=f"if it speaks plain HTTP, set plain_http = true under {table} in {file}",
             )
         if isinstance(error, known.NameResolutionError) or "Name or service" in words:
+            # "Temporary failure …" may go away; that nobody is called so does not.
+            again = "Name or service" not in words
             return TransferError(
-                f"no address is known for {host}", hint="check the name, the network and the DNS", retry=True
+                f"no address is known for {host}", hint="check the name, the network and the DNS", retry=again
             )
         if isinstance(error, known.NewConnectionError):
             reason = getattr(error.__cause__, "strerror", None) or "no connection"
