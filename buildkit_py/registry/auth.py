@@ -83,15 +83,16 @@ class Authorizer:
         token = (self._value or "").partition(" ")[2]
         return (*held, token) if token else held
 
-    def answer(self, header: str, refused: str | None, what: str) -> None:
+    def answer(self, header: str, refused: str | None, what: str) -> bool:
         """Meet a challenge; `refused` is the value that was sent and not accepted.
 
-        Raises `TransferError` where there is no credential that the registry takes.
+        False where another thread had met it meanwhile: what it was given may itself have run out. Raises
+        `TransferError` where there is no credential that the registry takes.
         """
         challenge = Challenge.parse(header)
         with self._lock:
             if self._value is not None and self._value != refused:
-                return  # another thread has met it meanwhile
+                return False
             if challenge.scheme == "bearer":
                 self._challenge = challenge
                 self._value = f"Bearer {self._token(challenge, what)}"
@@ -99,6 +100,7 @@ class Authorizer:
                 self._value = self._basic(refused, what)
             else:
                 raise TransferError(f"{what}: {self._host} asks for a login of a kind that is not known", status=401)
+            return True
 
     def _held(self) -> Credential | None:
         if not self._looked_up:

@@ -62,10 +62,12 @@ class Repository:
     ) -> Answer:
         """One request; a challenge is met once. Raises `TransferError` for every status that is not in `good`.
 
-        `body` may be a function that opens it, so that it can be sent a second time after a challenge.
+        `body` may be a function that opens it, so that it can be sent again after a challenge.
         """
         mine = Origin.of(url) == self._origin
-        for again in (False, True):
+        ours = False
+        # Without a token, with one that another thread asked for and that has just run out, with a newer one.
+        for last in (False, False, True):
             value = self._auth.value(what) if mine else None
             sent = {**(headers or {}), **({"Authorization": value} if value else {})}
             answer = self._sent(method, url, sent, body)
@@ -73,9 +75,9 @@ class Repository:
                 return answer
             with answer:
                 challenge = answer.header("WWW-Authenticate")
-                if answer.status != 401 or not challenge or not mine or again:
+                if answer.status != 401 or not challenge or not mine or ours or last:
                     raise self._fault(answer, what)
-            self._auth.answer(challenge, value, what)
+            ours = self._auth.answer(challenge, value, what)
         raise AssertionError("unreachable")
 
     def _sent(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> Answer:

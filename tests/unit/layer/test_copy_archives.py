@@ -116,13 +116,14 @@ def test_a_file_is_no_destination(add: Add, make_tar: Any) -> None:
 
 
 def test_devices_and_capabilities_are_kept(add: Add, make_tar: Any) -> None:
-    attributes = {"SCHILY.xattr.security.capability": "c", "SCHILY.xattr.user.x": "1"}
+    capability = bytes.fromhex("0100000200200000000000000000000000000000")
+    attributes = {"SCHILY.xattr.security.capability": capability.decode(), "SCHILY.xattr.user.x": "1"}
     blob = make_tar(
         item("f", pax_headers=attributes), item("p", FIFOTYPE), item("n", CHRTYPE, devmajor=1, devminor=3)
     ).getvalue()
     draft = add({"a": blob}, owner="0:0")
     assert [(e.path, e.type, e.mode, e.device, e.xattrs) for e in made(draft)[2:]] == [
-        ("o/f", "file", 0o640, None, (("security.capability", b"c"),)),
+        ("o/f", "file", 0o640, None, (("security.capability", capability),)),
         ("o/n", "char", 0o640, (1, 3), ()),
         ("o/p", "fifo", 0o640, None, ()),
     ]

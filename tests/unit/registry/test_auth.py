@@ -148,6 +148,37 @@ def test_token_that_is_soon_over_is_renewed(
     assert [item.headers.get("Authorization") for item in registry.requests] == [None, *["Bearer tok1"] * 3]
 
 
+def test_token_of_another_thread_that_runs_out_at_once(
+    registry: FaultyRegistry, other: FaultyRegistry, tmp_path: Path
+) -> None:
+    """Between the challenge of one request and its second attempt another one uses a token up."""
+    repository = client_for(registry, tmp_path).reader(reference(registry))
+    valid = ["Bearer 1"]
+    registry.faults.append(lambda handler: want(bearer(f"http://{other.name}/token"), valid[0])(handler))
+    other.faults.append(
+        on("GET", "/token", lambda handler: handler.reply(200, json.dumps({"token": valid[0][7:]}).encode()))
+    )
+
+    def meanwhile(_: Handler) -> bool:
+        if len(registry.requests) == 1:
+            repository.root()
+            valid[0] = "Bearer 2"
+        return False
+
+    registry.faults.insert(0, meanwhile)
+    repository.root()
+    sent = [item.headers.get("Authorization") for item in registry.requests]
+    assert sent == [None, None, "Bearer 1", "Bearer 1", "Bearer 2"]
+
+
+def test_token_that_is_refused_is_asked_for_once(registry: FaultyRegistry, other: FaultyRegistry) -> None:
+    registry.faults.append(want(bearer(f"http://{other.name}/token"), "Bearer another"))
+    serve_tokens(other)
+    with pytest.raises(RegistryError, match="refused access"):
+        make_client(registry.name).manifest(reference(registry))
+    assert len(other.requests) == 1
+
+
 def test_plain_http_realm_of_a_tls_registry_gets_nothing(other: FaultyRegistry) -> None:
     config = make_client().config
     credential = Credential(username="me", password=PASSWORD)
