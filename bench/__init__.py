@@ -1,0 +1,1 @@
+"""The benchmark: pybuild beside the builders that Debian has, on the same inputs, in turn."""

@@ -1,0 +1,58 @@
+"""The base images of the workloads, as OCI layouts that are made once a machine.
+
+tiny     a static busybox, links, empty /proc /sys /dev /tmp: one layer of 2 MB
+debian   `mmdebstrap --variant=minbase`, one layer
+big      debian, and a layer of 6,000 text files of 10 KiB and 10 random files of 4 MiB
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import trees
+from tests.support import cache, debian, layouts
+from tests.support.bases import tiny
+
+_PATH = {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]}
+
+
+def _debian(directory: Path) -> None:
+    with debian.serve() as mirror, tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
+        tree = Path(scratch) / "tree.tar"
+        options = ("--variant=minbase", "--skip=output/dev")
+        cache.run("mmdebstrap", "--quiet", *options, debian.SUITE, tree, mirror)
+        layouts.write_layout(directory, [tree.read_bytes()], _PATH)
+
+
+def _big(directory: Path) -> None:
+    text, noise = trees.Text(7, 60_000), random.Random(7)
+    entries = [layouts.folder("data")]
+    for number in range(6000):
+        if number % 100 == 0:
+            entries.append(layouts.folder(f"data/{number // 100:02}"))
+        entries.append(layouts.Entry(name=f"data/{number // 100:02}/f{number % 100:02}", data=text.take(10 << 10)))
+    entries += [layouts.Entry(name=f"data/r{number}", data=noise.randbytes(4 << 20)) for number in range(10)]
+    layouts.write_layout(directory, [*layouts.layers_of(layout("debian")), layouts.layer(entries)], _PATH)
+
+
+_MAKERS = {"tiny": tiny, "debian": _debian, "big": _big}
+NAMES = tuple(_MAKERS)
+
+
+def layout(name: str) -> Path:
+    """The layout of a base."""
+    recipe = "".join(map(inspect.getsource, (sys.modules[__name__], layouts, trees))) + debian.recipe()
+    return cache.once(f"bench-{name}", recipe, _MAKERS[name])
+
+
+def push(name: str, registry: str) -> str:
+    """Copy a base into a registry (`host:port`, plain HTTP); gives its name there."""
+    target = f"{registry}/bench/{name}:1"
+    cache.run(
+        "skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"oci:{layout(name)}:latest", f"docker://{target}"
+    )
+    return target

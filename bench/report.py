@@ -1,0 +1,71 @@
+"""`RESULTS.md`: the table, what it was measured on, and the picture beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.results import Figure, Line, Results
+
+
+def report(results: Results, picture: str) -> str:
+    """The page."""
+    return "\n".join(_page(results, picture)) + "\n"
+
+
+def _page(results: Results, picture: str) -> Iterator[str]:
+    about = results.about
+    yield "# Results of the benchmark"
+    yield ""
+    yield f"{about['date']}, commit {about['commit']}, {about['machine']}."
+    yield from (f"- {name}: {version}. On the disk at the end: {flushes}." for name, version, flushes in about["tools"])
+    yield ""
+    yield "Seconds of the whole client, from start to exit: medians (fastest to slowest). The ratio is pybuild to the"
+    yield "best peer of the same run. Daemons were up before. `oci` rows write an OCI archive too; docker's has layers"
+    yield "that are not compressed. *listed* is a newer BuildKit on another machine of this kind, not part of the run."
+    yield ""
+    yield f"![ratio to the best peer]({picture})"
+    yield ""
+    names = sorted({figure.tool for line in results.lines for figure in line.peers})
+    yield f"| case | pybuild | {' | '.join(names)} | ratio | target | met | listed |"
+    yield f"|---|---|{'---|' * len(names)}---|---|---|---|"
+    slow = [line for line in results.lines if (line.ratio or 0) > 1 and line.case.target is not None]
+    for line in (*slow, *(line for line in results.lines if line not in slow)):
+        yield _row(line, names)
+    yield ""
+    yield "## Memory, bytes, processes"
+    yield ""
+    yield "Peak memory of the client's largest process, plus the daemons' peaks; megabytes handed to the file system;"
+    yield "processes and threads started on the machine meanwhile."
+    yield ""
+    yield f"| case | pybuild | {' | '.join(names)} |"
+    yield f"|---|---|{'---|' * len(names)}"
+    for line in results.lines:
+        figures = {figure.tool: figure for figure in line.peers}
+        yield f"| {line.case.name} | {_rest(line.ours)} | {' | '.join(_rest(figures.get(name)) for name in names)} |"
+    yield ""
+    yield "## Lower bounds"
+    yield ""
+    yield "| work | seconds |"
+    yield "|---|---|"
+    yield from (f"| {name} | {sample.wall:.3f} |" for name, sample in results.bounds.items())
+
+
+def _row(line: Line, names: list[str]) -> str:
+    figures = {figure.tool: figure for figure in line.peers}
+    cells = [line.case.name, _time(line.ours), *(_time(figures.get(name)) for name in names)]
+    cells.append("" if line.ratio is None else f"{line.ratio:.2f}")
+    cells.append("" if line.case.target is None else f"≤ {line.case.target:g}")
+    cells.append({None: "", True: "yes", False: "**no**"}[line.met])
+    cells.append("" if line.case.listed is None else f"{line.case.listed:g}")
+    return f"| {' | '.join(cells)} |"
+
+
+def _time(figure: Figure | None) -> str:
+    return "" if figure is None else f"{figure.median:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+
+
+def _rest(figure: Figure | None) -> str:
+    if figure is None:
+        return ""
+    memory = f"{figure.peak >> 20}" + (f" + {figure.daemons >> 20}" if figure.daemons else "")
+    return f"{memory} MiB, {figure.written / 1e6:.0f} MB, {figure.started}"
