@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError
 
 _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}

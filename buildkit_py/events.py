@@ -7,9 +7,9 @@ missing when a step runs elsewhere; all others come once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.source import Diagnostic, Span
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from buildkit_py.dataclass import dataclass
 
 _SCHEME = re.compile(r"([a-zA-Z0-9]+)://")
 _SCP = re.compile(r"[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:[^?#]*")

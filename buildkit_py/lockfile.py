@@ -24,10 +24,10 @@ import re
 import stat
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, LockfileError, UsageError
 from buildkit_py.graph.resolver import ResolvedImage, Resolver

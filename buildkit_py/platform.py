@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import UsageError
 
 _ARCHITECTURES = {

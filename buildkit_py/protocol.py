@@ -17,8 +17,9 @@ Nine rules every executor keeps:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from buildkit_py.dataclass import dataclass, field
 
 VERSION = 1
 

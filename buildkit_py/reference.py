@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.digest import Digest
 from buildkit_py.errors import UsageError
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from buildkit_py.dataclass import dataclass, replace
 
 Severity = Literal["error", "warning", "note"]
 

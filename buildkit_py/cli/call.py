@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.cli.arguments import CALLS
 from buildkit_py.cli.parser import Namespace
 from buildkit_py.cli.shell import Shell
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceError, UsageError
 
 if TYPE_CHECKING:

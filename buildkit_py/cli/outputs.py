@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import UsageError
 
 if TYPE_CHECKING:

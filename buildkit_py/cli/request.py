@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from buildkit_py.cli.outputs import outputs_of, store_name
 from buildkit_py.cli.parser import Namespace
 from buildkit_py.cli.settings import annotations_of, build_args, proxies_of, settings_of
 from buildkit_py.cli.shell import Shell
+from buildkit_py.dataclass import replace
 from buildkit_py.errors import SourceError, SourceInputError, UsageError
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import replace
 from buildkit_py.engine.buildfile import BuildFile, find_build_file
 from buildkit_py.engine.compile import Compiler, Texts
 from buildkit_py.engine.options import BuildOptions, BuildResult, ImageResult, LayerResult

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.engine.compile import load_frontend
 from buildkit_py.errors import PybuildError, SourceError, UsageError
 from buildkit_py.source import renamed

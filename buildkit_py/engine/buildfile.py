@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceError, SourceInputError
 from buildkit_py.layer.openat import open_beneath
 from buildkit_py.source import Diagnostic, Span

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import replace
 from buildkit_py.errors import MissingToolError, SourceInputError, UsageError
 from buildkit_py.graph.check import reachable
 from buildkit_py.graph.op import ExecStep, Host, LocalSource, Mount, Op, Run, SecretMount, SshMount

@@ -8,11 +8,11 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import buildkit_py
 from buildkit_py import canonical
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.digest import Digest
 from buildkit_py.engine.buildfile import BuildFile
 from buildkit_py.errors import NotFoundError, SourceError

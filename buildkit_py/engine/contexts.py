@@ -15,11 +15,11 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.digest import Digest
 from buildkit_py.engine.buildfile import MAX_BYTES, NAMES, decoded
 from buildkit_py.errors import SourceInputError, UsageError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.graph.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.engine.options import STDOUT, Destination
 from buildkit_py.errors import OutputError, PybuildError, UsageError
 from buildkit_py.events import Finished, Note, OutputDone, Progress, Started

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.engine.options import BuildOptions, ImageResult, LayerResult
 from buildkit_py.engine.outputs import OutputWriter
 from buildkit_py.events import ImageDone, LayerDone

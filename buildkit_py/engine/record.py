@@ -6,10 +6,10 @@ A recorder is one more consumer of the stream of events.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py import events
+from buildkit_py.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from buildkit_py.events import Emit, Event

@@ -6,9 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import SecretLeakError
 from buildkit_py.executor.leaks import CacheWatch, refuse_secrets
 from buildkit_py.executor.outfit import Outfitter

@@ -12,11 +12,11 @@ import signal
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import SourceInputError, UsageError
 from buildkit_py.secret_forms import MIN_LENGTH, core, forms, lines
 

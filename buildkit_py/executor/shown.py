@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceInputError
 from buildkit_py.executor.workshop import Workshop, input_of, local_source
 from buildkit_py.graph.op import CacheMount, Copy

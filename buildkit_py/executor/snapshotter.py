@@ -8,10 +8,10 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import BindMount, DirectoryRoot, OverlayMount, OverlayRoot, in_user_namespace
 from buildkit_py.executor.sandbox.overlay import MAX_LOWERS

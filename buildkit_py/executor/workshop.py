@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.graph.codec import decode_op
 from buildkit_py.graph.op import LocalSource
 from buildkit_py.protocol import InputMissing, StepTask, TaskInput

@@ -10,8 +10,8 @@ definition = graph.build()
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import GraphError
 from buildkit_py.graph.definition import Definition, HistoryLine, ImageTarget, LayerPlan, Output, Test, Vertex
 from buildkit_py.graph.op import Op

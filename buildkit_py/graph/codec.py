@@ -7,10 +7,10 @@ from outside goes through `wire`, which checks everything first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from buildkit_py.dataclass import MISSING, Field, fields, is_dataclass
 from buildkit_py.graph.op import MOUNT_KINDS, OPS, Op, Tool
 from buildkit_py.source import Diagnostic, Span
 

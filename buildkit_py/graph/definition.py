@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from buildkit_py import canonical
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.digest import Digest
 from buildkit_py.graph import codec
 from buildkit_py.graph.op import Op

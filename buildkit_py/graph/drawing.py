@@ -13,10 +13,10 @@ that widths are known without measuring.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.graph.groups import Card, Row, cards_of
 from buildkit_py.graph.title import clip
 

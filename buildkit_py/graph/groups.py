@@ -13,9 +13,9 @@ only other steps use; the graph does not keep the names that a build file gave t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.graph.op import SOURCES, ImageSource, LocalSource
 from buildkit_py.graph.title import clip, title
 

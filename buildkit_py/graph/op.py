@@ -10,8 +10,9 @@ base's `/etc/passwd` and `/etc/group`. A mode is octal text (`"0644"`) or symbol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from buildkit_py.dataclass import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,7 +341,7 @@ class Host:
 
 
 def _tag(cls: type, name: str) -> str:
-    return str(cls.__dataclass_fields__[name].default)  # type: ignore[attr-defined]
+    return str(next(item.default for item in fields(cls) if item.name == name))
 
 
 Source = Scratch | ImageSource | LocalSource | HttpSource | GitSource

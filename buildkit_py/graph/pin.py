@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from buildkit_py.dataclass import replace
 from buildkit_py.graph.definition import Definition, ImageTarget, LayerPlan, Test, Vertex
 from buildkit_py.graph.op import HttpSource, ImageSource, Op
 from buildkit_py.graph.resolver import Resolver

@@ -7,9 +7,9 @@ A frontend never opens a socket or a store. The engine offers a resolver that ob
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import SourceInputError
 from buildkit_py.platform import Platform
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
+from buildkit_py.dataclass import replace
 from buildkit_py.graph.definition import Definition, ImageTarget, Output, Test, TestItem
 from buildkit_py.source import Span, renamed, renamed_span
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py import canonical
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
 from buildkit_py.image.config import to_document

@@ -11,10 +11,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from buildkit_py.dataclass import replace
 from buildkit_py.errors import OutputError, StoreError
 from buildkit_py.image.rootfs import merged
 from buildkit_py.image.staging import exclusive, new_file_or_stream, translated

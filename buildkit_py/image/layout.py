@@ -10,11 +10,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildkit_py import canonical
+from buildkit_py.dataclass import replace
 from buildkit_py.errors import IntegrityError, OutputError
 from buildkit_py.image.staging import exclusive, is_empty, new_directory, new_file
 from buildkit_py.image.stored import closure

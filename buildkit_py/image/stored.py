@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError, NotFoundError
 from buildkit_py.oci import Descriptor, ImageConfigDoc, Index, Manifest, choose, read_config, read_document
 from buildkit_py.platform import Platform

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.errors import IntegrityError, SourceInputError, StoreError
 from buildkit_py.layer import xattrs
 from buildkit_py.layer.changes import Changes

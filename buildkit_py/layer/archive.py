@@ -12,9 +12,9 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError, StepError
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.tarheader import PADDING, header

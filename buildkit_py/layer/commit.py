@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import StoreError
 from buildkit_py.layer.archive import write_layer
 from buildkit_py.layer.compose import compose

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.layer.changes import Changes
 from buildkit_py.layer.entry import Diff
 from buildkit_py.layer.tree import Tree

@@ -9,8 +9,8 @@ else that is not there is an error. What a pattern leaves out is not even read.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.matching import Answers, Matcher, has_wildcard

@@ -11,10 +11,10 @@ Each pick sees what those before it have made.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.errors import SourceInputError
 from buildkit_py.graph.op import Copy
 from buildkit_py.layer.contents import Inside, Pick, pick

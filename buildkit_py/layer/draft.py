@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.errors import IntegrityError
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.flat import flat

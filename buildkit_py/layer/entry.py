@@ -15,11 +15,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from buildkit_py import canonical
+from buildkit_py.dataclass import dataclass
 from buildkit_py.digest import Digest
 
 EntryType = Literal["file", "dir", "symlink", "hardlink", "char", "block", "fifo", "whiteout"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import posixpath
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.digest import Digest
 from buildkit_py.errors import SourceInputError
 from buildkit_py.graph.op import Chmod, Chown, Copy, FileStep, Merge, Mkdir, Remove, Symlink, Unpack, Write

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from buildkit_py.dataclass import replace
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.links import share
 from buildkit_py.layer.tree import Tree, walk

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 
+from buildkit_py.dataclass import replace
 from buildkit_py.layer.entry import Entry
 
 

@@ -4,9 +4,9 @@ in."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.secret_forms import forms
 

@@ -6,8 +6,8 @@ Where every directory stands for what it holds, `contents` selects.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.tree import Tree, clamp, join, near, printable, resolve, walk

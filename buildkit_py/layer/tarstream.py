@@ -12,9 +12,9 @@ import math
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, Self, cast
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError
 from buildkit_py.layer.decompress import decompressed
 from buildkit_py.layer.tree import MAX_DEPTH

@@ -13,10 +13,10 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from buildkit_py.dataclass import replace
 from buildkit_py.errors import IntegrityError, SourceInputError
 from buildkit_py.graph.op import Unpack
 from buildkit_py.layer.decompress import decompressed

@@ -15,10 +15,10 @@ import os
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from buildkit_py.dataclass import replace
 from buildkit_py.errors import StepError, StoreError
 from buildkit_py.layer import xattrs
 from buildkit_py.layer.entry import Diff, Entry

@@ -11,10 +11,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SandboxError, StoreError
 from buildkit_py.layer import xattrs
 from buildkit_py.layer.entry import Entry

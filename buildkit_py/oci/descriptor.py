@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.digest import Digest
 from buildkit_py.errors import UsageError
 from buildkit_py.platform import Platform

@@ -7,9 +7,9 @@ Fields are those of `buildkit_py.events` (of a diagnostic: `rule`, `text`, `span
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from buildkit_py.dataclass import fields
 from buildkit_py.progress.view import Sink, View
 from buildkit_py.source import Diagnostic, Span
 

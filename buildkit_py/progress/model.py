@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Literal
 
 from buildkit_py import events
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.progress.text import clean
 from buildkit_py.source import Diagnostic, Span
 

@@ -14,10 +14,10 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from threading import Lock
 from urllib.parse import urlencode, urlsplit
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.registry.credentials import Credential
 from buildkit_py.registry.faults import TransferError, login_fault, status_fault
 from buildkit_py.registry.transport import Origin, Transport

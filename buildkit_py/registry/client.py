@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
+from buildkit_py.dataclass import replace
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, RegistryError
 from buildkit_py.oci import MAX_DOCUMENT, Descriptor, check_bytes

@@ -14,10 +14,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import UsageError
 from buildkit_py.paths import configuration_path
 

@@ -12,10 +12,10 @@ import binascii
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import RegistryError
 from buildkit_py.registry.helper import ask_helper
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, RegistryError
 from buildkit_py.oci import (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError
 from buildkit_py.oci import Descriptor, Index, Manifest, read_document
 from buildkit_py.oci.media_types import DOCUMENTS

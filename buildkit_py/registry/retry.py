@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import Cancelled
 from buildkit_py.registry.faults import TransferError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.digest import Digest
 from buildkit_py.errors import UsageError
 from buildkit_py.reference import Reference

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import tarfile
-from dataclasses import dataclass
 from typing import BinaryIO
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError
 
 _BLOCK = 512

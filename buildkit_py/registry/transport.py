@@ -10,11 +10,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.registry.config import RegistryConfig
 from buildkit_py.registry.faults import TransferError
 

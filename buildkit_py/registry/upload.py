@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import IO, BinaryIO, Literal, cast
 from urllib.parse import quote, urlencode, urlsplit
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.oci import Descriptor
 from buildkit_py.registry.blobs import BlobStore, Progress
 from buildkit_py.registry.faults import TransferError

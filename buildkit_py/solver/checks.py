@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from buildkit_py import canonical
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import PybuildError, TestError
 from buildkit_py.graph.codec import encode
 from buildkit_py.graph.definition import TestItem

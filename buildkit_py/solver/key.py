@@ -19,10 +19,10 @@ A secret's value is in no part; its id and where it is mounted are.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from buildkit_py import canonical
+from buildkit_py.dataclass import dataclass
 from buildkit_py.graph.codec import encode
 from buildkit_py.graph.op import ExecStep, Op, SecretMount, SshMount
 from buildkit_py.platform import Platform

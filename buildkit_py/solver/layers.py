@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from buildkit_py import canonical
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.layer.commit import LayerBlob, commit
 from buildkit_py.layer.compose import needs_lower
 from buildkit_py.solver.nodes import Identity, InputNeeded

@@ -6,9 +6,9 @@ A node answers `identify` with what it found out, and `produce` by making its re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.source import Span
 
 

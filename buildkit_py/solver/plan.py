@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
+
+from buildkit_py.dataclass import dataclass, field
 
 
 class State(Enum):

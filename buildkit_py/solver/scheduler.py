@@ -8,10 +8,10 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import Cancelled, PybuildError, StoreError, TestError
 from buildkit_py.events import Skipped
 from buildkit_py.solver.nodes import Identity, InputNeeded, Node

@@ -8,10 +8,10 @@ one file is part of it; where else that file has names is not.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from buildkit_py import canonical
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.graph.op import BindMount, CacheMount, Copy, ExecStep, Merge, Op, Unpack
 from buildkit_py.layer import contents, select
 from buildkit_py.layer.flat import link_key

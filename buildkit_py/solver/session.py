@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import Cancelled, InfrastructureError, StoreBusyError
 from buildkit_py.events import Cached, Finished, Log, Note, Progress, Started
 

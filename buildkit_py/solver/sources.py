@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from buildkit_py import canonical
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import NotFoundError
 from buildkit_py.graph.codec import encode
 from buildkit_py.graph.definition import Vertex

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import PybuildError, StepError, TestError
 from buildkit_py.graph.codec import encode
 from buildkit_py.graph.definition import Vertex

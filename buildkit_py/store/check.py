@@ -10,10 +10,10 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import replace
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
 from buildkit_py.store import files

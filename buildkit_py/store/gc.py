@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import StoreError
 from buildkit_py.store import files
 from buildkit_py.store.caches import lock_path

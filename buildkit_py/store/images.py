@@ -11,10 +11,10 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from buildkit_py import canonical
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import NotFoundError, StoreError
 from buildkit_py.store import files
 from buildkit_py.store.blobs import Blobs

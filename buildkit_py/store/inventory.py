@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.store import files
 from buildkit_py.store.caches import all_directories, cache_id, cache_name, lock_path
 from buildkit_py.store.leases import Leases

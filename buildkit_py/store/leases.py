@@ -17,9 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.store import files
 from buildkit_py.store.faults import guard
 from buildkit_py.store.layout import Layout

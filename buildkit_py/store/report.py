@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from buildkit_py.dataclass import dataclass
 
 Kind = Literal["blob", "snapshot", "cache", "build", "partial"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.store.index import Index
 from buildkit_py.store.leases import Use
 from buildkit_py.store.reach import mentioned

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from buildkit_py.dataclass import dataclass, field
 
 APPLICATION_ID = 0x70796264  # "pybd"
 

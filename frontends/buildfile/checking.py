@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.errors import SourceError
 from buildkit_py.source import Diagnostic, Span
 from frontends.buildfile import syntax, values

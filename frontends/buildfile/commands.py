@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass, field
 from frontends.buildfile import values
 from frontends.buildfile.model import LIST, STRING, Type
 from frontends.buildfile.values import Check

@@ -6,8 +6,8 @@ This needs params and platform alone, so the graph is known before anything runs
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.platform import Platform
 from frontends.buildfile import syntax
 from frontends.buildfile.evaluate import Environment, Evaluator, converted

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceError
 from frontends.buildfile.mask import Masked, mask
 from frontends.buildfile.parser import parse

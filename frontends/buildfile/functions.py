@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from buildkit_py.dataclass import dataclass
 from frontends.buildfile.model import BOOL, LIST, STRING, Type, Value
 
 MAX_LENGTH = 1024 * 1024

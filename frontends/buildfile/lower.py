@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.errors import GraphError, PybuildError, SourceError
 from buildkit_py.graph import (
     Definition,

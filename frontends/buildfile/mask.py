@@ -9,8 +9,8 @@ So the grammar sees neither shell, nor strings, nor comments, and an offset in t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.errors import SourceError
 from buildkit_py.source import Diagnostic
 from frontends.buildfile.shell import Shell, read_shell

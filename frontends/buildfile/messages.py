@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.source import Diagnostic
 from frontends.buildfile.needs import EXAMPLE, FIRST, OPTION
 from frontends.buildfile.text import SourceText

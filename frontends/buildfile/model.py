@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.platform import Platform
 from buildkit_py.source import Span
 from frontends.buildfile import syntax

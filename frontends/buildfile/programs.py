@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.graph import (
     BindMount,
     CacheMount,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.source import Diagnostic
 from frontends.buildfile.text import SourceText, dedent, fault
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.graph import ImageConfig, Mkdir, Op, Output
 from buildkit_py.platform import Platform
 from buildkit_py.source import Span

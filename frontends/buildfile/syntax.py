@@ -9,9 +9,9 @@ Expression ── Text Number Boolean Name Attribute Apply Items Sum Negation Co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.source import Span
 from frontends.buildfile.shell import Shell
 

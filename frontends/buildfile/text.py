@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import SourceError
 from buildkit_py.source import Diagnostic, Span
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
 
+from buildkit_py.dataclass import fields, is_dataclass
 from buildkit_py.source import Diagnostic, Span
 from frontends.buildfile import syntax
 from frontends.buildfile.contents import walk

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.errors import SourceError
 from buildkit_py.source import Diagnostic, Span
 from frontends.dockerfile.faults import fault

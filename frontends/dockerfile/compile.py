@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from buildkit_py import graph
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.graph.resolver import StaticResolver
 from buildkit_py.platform import Platform

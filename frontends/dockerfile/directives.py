@@ -6,8 +6,8 @@ Any other line ends them, an unknown directive and a plain comment too. Names ar
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.source import Diagnostic, Span
 from frontends.dockerfile.check_options import CheckOptionError, read_check_options
 from frontends.dockerfile.syntax import CheckOptions

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.source import visible
 from frontends.dockerfile.shellpattern import PatternError, replaced, without_prefix, without_suffix
 from frontends.dockerfile.words import SPACES

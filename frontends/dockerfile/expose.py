@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.source import Span
 from frontends.dockerfile.faults import fault
 

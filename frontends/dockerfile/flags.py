@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.source import Diagnostic
 from frontends.dockerfile.suggest import suggest
 from frontends.dockerfile.syntax import Flag

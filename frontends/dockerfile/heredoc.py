@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from frontends.dockerfile.text import Line, Part
 from frontends.dockerfile.words import SPACES
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.errors import UsageError
 from buildkit_py.graph import HistoryLine
 from frontends.dockerfile.lower.image import Layer

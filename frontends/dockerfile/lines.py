@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.source import Diagnostic, Span
 from frontends.dockerfile.directives import Directives
 from frontends.dockerfile.flags import Command, split_command

@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceError
 from buildkit_py.source import Diagnostic, visible
 from frontends.dockerfile.csvline import CsvError, read_fields

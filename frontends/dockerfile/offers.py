@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TypeVar
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import SourceError
 from buildkit_py.platform import Platform
 from buildkit_py.source import Span

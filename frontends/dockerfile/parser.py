@@ -6,8 +6,8 @@ text ──directives──▶ escape ──lines──▶ logical lines ──i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
+from buildkit_py.dataclass import replace
 from buildkit_py.errors import SourceError
 from buildkit_py.source import Diagnostic, Span
 from frontends.dockerfile import syntax

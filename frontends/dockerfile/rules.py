@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from buildkit_py.dataclass import dataclass
 
 _DOCUMENTS = "https://docs.docker.com/go/dockerfile/rule"
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]*")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.platform import Platform
 from buildkit_py.source import Span
 from frontends.dockerfile import syntax

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from buildkit_py.dataclass import dataclass
 
 _STAR = "*"
 _ANY = "."

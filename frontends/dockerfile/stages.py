@@ -7,8 +7,8 @@ image, or a context that the client gave a name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import SourceError, UsageError
 from buildkit_py.platform import Platform
 from buildkit_py.reference import Reference

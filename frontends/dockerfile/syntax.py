@@ -12,9 +12,9 @@ comments between them are gone. A span covers the text that a node was read from
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass, field, fields
 from buildkit_py.source import Diagnostic, Span
 
 Form = Literal["shell", "exec"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.source import Span
 from frontends.dockerfile.syntax import Word
 from frontends.dockerfile.words import SPACES

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import aarch64, x86_64
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.executor.sandbox.spec import (
     BindMount,
     DirectoryRoot,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import kernel
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import inroot, kernel, system
 from buildkit_py.executor.sandbox.overlay import Overlays

@@ -13,11 +13,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import Cancelled, InfrastructureError, SandboxError
 from buildkit_py.executor.sandbox.runtime import Runtime
 from buildkit_py.executor.sandbox.spec import SandboxSpec

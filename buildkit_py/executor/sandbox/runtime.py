@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import MissingToolError, SandboxError, UsageError
 from buildkit_py.executor.sandbox.rootfs import Rootfs
 from buildkit_py.executor.sandbox.spec import SandboxSpec

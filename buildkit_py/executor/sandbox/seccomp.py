@@ -8,8 +8,9 @@ The same profile becomes OCI runtime JSON (`to_oci`) and a BPF program (see `bpf
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from buildkit_py.dataclass import dataclass
 
 _ALWAYS = """
 accept accept4 access adjtimex alarm arch_prctl bind brk cachestat capget capset chdir chmod chown chown32 chroot

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from buildkit_py.dataclass import dataclass, fields, is_dataclass
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox.capabilities import CAPABILITIES, DEFAULT_CAPABILITIES
 from buildkit_py.executor.sandbox.limits import Limit, check_limits
@@ -203,7 +203,7 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if hasattr(value, "__dataclass_fields__"):
+    if is_dataclass(value):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     return value
 

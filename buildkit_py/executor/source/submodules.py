@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceInputError
 from buildkit_py.executor.source.address import shown
 

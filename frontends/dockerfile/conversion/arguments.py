@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from buildkit_py.dataclass import dataclass, field
 from frontends.dockerfile import syntax
 from frontends.dockerfile.conversion.language import Marks, UntoldError
 from frontends.dockerfile.conversion.notes import Notes

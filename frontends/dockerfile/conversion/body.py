@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 
+from buildkit_py.dataclass import dataclass, field
 from frontends.dockerfile.conversion.language import WIDTH, indented
 
 

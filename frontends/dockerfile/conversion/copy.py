@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.giturl import AddressError, read_address
 from frontends.dockerfile import syntax
 from frontends.dockerfile.conversion.excludes import below

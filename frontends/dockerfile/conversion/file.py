@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.errors import SourceError
 from buildkit_py.platform import Platform
 from buildkit_py.source import Diagnostic

@@ -8,8 +8,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
+
+from buildkit_py.dataclass import dataclass, field
 
 Kind = Literal["file", "directory"]
 Look = Callable[[str], frozenset[Kind]]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.source import Diagnostic, Severity, Span
 
 

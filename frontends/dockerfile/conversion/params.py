@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.source import Span
 from frontends.dockerfile.conversion.language import Marks, is_param
 from frontends.dockerfile.conversion.notes import Notes

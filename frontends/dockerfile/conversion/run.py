@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from frontends.dockerfile import syntax
 from frontends.dockerfile.conversion.grants import grants
 from frontends.dockerfile.conversion.kinds import mentioned_paths

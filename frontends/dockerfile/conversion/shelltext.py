@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
 
+from buildkit_py.dataclass import dataclass
 from frontends.dockerfile.conversion.language import WIDTH
 
 _TOKEN = re.compile(

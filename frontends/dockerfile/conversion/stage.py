@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.source import Span
 from frontends.dockerfile import syntax
 from frontends.dockerfile.conversion.body import Body

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Literal
 
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.source import Span
 from frontends.dockerfile.conversion.language import Marks, UntoldError, is_variable
 from frontends.dockerfile.conversion.notes import Notes

@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from buildkit_py import graph
+from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import GraphError
 from buildkit_py.giturl import GitUrl, http_filename
 from buildkit_py.graph.values import check_mode

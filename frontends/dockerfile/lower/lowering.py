@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from buildkit_py import graph
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import PybuildError, SourceError, UsageError
 from buildkit_py.platform import Platform
 from buildkit_py.reference import Reference

@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py import graph
+from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.giturl import Address, AddressError, read_address
 from frontends.dockerfile import syntax

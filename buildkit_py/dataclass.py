@@ -1,0 +1,211 @@
+"""`dataclass`, `field`, `fields` and `replace` as the standard library has them, made when they are used.
+
+The library compiles six methods for every class, half a millisecond a class each time pybuild starts, and loads
+`inspect`; most of those classes are then not used. Here a class costs one `type()`: comparison, hash and `repr` are
+shared, `__init__` is compiled when the first value is made, and what `dataclasses` wants to know of a class is told
+when it asks (so `dataclasses.fields`, `asdict` and `replace` work). Type checkers see the library's own.
+
+What of the library nobody here uses is not there: `hash`, `init`, `match_args`, orders other than `<`.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
+else:
+    MISSING = type("Missing", (), {"__slots__": (), "__repr__": lambda _: "MISSING"})()
+
+    class Field:
+        """One field: its name, annotation and defaults, as `dataclasses.Field` calls them."""
+
+        __slots__ = ("compare", "default", "default_factory", "init", "kw_only", "name", "repr", "type")
+
+        def __init__(self, default, default_factory, init, repr, compare):  # noqa: A002
+            self.name = self.type = self.kw_only = None
+            self.default, self.default_factory, self.init = default, default_factory, init
+            self.repr, self.compare = repr, compare
+
+    def field(*, default=MISSING, default_factory=MISSING, init=True, repr=True, compare=True):  # noqa: A002
+        """See `dataclasses.field`."""
+        return Field(default, default_factory, init, repr, compare)
+
+    def dataclass(*, frozen=False, slots=False, kw_only=False, eq=True, order=False):
+        """See `dataclasses.dataclass`."""
+        return lambda cls: _made(cls, frozen, slots, kw_only, eq, order)
+
+    def fields(value):
+        """The fields of a class or of a value, in order."""
+        return tuple(value.__own_fields__.values())
+
+    def is_dataclass(value):
+        """Whether `value` is such a class or a value of one."""
+        return hasattr(value, "__own_fields__")
+
+    def replace(value, /, **changes):
+        """A copy of `value` in which some fields have other values."""
+        for item in value.__own_fields__.values():
+            if item.name not in changes and item.init:
+                changes[item.name] = getattr(value, item.name)
+            elif item.name in changes and not item.init:
+                raise ValueError(f"{item.name} is not given to a new value")
+        return type(value)(**changes)
+
+    class FrozenError(AttributeError):
+        """A field of a value that does not change was assigned to."""
+
+    class _Init:
+        """Compiles `__init__` when somebody looks at it, and takes its own place by it."""
+
+        __slots__ = ()
+
+        def __get__(self, value, cls):
+            owner = next(each for each in cls.__mro__ if each.__dict__.get("__init__") is self)
+            function = _compiled(owner)
+            owner.__init__ = function
+            return function if value is None else function.__get__(value, cls)
+
+    class _Told:
+        """What `dataclasses` keeps with a class, taken from a class that it makes of the same fields."""
+
+        __slots__ = ("_name",)
+
+        def __init__(self, name):
+            self._name = name
+
+        def __get__(self, value, cls):
+            owner = next(each for each in cls.__mro__ if each.__dict__.get(self._name) is self)
+            told = getattr(_twin(owner), self._name)
+            setattr(owner, self._name, told)
+            return told
+
+    def _made(cls, frozen, slots, kw_only, eq, order):
+        gathered = _gathered(cls, kw_only)
+        names = tuple(gathered)
+        space = {name: value for name, value in cls.__dict__.items() if name not in ("__dict__", "__weakref__")}
+        for name in names:
+            space.pop(name, None)
+        if not slots:
+            space |= {name: item.default for name, item in gathered.items() if item.default is not MISSING}
+        else:
+            held = {name for base in cls.__mro__[1:] for name in getattr(base, "__slots__", ())}
+            space["__slots__"] = tuple(name for name in names if name not in held)
+        space["__own_fields__"] = gathered
+        space["__own_options__"] = (frozen, eq, order)
+        space["__match_args__"] = tuple(item.name for item in gathered.values() if item.init and not item.kw_only)
+        space |= {
+            "__dataclass_fields__": _Told("__dataclass_fields__"),
+            "__dataclass_params__": _Told("__dataclass_params__"),
+        }
+        if "__init__" not in space:
+            space["__init__"] = _Init()
+        if "__repr__" not in space:
+            space["__repr__"] = _repr
+        if eq and "__eq__" not in space:
+            space |= _comparison(tuple(name for name in names if gathered[name].compare), frozen, order, space)
+        if frozen:
+            space |= {
+                "__setattr__": _refuse,
+                "__delattr__": _refuse,
+                "__getstate__": _state,
+                "__setstate__": _set_state,
+            }
+        made = type(cls)(cls.__name__, cls.__bases__, space)
+        made.__qualname__ = cls.__qualname__
+        return made
+
+    def _gathered(cls, kw_only):
+        """The fields of the bases and of the class itself, by name."""
+        found = {}
+        for base in cls.__mro__[:0:-1]:
+            found |= base.__dict__.get("__own_fields__", {})
+        for name, annotation in cls.__dict__.get("__annotations__", {}).items():  # noqa: RUF063
+            if str(annotation).startswith(("ClassVar", "typing.ClassVar")):
+                continue
+            item = cls.__dict__.get(name, MISSING)
+            if not isinstance(item, Field):
+                item = Field(item, MISSING, True, True, True)
+            item.name, item.type, item.kw_only = name, annotation, kw_only
+            found[name] = item
+        return found
+
+    def _comparison(names, frozen, order, space):
+        """`__eq__` and `__hash__`, and `__lt__` where values have an order."""
+        values = attrgetter(*names) if names else lambda _: ()
+
+        def equal(self, other):
+            return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
+
+        def hashed(self):
+            return hash(values(self))
+
+        def less(self, other):
+            return values(self) < values(other) if other.__class__ is self.__class__ else NotImplemented
+
+        methods = {"__eq__": equal, "__hash__": space.get("__hash__") or (hashed if frozen else None)}
+        return methods | ({"__lt__": less} if order else {})
+
+    def _compiled(cls):
+        """The `__init__` of a class."""
+        space, parameters, lines, star = {"_MISSING": MISSING, "_set": object.__setattr__}, ["self"], [], False
+        for item in sorted(cls.__own_fields__.values(), key=lambda each: each.kw_only):
+            name, value = item.name, item.name
+            if item.default_factory is not MISSING:
+                space[f"_make_{name}"] = item.default_factory
+                value = f"_make_{name}() if {name} is _MISSING else {name}" if item.init else f"_make_{name}()"
+            elif item.default is not MISSING:
+                space[f"_default_{name}"] = item.default
+                value = name if item.init else f"_default_{name}"
+            elif not item.init:
+                continue
+            if item.init:
+                if item.kw_only and not star:
+                    star = True
+                    parameters.append("*")
+                preset = "_MISSING" if item.default_factory is not MISSING else f"_default_{name}"
+                has = item.default is not MISSING or item.default_factory is not MISSING
+                parameters.append(f"{name}={preset}" if has else name)
+            if cls.__own_options__[0]:
+                lines.append(f"_set(self, {name!r}, {value})")
+            else:
+                lines.append(f"self.{name} = {value}")
+        if hasattr(cls, "__post_init__"):
+            lines.append("self.__post_init__()")
+        body = "\n ".join(lines or ["pass"])
+        exec(f"def __init__({', '.join(parameters)}):\n {body}", space)
+        space["__init__"].__qualname__ = f"{cls.__qualname__}.__init__"
+        return space["__init__"]
+
+    def _twin(cls):
+        """A class of the standard library with the same fields."""
+        import dataclasses
+
+        space = {"__annotations__": {}, "__module__": cls.__module__}
+        for item in cls.__own_fields__.values():
+            space["__annotations__"][item.name] = item.type
+            given = {"default": item.default, "default_factory": item.default_factory}
+            present = {name: value for name, value in given.items() if value is not MISSING}
+            space[item.name] = dataclasses.field(
+                **present, init=item.init, repr=item.repr, compare=item.compare, kw_only=item.kw_only
+            )
+        frozen, eq, order = cls.__own_options__
+        return dataclasses.dataclass(frozen=frozen, eq=eq, order=order)(type(cls.__name__, (), space))
+
+    def _repr(self):
+        shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in self.__own_fields__.values() if f.repr)
+        return f"{type(self).__qualname__}({shown})"
+
+    def _refuse(self, name, *_):
+        raise FrozenError(f"cannot assign to field {name!r}")
+
+    def _state(self):
+        return [getattr(self, name) for name in self.__own_fields__]
+
+    def _set_state(self, state):
+        for name, value in zip(self.__own_fields__, state, strict=True):
+            object.__setattr__(self, name, value)
+
+
+__all__ = ["MISSING", "Field", "dataclass", "field", "fields", "is_dataclass", "replace"]
