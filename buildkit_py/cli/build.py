@@ -15,7 +15,9 @@ from buildkit_py.cli.words import plain
 from buildkit_py.errors import PybuildError, UsageError
 
 if TYPE_CHECKING:
+    from buildkit_py.cli.again import Ear
     from buildkit_py.engine import BuildOptions, BuildResult, Engine
+    from buildkit_py.events import Emit
     from buildkit_py.progress import Mode, View
 
 
@@ -52,15 +54,19 @@ class _Build:
         self._check_stream()
 
     def run(self) -> int:
+        from buildkit_py.cli.again import Ear
         from buildkit_py.progress import open_view
 
         shell = self._shell
         if self._args.iidfile:
             _forget(Path(self._args.iidfile))
         view = open_view(self._mode, out=shell.out, err=shell.err, environ=shell.environ)
+        ear = Ear(view)
         with shell.engine(self._args.store) as engine:
             try:
-                result = self._build(engine, view)
+                result = self._build(engine, ear)
+                shell.sources.update(engine.texts.files)
+                self._keep(engine, ear, view, result)
             except PybuildError as error:
                 view.close()
                 _explain(error, view, engine, shell)
@@ -71,13 +77,23 @@ class _Build:
                 raise
             finally:
                 view.close()
-        shell.sources.update(engine.texts.files)
         self._write_down(result)
         self._warn(view)
         self._tell(list(result.digests.values()), view)
         return 0
 
-    def _build(self, engine: Engine, view: View) -> BuildResult:
+    def _keep(self, engine: Engine, ear: Ear, view: View, result: BuildResult) -> None:
+        """Leave a receipt, where the same command would do nothing but look at the same things again."""
+        from buildkit_py.cli.again import keep
+
+        warned = self._mode == "json" and bool(view.model.warnings)
+        if warned or self._args.iidfile or self._args.metadata_file or self._args.timestamp == "now":
+            return
+        digests = list(result.digests.values())
+        told = {"mode": self._mode, "events": ear.heard, "digests": digests, "warnings": self._warnings(view)}
+        keep(self._shell, engine, told)
+
+    def _build(self, engine: Engine, view: Emit) -> BuildResult:
         from buildkit_py.cli.request import opened
         from buildkit_py.events import Note
 
@@ -100,13 +116,17 @@ class _Build:
 
     def _warn(self, view: View) -> None:
         """Show what is probably not meant in the build file, at the end, where it is read."""
-        found = view.model.warnings
-        if found and self._mode not in ("quiet", "json"):
-            from buildkit_py.cli.faults import render_diagnostics
-            from buildkit_py.progress.text import count
+        if text := self._warnings(view):
+            self._shell.complain(text)
 
-            text = render_diagnostics(found, self._shell)
-            self._shell.complain(f"\n{text}\n{count(len(found), 'warning')}\n")
+    def _warnings(self, view: View) -> str:
+        found = view.model.warnings
+        if not found or self._mode in ("quiet", "json"):
+            return ""
+        from buildkit_py.cli.faults import render_diagnostics
+        from buildkit_py.progress.text import count
+
+        return f"\n{render_diagnostics(found, self._shell)}\n{count(len(found), 'warning')}\n"
 
     def _tell(self, digests: list[str], view: View) -> None:
         say: Callable[[str], None] = self._shell.complain if self._streams else self._shell.write

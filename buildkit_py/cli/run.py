@@ -69,6 +69,12 @@ def dispatch(words: Sequence[str], shell: Shell) -> int:
         return _help(rest, shell)
     if name in ("version", "--version", "-V"):
         return _version(rest, shell)
+    shell.words = rest
+    if name == "build":
+        from buildkit_py.cli.again import again
+
+        if again(rest, shell):
+            return 0
     return command(name)(rest, shell)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -19,7 +19,7 @@ class Shell:
     """`out` takes results, `err` everything else.
 
     `sources` are texts of build files by the name that spans use; those not in it are looked for in `folders`.
-    `told` holds the ids of errors that a person has been told of.
+    `told` holds the ids of errors that a person has been told of. `words` are those after the command's name.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Shell:
         self.sources: dict[str, str] = {}
         self.folders: list[str] = ["."]
         self.told: set[int] = set()
+        self.words: Sequence[str] = ()
 
     def engine(self, root: str | None) -> Engine:
         """The engine over the store at `root`, or over the default one; to be entered with `with`."""
@@ -48,10 +49,9 @@ class Shell:
 
         Without `make`, one that was named and is not there is a `NotFoundError`.
         """
-        from buildkit_py.paths import store_path
         from buildkit_py.store import Store
 
-        path = Path(root) if root else store_path(self.environ)
+        path = self.store_path(root)
         if root and not make and not path.exists():
             raise NotFoundError(f"there is no store at {root}", hint="`pybuild store path` says where yours is")
         if os.geteuid() != 0:
@@ -60,6 +60,12 @@ class Shell:
 
             enter_user_namespace()
         return Store.open(path)
+
+    def store_path(self, root: str | None) -> Path:
+        """Where the store is that an option names, or the default one."""
+        from buildkit_py.paths import store_path
+
+        return Path(root) if root else store_path(self.environ)
 
     def state_directory(self) -> Path:
         """Where reports of internal errors go: below $XDG_STATE_HOME, else `~/.local/state`."""

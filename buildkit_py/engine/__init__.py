@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from buildkit_py.dataclass import replace
 from buildkit_py.engine.buildfile import BuildFile, find_build_file
@@ -29,21 +29,29 @@ from buildkit_py.store import Store
 
 if TYPE_CHECKING:
     from buildkit_py.engine.asking import Answer, Describe, Question
+    from buildkit_py.engine.run import BuildRun
     from buildkit_py.events import Emit
     from buildkit_py.executor.source.image import Images
     from buildkit_py.graph.resolver import ResolvedImage
+    from buildkit_py.receipt import Evidence
 
 __all__ = ["BuildOptions", "BuildResult", "Engine", "ImageResult", "LayerResult"]
 
 
 class Engine:
-    """One store, opened. Builds may follow each other; each is complete in itself."""
+    """One store, opened. Builds may follow each other; each is complete in itself.
+
+    `record` is what the last one left in the list of builds, `evidence` what it looked at if it had nothing to do.
+    """
 
     def __init__(self, store_root: Path | None = None) -> None:
         self._root = store_root or store_path()
         self._store: Store | None = None
         self._readers: dict[object, Images] = {}
+        self._files: set[str] = set()
         self.texts = Texts()
+        self.evidence: Evidence | None = None
+        self.record: Mapping[str, Any] = {}
 
     def __enter__(self) -> Engine:
         if os.geteuid() != 0:
@@ -80,6 +88,7 @@ class Engine:
         if file.note:
             emit(Note(at=0, text=file.note))
         resolver = self._resolver(options, file)
+        self._files = resolver.files
         try:
             return Compiler(self.store, resolver, self.texts).compile(options, file)
         finally:
@@ -91,14 +100,29 @@ class Engine:
         from buildkit_py.engine.run import BuildRun
 
         with self.store.lease():
-            started = time.monotonic()
+            started, began = time.monotonic(), time.time_ns()
             definition = self.definition(options, emit)
             warnings = tuple(dict.fromkeys(definition.warnings))
             for warning in warnings:
                 emit(Warned(at=0, diagnostic=warning))
             self._know_images(options, definition)
-            result = BuildRun(self.store, self._images(options), options, definition, emit, started).run()
-            return replace(result, warnings=warnings)
+            run = BuildRun(self.store, self._images(options), options, definition, emit, started)
+            result = replace(run.run(), warnings=warnings)
+            self.record = run.record
+            self.evidence = self._evidence(run, options, definition, result, began)
+            return result
+
+    def _evidence(
+        self, run: BuildRun, options: BuildOptions, definition: Definition, result: BuildResult, began: int
+    ) -> Evidence | None:
+        """What a receipt rests on, where the build had nothing to do."""
+        if result.ran:
+            return None
+        from buildkit_py.engine.evidence import evidence
+
+        return evidence(
+            self.store, options, definition, result, read=self._files, trees=run.contexts.opened(), began=began
+        )
 
     def update(self, options: BuildOptions, names: Sequence[str]) -> list[tuple[str, str | None, str | None]]:
         """Ask anew for what the lock file pins (all, or `names`), and write it. Returns rows: name, old, new."""

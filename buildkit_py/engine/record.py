@@ -25,6 +25,8 @@ class Recorder:
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
+    kept: dict[str, Any] = field(default_factory=dict)
+    """The record, once it is in the store."""
 
     def __call__(self, event: Event) -> None:
         """Note an event and pass it on."""
@@ -62,17 +64,18 @@ class Recorder:
             key = getattr(node, "key", None)
             if key is not None:
                 self._of(node.id)["key"] = key.digest
-        store.builds.add(
-            {
-                "id": build,
-                "graph": graph,
-                "outcome": outcome,
-                "ended": time.time(),
-                "nodes": self.nodes,
-                "images": self.images,
-                "outputs": self.outputs,
-            }
-        )
+        self.kept = {
+            "id": build,
+            "graph": graph,
+            "outcome": outcome,
+            "ended": time.time(),
+            "nodes": self.nodes,
+            "images": self.images,
+            "outputs": self.outputs,
+        }
+        # What a build that did nothing leaves may be lost with the power.
+        with store.index.transaction(durable=any("started" in node for node in self.nodes.values())):
+            store.builds.add(self.kept)
 
     def _of(self, node: str) -> dict[str, Any]:
         return self.nodes.setdefault(node, {})

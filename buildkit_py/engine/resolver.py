@@ -52,6 +52,8 @@ class EngineResolver:
         self._lock: LockFile | None = None
         self._read: dict[str, str] = {}
         self.texts: dict[str, str] = {}
+        self.files: set[str] = set()
+        """The files that were looked for, by their absolute paths."""
 
     def lock_text(self) -> str | None:
         """The lock file as it is on disk, None where there is none."""
@@ -118,7 +120,7 @@ class EngineResolver:
 
     def text(self, path: str) -> str:
         """Read a build file below the context; a path that leaves it, by links too, is refused."""
-        text = _read_text(self._context, path, path)
+        text = self._text(self._context, path, path)
         if text is None:
             raise SourceInputError(f"{path} can't be read: {os.strerror(errno.ENOENT)}")
         self._read[path] = _state_of(text)
@@ -140,8 +142,12 @@ class EngineResolver:
             own = os.path.relpath(self._build_file, self._context)
             more = path.removeprefix(own)
             if path.startswith(own) and "/" not in more:
-                return _read_text(self._build_file.parent, self._build_file.name + more, path)
-        return _read_text(self._contexts[context], path, path)
+                return self._text(self._build_file.parent, self._build_file.name + more, path)
+        return self._text(self._contexts[context], path, path)
+
+    def _text(self, directory: Path, path: str, name: str) -> str | None:
+        self.files.add(str((directory / path).absolute()))
+        return _read_text(directory, path, name)
 
     def _state(self, name: str) -> str:
         """What changes with a build file or a layout (digests), or an archive (its stat data)."""

@@ -6,7 +6,7 @@ import os
 import secrets as random
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from buildkit_py import events
 from buildkit_py.engine.check import (
@@ -34,7 +34,7 @@ from buildkit_py.solver.scheduler import Scheduler
 from buildkit_py.solver.session import Session, SolveOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from buildkit_py.engine.publish import Published
     from buildkit_py.events import Emit
@@ -74,6 +74,7 @@ class BuildRun:
         check_secrets(self._definition, self._secrets)
         check_ssh(self._definition, {agent.id for agent in self._ssh})
         shop = self._workshop()
+        self.contexts = shop.contexts
         with (
             closing(shop.contexts),
             LocalExecutor(shop, runtime=self._options.runtime, snapshotter=self._options.snapshotter) as executor,
@@ -91,6 +92,11 @@ class BuildRun:
                 started=self._started,
             )
             return self._solve(session)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What the build left in the list of builds."""
+        return self._recorder.kept
 
     def _workshop(self) -> Workshop:
         return Workshop(

@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,6 +61,7 @@ class ContextTree:
         weakref.finalize(self, os.close, self._fd)
         self._lock = threading.Lock()
         self._listed: dict[str, dict[str, os.stat_result]] = {}
+        self._directories: dict[str, os.stat_result] = {}
         self._entries: dict[str, Entry] = {}
 
     def lookup(self, path: str) -> Entry | None:
@@ -96,6 +97,16 @@ class ContextTree:
         except OSError as error:
             raise self._failure(path, error) from error
 
+    def seen(self) -> Iterator[tuple[str, dict[str, os.stat_result]]]:
+        """Every directory that was looked at, by its absolute path, with the state (as it was then) of the names in it
+        that were asked for, and its own as `""`."""
+        asked: dict[str, dict[str, os.stat_result]] = {place: {} for place in self._directories}
+        for path in self._entries:
+            directory, _, name = path.rpartition("/")
+            asked[directory][name] = self._listed[directory][name]
+        for directory, names in asked.items():
+            yield f"{self._path}/{directory}".rstrip("/"), {"": self._directories[directory], **names}
+
     def _listed_in(self, path: str, status: os.stat_result) -> bool:
         """Whether its directory's list has it. What was made only to hold hidden paths comes and goes with them."""
         if path in self._hidden:
@@ -128,6 +139,7 @@ class ContextTree:
                 return {}
             raise self._failure(directory, error) from error
         try:
+            self._directories[directory] = os.fstat(fd)
             with os.scandir(fd) as found:
                 return {each.name: each.stat(follow_symlinks=False) for each in found}
         except OSError as error:

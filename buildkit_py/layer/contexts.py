@@ -11,6 +11,7 @@ from buildkit_py.errors import SourceInputError
 from buildkit_py.graph.op import LocalSource
 
 if TYPE_CHECKING:
+    from buildkit_py.layer.context import ContextTree
     from buildkit_py.layer.statcache import StatCache
     from buildkit_py.layer.tree import Tree
 
@@ -23,7 +24,7 @@ class Contexts:
         self._stat_cache = stat_cache
         self._stats: StatCache | None = None
         self._lock = Lock()
-        self._trees: dict[LocalSource, Tree] = {}
+        self._trees: dict[LocalSource, ContextTree] = {}
 
     def tree(self, source: LocalSource) -> Tree:
         """The tree of a source; raises `SourceInputError` for a name that was not offered."""
@@ -34,12 +35,16 @@ class Contexts:
                 self._trees[source] = self._open(source)
             return self._trees[source]
 
+    def opened(self) -> list[ContextTree]:
+        """The trees that were asked for."""
+        return list(self._trees.values())
+
     def close(self) -> None:
         """Keep what was learned about files for the next build. Never fails: it costs time alone."""
         if self._stats is not None:
             self._stats.close()
 
-    def _open(self, source: LocalSource) -> Tree:
+    def _open(self, source: LocalSource) -> ContextTree:
         from buildkit_py.layer.context import ContextTree
         from buildkit_py.layer.statcache import StatCache
 

@@ -72,11 +72,19 @@ class Images:
         descriptor: dict[str, Any] = json.loads(row[0])
         return descriptor
 
+    @property
+    def state(self) -> str:
+        """Changes with every change of a name."""
+        row = self._index.row("SELECT value FROM facts WHERE name = 'index_json'")
+        return str(row[0]) if row is not None else ""
+
     def put(self, name: str, descriptor: Mapping[str, Any]) -> None:
         """Give an image a name, taking it from another that had it. Its manifest must be in the store."""
         if not self._blobs.has(str(descriptor.get("digest"))):
             raise StoreError(f"can't name an image {name!r}: its manifest {descriptor.get('digest')} is not stored")
         text = canonical.dumps(descriptor).decode()
+        if self.get(name) == json.loads(text) and self.matches():
+            return
         with self._index.transaction():
             self._index.execute(
                 "INSERT OR REPLACE INTO images (name, descriptor, created, seal) VALUES (?, ?, ?, ?)",

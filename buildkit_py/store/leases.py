@@ -74,6 +74,11 @@ class Owner:
             finally:
                 try_lock(session.gc.fd, fcntl.F_UNLCK)
 
+    @property
+    def noted(self) -> frozenset[Use]:
+        """What the lease under way names."""
+        return frozenset(self._noted)
+
     @contextmanager
     def lease(self) -> Iterator[None]:
         """Keep what is used inside from being collected. Leases of one process end together, with the last one."""

@@ -26,6 +26,9 @@ WITH RECURSIVE chain (id, parent, diff, seal, depth) AS (
 SELECT id, parent, diff, seal FROM chain ORDER BY depth DESC"""
 
 
+SEPARATOR = "\x1f"
+
+
 class Trees:
     """Content id → parent content id and diff digest."""
 
@@ -123,4 +126,4 @@ class Memo:
 
 def memo_id(kind: str, key: str) -> str:
     """How leases and times of use name a fact."""
-    return f"{kind}\x1f{key}"
+    return f"{kind}{SEPARATOR}{key}"

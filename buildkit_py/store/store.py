@@ -21,11 +21,18 @@ from buildkit_py.store.layout import Layout
 from buildkit_py.store.leases import Leases, Owner, Use
 from buildkit_py.store.locks import Waiting, acquire
 from buildkit_py.store.partial import stale_partials
-from buildkit_py.store.records import Memo, Results, Trees
+from buildkit_py.store.records import SEPARATOR, Memo, Results, Trees
 from buildkit_py.store.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from buildkit_py.store.report import Finding, PruneReport, Usage
+
+
+_SEALS = {
+    "tree": "SELECT seal FROM trees WHERE id = ?",
+    "result": "SELECT seal FROM results WHERE key = ?",
+    "memo": "SELECT seal FROM memo WHERE kind = ? AND key = ?",
+}
 
 
 class Store:
@@ -37,7 +44,7 @@ class Store:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.root = layout.root
-        self.owner = Owner(layout, self._record_uses)
+        self.owner = Owner(layout, self.record_uses)
         self.index = Index(
             layout.index, layout.locks / "index", lambda connection: fill_from_index_json(layout, connection)
         )
@@ -105,6 +112,15 @@ class Store:
         """Make several changes of rows as one, durable when the block is left; nothing of it if that fails."""
         return self.index.transaction()
 
+    def state_of(self, kind: str, id: str) -> bytes | bool | None:  # noqa: A002 - as leases call it
+        """What there is of something that a lease can name: the seal of a row, or whether its bytes are there."""
+        if kind in ("snapshot", "blob"):
+            place = self.layout.snapshot(id) if kind == "snapshot" else self.layout.blob(id)
+            return place.exists()
+        query, values = _SEALS[kind], id.split(SEPARATOR, 1)
+        row = self.index.row(query, tuple(values))
+        return row[0] if row is not None else None
+
     def recover(self) -> None:
         """Remove what killed processes and earlier boots left: work areas, their mounts, leases, downloads."""
         with guard("cleaning up after a killed process", self.root):
@@ -112,7 +128,7 @@ class Store:
             names = files.names(self.layout.tmp)
             leases = Leases.read(self.layout, names_only=True)
             if leases.left:
-                self._record_uses(set(leases.left))
+                self.record_uses(set(leases.left))
             for name in names:
                 if name.rpartition("-")[0] not in leases.names:
                     _reclaim(self.layout.tmp / name)
@@ -148,7 +164,8 @@ class Store:
 
         return Check(self, repair=repair).run()
 
-    def _record_uses(self, uses: set[Use]) -> None:
+    def record_uses(self, uses: set[Use]) -> None:
+        """Say that objects were used now."""
         now = time.time()
         # Times of use only order the next prune: a full disk or a crash may cost them, never a build.
         with suppress(StoreError), self.index.transaction(durable=False):

@@ -20,6 +20,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.texts = SimpleNamespace(files={})
+        self.evidence = None
         self.asked: list[Any] = []
         self.roots: list[str | None] = []
         self.on_build: Build | None = None
