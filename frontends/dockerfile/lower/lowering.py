@@ -138,9 +138,9 @@ class Lowering:
             return self.resolver.image(ref, platform)
         except PybuildError as error:
             error.span = error.span or span
-            if error.hint is None:
-                close = suggest(name, self.stages.names())
-                error.hint = f"did you mean the stage {close}?" if close else None
+            # A registry's own hint is about logins; a slip in the name of a stage is likelier.
+            if close := suggest(name, self.stages.names()):
+                error.hint = f"did you mean the stage `{close}`?"
             raise
 
     # --- trees from outside
