@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from buildkit_py import graph
-from buildkit_py.errors import PybuildError, SourceError, UsageError
+from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.platform import Platform
 from buildkit_py.reference import Reference
 from buildkit_py.source import Diagnostic, Span
@@ -105,7 +105,7 @@ class Lowering:
         if context is not None:
             image = self._from_context(context, platform, node.stage)
         else:
-            image = self._from_image(node.base, platform, node.stage.start)
+            image = self._from_image(node.base, platform, node.stage.start, hint=node.blank)
         fired = [parse_trigger(text, self.name, span) for text in image.config.on_build]
         image.config.on_build = ()
         return image, fired
@@ -114,9 +114,9 @@ class Lowering:
         base = self.builder.add(graph.Scratch())
         return Image(platform=platform, base=base, tip=base, config=Config(workdir="/"), workdir_is_there=True)
 
-    def _from_image(self, name: str, platform: Platform, start: syntax.From) -> Image:
+    def _from_image(self, name: str, platform: Platform, start: syntax.From, *, hint: str | None = None) -> Image:
         span = start.base.span
-        ref = _reference(name, span)
+        ref = _reference(name, span, hint)
         resolved = self._resolve(ref, platform, span, name)
         base_platform(name, platform, resolved.platform, start, self.checks)
         source = graph.ImageSource(ref=ref, platform=str(platform), digest=resolved.digest)
@@ -227,10 +227,10 @@ def _context_image(spec: str, span: Span) -> str:
     return _reference(spec.removeprefix(_IMAGE), span)
 
 
-def _reference(name: str, span: Span) -> str:
+def _reference(name: str, span: Span, hint: str | None = None) -> str:
     if name.startswith(("oci:", "oci-archive:")):
         return name
     try:
         return str(Reference.parse(name))
-    except (UsageError, PybuildError) as error:
-        raise fault(error.message, span, hint=error.hint) from None
+    except PybuildError as error:
+        raise fault(error.message, span, hint=hint or error.hint) from None
