@@ -31,7 +31,7 @@ _LAYOUT = "oci-layout://"
 @dataclass(slots=True, kw_only=True)
 class Lowering:
     """One compilation for one platform. `given` are the build arguments of the client, `hidden` context paths that no
-    directory shows."""
+    directory shows; `fired` become the triggers of base images."""
 
     file: syntax.File
     name: str
@@ -45,6 +45,7 @@ class Lowering:
     checks: Checks
     hidden: tuple[str, ...] = ()
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    fired: list[syntax.Instruction] = field(default_factory=list)
     _images: dict[int, Image] = field(default_factory=dict)
     _triggers: dict[int, list[syntax.Instruction]] = field(default_factory=dict)
     _ignore: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -108,6 +109,7 @@ class Lowering:
             image = self._from_image(node.base, platform, node.stage.start, hint=node.blank)
         fired = [parse_trigger(text, self.name, span) for text in image.config.on_build]
         image.config.on_build = ()
+        self.fired += fired
         return image, fired
 
     def _empty(self, platform: Platform) -> Image:

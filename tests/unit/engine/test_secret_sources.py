@@ -14,6 +14,19 @@ ASKS = "FROM scratch\nWORKDIR /a\nRUN --mount=type=secret,id=token /x\n"
 ASKS_NOT = "FROM scratch\nWORKDIR /a\n"
 
 
+def test_a_secret_that_no_step_asks_for_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("long enough for it")
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(ASKS.replace("id=token", "id=token,required"))
+    options = BuildOptions(context=context, secrets=(f"id=tokn,src={tmp_path}/token",))
+    seen: list[events.Event] = []
+    with Engine(tmp_path / "store") as engine, pytest.raises(UsageError):
+        engine.build(options, seen.append)
+    notes = [event.text for event in seen if isinstance(event, events.Note)]
+    assert notes == ["no step asks for the secret 'tokn'; did you mean 'token'?"]
+
+
 def refusal(tmp_path: Path, text: str, *secrets: str) -> PybuildError:
     """Why a build is refused, of which no step may begin."""
     context = tmp_path / "context"
