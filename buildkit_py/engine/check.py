@@ -95,7 +95,9 @@ def check_secrets(definition: Definition, given: SecretStore) -> None:
             text = definition.secrets.get(mount.id)
             raise UsageError(
                 f"the step needs the secret {mount.id!r}" + (f": {text}" if text else ""),
-                hint=f"give it with --secret id={mount.id},src=FILE (or env=VARIABLE, or cmd=COMMAND)",
+                hint=definition.hinted(
+                    digest, f"give it with --secret id={mount.id},src=FILE (or env=VARIABLE, or cmd=COMMAND)"
+                ),
                 span=definition.spans.get(digest),
             )
     given.read(mounted_secrets(definition), commands=False)
@@ -124,7 +126,9 @@ def check_sources(definition: Definition, contexts: Contexts) -> None:
                 try:
                     selector.check(contexts.tree(origin), source)
                 except SourceInputError as error:
-                    raise _as_written(error, source, definition.spans.get(digest)) from None
+                    told = _as_written(error, source, definition.spans.get(digest))
+                    told.hint = definition.hinted(digest, told.hint)
+                    raise told from None
 
 
 def _as_written(error: SourceInputError, source: str, span: Span | None) -> SourceInputError:

@@ -134,7 +134,8 @@ class Definition:
     """A whole build. `vertices` is in topological order: inputs stand before what uses them.
 
     `fresh` are vertices that run although their result is known. `warnings` are what the frontend has to say to the
-    person who builds. Like spans, both are outside every digest.
+    person who builds, `hints` what it has to say of single vertices once they fail. Like spans, they are outside every
+    digest.
     """
 
     vertices: Mapping[str, Vertex]
@@ -143,12 +144,20 @@ class Definition:
     spans: Mapping[str, Span] = field(default_factory=dict)
     fresh: tuple[str, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical encoding without spans."""
         plain = self.to_plain(spans=False)
-        return str(canonical.digest({name: plain[name] for name in plain if name not in ("fresh", "warnings")}))
+        return str(
+            canonical.digest({name: plain[name] for name in plain if name not in ("fresh", "warnings", "hints")})
+        )
+
+    def hinted(self, digest: str, hint: str | None = None) -> str | None:
+        """A hint about a vertex that failed, and what the frontend has to say of it."""
+        told = self.hints.get(digest)
+        return f"{hint}; {told}" if hint and told else told or hint
 
     def to_plain(self, *, spans: bool = True) -> dict[str, Any]:
         """The JSON value that `spec/graph.md` describes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py import graph
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True, kw_only=True)
 class StageLowering:
     """A stage and the image that it has made so far. `node` is the instruction under way, `checks` what takes warnings
-    about it. `command_set` says that this stage has a CMD of its own."""
+    about it. `command_set` says that this stage has a CMD of its own. `origin` is where an instruction comes from that
+    this stage does not hold."""
 
     lowering: Lowering
     stage: syntax.Stage
@@ -38,6 +39,7 @@ class StageLowering:
     node: syntax.Instruction
     checks: Checks
     command_set: bool = False
+    origin: str | None = None
     single: Single = field(default_factory=Single)
     triggers: list[syntax.Instruction] = field(default_factory=list)
 
@@ -48,13 +50,18 @@ class StageLowering:
         for node in instructions:
             self.node = node
             self.checks = checks.at(self.stage.start.head) if fired else checks.above(node.comments)
+            self.origin = f"it comes from ONBUILD of {self.stage.start.base.text}: {node.text}" if fired else None
             try:
                 _INSTRUCTIONS[type(node)](self, node)
             except SourceError as error:
-                self.lowering.note(error)
+                found = [replace(item, hint=self._hinted(item.hint)) for item in error.diagnostics]
+                self.lowering.note(SourceError(found))
             except PybuildError as error:
-                error.span = error.span or node.span
+                error.span, error.hint = error.span or node.span, self._hinted(error.hint)
                 raise
+
+    def _hinted(self, hint: str | None) -> str | None:
+        return "; ".join(text for text in (hint, self.origin) if text) or None
 
     # --- words
 
@@ -97,6 +104,8 @@ class StageLowering:
     def add(self, op: graph.Op, span: Span, inputs: Mapping[str, str]) -> str:
         """A vertex; where the client wants this stage made anew, one that runs whatever is known of it."""
         digest = self.lowering.builder.add(op, span=span, inputs=inputs)
+        if self.origin is not None:
+            self.lowering.builder.hint(digest, self.origin)
         if self.lowering.is_fresh(self.stage):
             self.lowering.builder.fresh(digest)
         return digest
