@@ -8,7 +8,7 @@ import pytest
 
 from buildkit_py import events
 from buildkit_py.engine import BuildOptions, Engine
-from buildkit_py.errors import PybuildError, SourceInputError, UsageError
+from buildkit_py.errors import PybuildError, SecretLeakError, SourceInputError, UsageError
 
 ASKS = "FROM scratch\nWORKDIR /a\nRUN --mount=type=secret,id=token /x\n"
 ASKS_NOT = "FROM scratch\nWORKDIR /a\n"
@@ -73,3 +73,14 @@ def test_a_command_that_fails_is_told_at_the_step_that_asks(tmp_path: Path) -> N
         engine.build(options, lambda event: None)
     assert caught.value.span is not None
     assert caught.value.span.line == 3
+
+
+def test_a_copy_that_takes_in_the_file_of_a_secret_names_the_remedy(tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "token").write_text("long enough for it")
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY . .\nRUN --mount=type=secret,id=token /x\n")
+    options = BuildOptions(context=context, secrets=(f"id=token,src={context}/token",))
+    with Engine(tmp_path / "store") as engine, pytest.raises(SecretLeakError) as caught:
+        engine.build(options, lambda event: None)
+    assert ".dockerignore" in (caught.value.hint or "")
