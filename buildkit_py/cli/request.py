@@ -186,7 +186,10 @@ def epoch_of(text: str | None, name: str = EPOCH) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or int(text) >= 2**63:
-        raise UsageError(f"{name} is not a time: {text!r}", hint="it is a number of seconds since 1970, or unset")
+        otherwise = "unset" if name == EPOCH else "`now`"
+        raise UsageError(
+            f"{name} is not a time: {text!r}", hint=f"it is a number of seconds since 1970, or {otherwise}"
+        )
     return int(text)
 
 

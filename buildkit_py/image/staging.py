@@ -64,7 +64,7 @@ def new_file_or_stream(destination: Path | None, store: Store) -> Iterator[Binar
         with new_file(destination) as out:
             yield out
         return
-    with translated(Path("standard output")), TemporaryFile(dir=store.root) as whole:
+    with translated(None), TemporaryFile(dir=store.root) as whole:
         yield whole
         whole.seek(0)
         shutil.copyfileobj(whole, sys.stdout.buffer, _CHUNK)
@@ -243,15 +243,23 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or write it elsewhere"),
+    errno.EPIPE: "the program that reads it ended first",
+}
+
+
 @contextmanager
-def translated(destination: Path) -> Iterator[None]:
-    """Make an `OutputError` about `destination` of every failure of the file system."""
+def translated(destination: Path | None) -> Iterator[None]:
+    """Make an `OutputError` about `destination` (standard output, if there is none) of every failure of the file
+    system."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        hint = "free some space, or write it elsewhere" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
-        raise OutputError(f"the output {destination} can't be written: {reason}", hint=hint) from error
+        hint = _REMEDIES.get(error.errno or 0)
+        what = f"the output {destination}" if destination is not None else "standard output"
+        raise OutputError(f"{what} can't be written: {reason}", hint=hint) from error
 
 
 def sync(directory: Path) -> None:
