@@ -79,6 +79,10 @@ def _check_together(args: Namespace) -> None:
             f"{args.context} is a file, not the directory to build from",
             hint=f"write: -f {args.context} {context.parent}",
         )
+    if secrets := getattr(args, "secret", ()):
+        from buildkit_py.executor.secrets import SecretSpec, SecretStore
+
+        SecretStore(map(SecretSpec.parse, secrets))
     for option in ("cache_from", "cache_to"):
         if texts := getattr(args, option, ()):
             from buildkit_py.cli.foreign import check_caches

@@ -21,7 +21,7 @@ from buildkit_py.digest import Digest
 from buildkit_py.graph import codec
 from buildkit_py.graph.op import Op
 from buildkit_py.graph.resolver import ImageConfig
-from buildkit_py.source import Diagnostic, Span
+from buildkit_py.source import Diagnostic, Span, joined
 
 VERSION = 1
 _DOUBTFUL = re.compile(rb"\\u(?:0000|d)")
@@ -156,8 +156,7 @@ class Definition:
 
     def hinted(self, digest: str, hint: str | None = None) -> str | None:
         """A hint about a vertex that failed, and what the frontend has to say of it."""
-        told = self.hints.get(digest)
-        return f"{hint}; {told}" if hint and told else told or hint
+        return joined(hint, self.hints.get(digest))
 
     def to_plain(self, *, spans: bool = True) -> dict[str, Any]:
         """The JSON value that `spec/graph.md` describes."""

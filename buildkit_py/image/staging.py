@@ -243,23 +243,20 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-_REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or write it elsewhere"),
-    errno.EPIPE: "the program that reads it ended first",
-}
-
-
 @contextmanager
 def translated(destination: Path | None) -> Iterator[None]:
-    """Make an `OutputError` about `destination` (standard output, if there is none) of every failure of the file
-    system."""
+    """Make an `OutputError` about `destination` of every failure of the file system. Without one it is standard output,
+    which the title of the output names."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        hint = _REMEDIES.get(error.errno or 0)
-        what = f"the output {destination}" if destination is not None else "standard output"
-        raise OutputError(f"{what} can't be written: {reason}", hint=hint) from error
+        hint = "free some space, or write it elsewhere" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        if destination is None:
+            ended = error.errno == errno.EPIPE
+            text = "the program that reads it ended first" if ended else f"it can't be written: {reason}"
+            raise OutputError(text, hint=hint) from error
+        raise OutputError(f"the output {destination} can't be written: {reason}", hint=hint) from error
 
 
 def sync(directory: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from buildkit_py import graph
 from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.giturl import Address, AddressError, read_address
+from buildkit_py.source import joined
 from frontends.dockerfile import syntax
 from frontends.dockerfile.checks import Checks
 from frontends.dockerfile.expand import expand, expand_words
@@ -54,14 +55,11 @@ class StageLowering:
             try:
                 _INSTRUCTIONS[type(node)](self, node)
             except SourceError as error:
-                found = [replace(item, hint=self._hinted(item.hint)) for item in error.diagnostics]
+                found = [replace(item, hint=joined(item.hint, self.origin)) for item in error.diagnostics]
                 self.lowering.note(SourceError(found))
             except PybuildError as error:
-                error.span, error.hint = error.span or node.span, self._hinted(error.hint)
+                error.span, error.hint = error.span or node.span, joined(error.hint, self.origin)
                 raise
-
-    def _hinted(self, hint: str | None) -> str | None:
-        return "; ".join(text for text in (hint, self.origin) if text) or None
 
     # --- words
 

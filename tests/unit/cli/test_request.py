@@ -180,3 +180,9 @@ def test_a_file_given_as_the_directory(cli: Any) -> None:
     Path("web.build").touch()
     assert cli("build", "web.build") == 2
     assert "write: -f web.build ." in cli.err
+
+
+@pytest.mark.parametrize("words", [("id=x,file=y",), ("foo",), ("id=x,src=a", "id=x,src=b")])
+def test_secrets_that_can_not_be_read_are_refused_before_the_build_file_is(cli: Any, words: tuple[str, ...]) -> None:
+    assert cli("build", *(f"--secret={word}" for word in words)) == 2
+    assert "secret" in cli.err

@@ -24,6 +24,9 @@ def test_a_trigger_that_fails_is_told(tmp_path: Path) -> None:
         error = failure(engine, tmp_path, "FROM bb:onb\n")
         assert error.message == "./app.txt is not there (in the directory of the build)"
         assert error.hint == "it comes from ONBUILD of bb:onb: COPY app.txt /app.txt"
+        (tmp_path / "apps.txt").touch()
+        error = failure(engine, tmp_path, "FROM bb:onb\n")
+        assert (error.hint or "").startswith("did you mean ./apps.txt? it comes from ONBUILD of bb:onb")
         error = failure(engine, tmp_path, "FROM scratch AS on\nONBUILD COPY --chmod=9 x /\nFROM on\n")
         assert (error.hint or "").endswith("; it comes from ONBUILD of on: COPY --chmod=9 x /")
 
