@@ -67,3 +67,4 @@ def test_a_slip_in_the_name_of_a_stage_is_told(build: Callable[..., Result], ste
     refused = build(f"FROM scratch AS build\nFROM scratch\n{step}\n")
     assert refused.code == 10, refused.output
     assert "did you mean the stage `build`?" in refused.stderr
+    assert "did you mean" not in build("FROM scratch AS build\nFROM build:2\n").stderr

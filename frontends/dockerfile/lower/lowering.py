@@ -140,8 +140,9 @@ class Lowering:
             return self.resolver.image(ref, platform)
         except PybuildError as error:
             error.span = error.span or span
-            # A registry's own hint is about logins; a slip in the name of a stage is likelier.
-            if close := suggest(name, self.stages.names()):
+            # A registry's own hint is about logins; of a name without a tag, a slip in that of a stage is likelier.
+            close = suggest(name, self.stages.names()) if not set(":/@") & set(name) else None
+            if close:
                 error.hint = f"did you mean the stage `{close}`?"
             raise
 
