@@ -37,6 +37,14 @@ class Diagnostic:
     rule: str | None = None
 
 
+def joined(*hints: str | None) -> str | None:
+    """Hints as one, in their order; None where there is none."""
+    text = ""
+    for hint in filter(None, hints):
+        text += (" " if text.endswith(("?", ".")) else "; " if text else "") + hint
+    return text or None
+
+
 def renamed_span(span: Span, name: Callable[[str], str]) -> Span:
     """The same range of a file that is called otherwise."""
     return replace(span, file=name(span.file))

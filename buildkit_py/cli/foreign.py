@@ -23,8 +23,10 @@ def _notes(args: Namespace) -> Iterator[str]:
     if without := [name for name in _classic() if getattr(args, _attribute(name), None)]:
         yield f"{', '.join(without)}: means nothing here, as there is no daemon and no container to configure"
     if shared := [text for text in (*args.cache_from, *args.cache_to) if not _is_local_store(text)]:
+        given = {"--cache-from": args.cache_from, "--cache-to": args.cache_to}
+        named = [name for name, texts in given.items() if not all(map(_is_local_store, texts))]
         yield (
-            f"--cache-from, --cache-to: the cache is in the store of this machine; "
+            f"{', '.join(named)}: the cache is in the store of this machine; "
             f"sharing it ({', '.join(shared)}) comes with a later version"
         )
     if attested := [name for name in ("provenance", "sbom", "attest") if _asked(getattr(args, name))]:

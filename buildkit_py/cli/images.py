@@ -55,6 +55,7 @@ def _rows(store: Store) -> list[dict[str, Any]]:
     rows = []
     for record in store.images.list():
         row = {"name": record.name, "digest": record.descriptor["digest"], "created": record.created}
+        row["given"] = record.given
         try:
             document = inspect_document(store, record.name)
             row |= {"size": document["size"], "platforms": [image["platform"] for image in document["images"]]}

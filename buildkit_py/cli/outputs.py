@@ -27,7 +27,6 @@ _NAMED = ("registry", "store", "image", "cacheonly")
 _STREAMS = ("archive", "docker", "tar", "oci")
 _HINT = f"write KIND:PLACE or type=KIND,dest=PLACE; kinds are {', '.join((*KINDS, *_FOREIGN))}"
 _PACKED = (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")
-_STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}\Z")
 _FIELDS = re.compile(r'"?(?:type|dest|name)=|.*,"?type=')
 _OWN = ("archive", "layout", "rootfs", "store", "cacheonly")
 _SWITCHES = ("push", "tar")
@@ -231,9 +230,11 @@ def _short(text: str, *, files: bool) -> tuple[str, str]:
 
 
 def store_name(text: str) -> str:
-    """A name for an image in the store, as it is; raises `UsageError` for what a build file could not say either."""
-    if not _STORE_NAME.match(text):
-        raise UsageError(f"not a name for the store: {text!r}", hint="write letters, digits and . _ - / :")
+    """A name for an image in the store, as it is; raises `UsageError` for what FROM could not say either."""
+    from buildkit_py.reference import Reference
+
+    if Reference.parse(text).digest is not None:
+        raise UsageError(f"a name that is given holds no digest: {text!r}", hint=f"write {text.partition('@')[0]!r}")
     return text
 
 

@@ -79,6 +79,10 @@ def _check_together(args: Namespace) -> None:
             f"{args.context} is a file, not the directory to build from",
             hint=f"write: -f {args.context} {context.parent}",
         )
+    if secrets := getattr(args, "secret", ()):
+        from buildkit_py.executor.secrets import SecretSpec, SecretStore
+
+        SecretStore(map(SecretSpec.parse, secrets))
     for option in ("cache_from", "cache_to"):
         if texts := getattr(args, option, ()):
             from buildkit_py.cli.foreign import check_caches
@@ -186,7 +190,10 @@ def epoch_of(text: str | None, name: str = EPOCH) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or int(text) >= 2**63:
-        raise UsageError(f"{name} is not a time: {text!r}", hint="it is a number of seconds since 1970, or unset")
+        otherwise = "unset" if name == EPOCH else "`now`"
+        raise UsageError(
+            f"{name} is not a time: {text!r}", hint=f"it is a number of seconds since 1970, or {otherwise}"
+        )
     return int(text)
 
 

@@ -18,6 +18,18 @@ BROKEN_PIPE = 141
 INTERNAL = 70
 _DEBUG = ("-D", "--debug")
 _BUILDS = (("buildx", "build"), ("buildx", "b"), ("image", "build"), ("builder", "build"))
+_ONLY_BUILD = "of docker's commands only `build` is one here; there is no daemon and no builder to manage"
+_NO_CONTAINERS = "pybuild makes images and starts none: -o type=docker,dest=FILE writes one for docker or podman"
+_ELSEWHERE = {
+    **dict.fromkeys(("buildx", "builder", "image", "system"), f"{_ONLY_BUILD}. `pybuild ls` lists the images"),
+    **dict.fromkeys(("run", "create", "exec", "start", "ps", "load"), _NO_CONTAINERS),
+    "images": "`pybuild ls` lists the images",
+    "history": "`pybuild inspect NAME` shows an image",
+    "push": "`pybuild build -t NAME --push` pushes what it builds",
+    "tag": "`pybuild build -t NAME` names what it builds",
+    "save": "`pybuild build -o docker:FILE` writes what it builds",
+}
+"""Words that people of other tools begin with, and where to look for what they do."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -94,7 +106,8 @@ def command(name: str) -> Callable[[Sequence[str], Shell], int]:
         from buildkit_py.cli.near import hint
 
         what = "option" if name.startswith("-") else "command"
-        raise UsageError(f"no such {what}: {name!r}", hint=hint(name, COMMANDS) or "`pybuild help` lists the commands")
+        told = _ELSEWHERE.get(name) or hint(name, COMMANDS) or "`pybuild help` lists the commands"
+        raise UsageError(f"no such {what}: {name!r}", hint=told)
     return load(name).run_words
 
 

@@ -78,21 +78,30 @@ def _mounts(definition: Definition) -> Iterator[tuple[str, Mount]]:
             yield from ((digest, mount) for mount in vertex.op.mounts)
 
 
-def mounted_secrets(definition: Definition) -> tuple[str, ...]:
-    """The ids of the secrets that some step mounts, in order."""
-    return tuple(sorted({mount.id for _, mount in _mounts(definition) if isinstance(mount, SecretMount)}))
+def mounted_secrets(definition: Definition) -> dict[str, Span | None]:
+    """The ids of the secrets that some step mounts, in order, each with the place of the first such step."""
+    places: dict[str, Span | None] = {}
+    for digest, mount in _mounts(definition):
+        if isinstance(mount, SecretMount):
+            places.setdefault(mount.id, definition.spans.get(digest))
+    return dict(sorted(places.items()))
 
 
 def check_secrets(definition: Definition, given: SecretStore) -> None:
-    """Raise `UsageError` for the first secret that a step must have and nobody gave."""
+    """Raise `UsageError` for the first secret that a step must have and nobody gave, and `SourceInputError` for the
+    first that was given and can't be read. Commands are not run yet."""
     for digest, mount in _mounts(definition):
         if isinstance(mount, SecretMount) and mount.required and mount.id not in given:
             text = definition.secrets.get(mount.id)
             raise UsageError(
                 f"the step needs the secret {mount.id!r}" + (f": {text}" if text else ""),
-                hint=f"give it with --secret id={mount.id},src=FILE (or env=VARIABLE, or cmd=COMMAND)",
+                hint=definition.hinted(
+                    digest, f"give it with --secret id={mount.id},src=FILE (or env=VARIABLE, or cmd=COMMAND)"
+                ),
                 span=definition.spans.get(digest),
             )
+    given.read(mounted_secrets(definition), commands=False)
+    given.check_files()
 
 
 def check_ssh(definition: Definition, given: Collection[str]) -> None:
@@ -117,7 +126,9 @@ def check_sources(definition: Definition, contexts: Contexts) -> None:
                 try:
                     selector.check(contexts.tree(origin), source)
                 except SourceInputError as error:
-                    raise _as_written(error, source, definition.spans.get(digest)) from None
+                    told = _as_written(error, source, definition.spans.get(digest))
+                    told.hint = definition.hinted(digest, told.hint)
+                    raise told from None
 
 
 def _as_written(error: SourceInputError, source: str, span: Span | None) -> SourceInputError:

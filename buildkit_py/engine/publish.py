@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.engine.options import BuildOptions, ImageResult, LayerResult
 from buildkit_py.engine.outputs import OutputWriter
-from buildkit_py.events import ImageDone, LayerDone
+from buildkit_py.events import ImageDone, LayerDone, Note
 from buildkit_py.graph.definition import ImageTarget
 from buildkit_py.graph.op import ImageSource
 from buildkit_py.image.assemble import BaseImage, NewLayer, assemble, assemble_index
@@ -149,8 +149,12 @@ class Publisher:
         self._session.emit(ImageDone(at=self._session.now(), image=name, platform=platform, digest=digest, size=size))
 
     def _name(self, name: str, descriptor: Descriptor) -> None:
-        for each in dict.fromkeys((name, *self._options.tags)):
-            self._store.images.put(each, descriptor.to_plain())
+        tags = dict.fromkeys(self._options.tags)
+        for tag in tags:
+            self._store.images.put(tag, descriptor.to_plain())
+        if name not in tags and not self._store.images.put(name, descriptor.to_plain(), given=False):
+            text = f"the name {name!r} stays with the image that it was given to; -t {name} gives it to this one"
+            self._session.emit(Note(at=self._session.now(), text=text))
 
 
 def _wished(target: ImageTarget, options: BuildOptions) -> ImageTarget:

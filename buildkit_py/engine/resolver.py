@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.digest import Digest
-from buildkit_py.errors import SourceError, SourceInputError
+from buildkit_py.errors import RegistryError, SourceError, SourceInputError
 from buildkit_py.graph.resolver import ResolvedImage
 from buildkit_py.layer.openat import open_beneath
 
@@ -101,7 +101,13 @@ class EngineResolver:
 
         if ref.startswith(_LOCAL):
             self._read[ref] = self._state(ref)
-        pulled = self._images().describe(ref, platform)
+        try:
+            pulled = self._images().describe(ref, platform)
+        except RegistryError as error:
+            from buildkit_py.engine.naming import told_of
+
+            error.hint = told_of(self._store, ref) or error.hint
+            raise
         return ResolvedImage(
             digest=str(pulled.digest), config=from_document(pulled.config), platform=pulled.config.platform
         )

@@ -71,6 +71,7 @@ class BuildRun:
         check_grants(self._definition, self._options.allow)
         check_outputs(self._definition, self._options)
         check_tools(self._definition, tools)
+        self._note_unused()
         check_secrets(self._definition, self._secrets)
         check_ssh(self._definition, {agent.id for agent in self._ssh})
         shop = self._workshop()
@@ -181,6 +182,17 @@ class BuildRun:
             jobs=self._options.jobs or max(16, 4 * (os.cpu_count() or 1)),
             given=frozenset({*(f"secret.{name}" for name in self._secrets), *(f"ssh.{each.id}" for each in self._ssh)}),
         )
+
+    def _note_unused(self) -> None:
+        """Say which secrets were given that no step asks for."""
+        wanted = mounted_secrets(self._definition)
+        for name in self._secrets:
+            if name not in wanted:
+                from buildkit_py.suggest import suggest
+
+                close = suggest(name, [each for each in wanted if each not in self._secrets])
+                told = f"; did you mean {close!r}?" if close else ""
+                self._note(f"no step asks for the secret {name!r}{told}")
 
     def _note(self, text: str) -> None:
         self._recorder(events.Note(at=time.monotonic() - self._started, text=text))

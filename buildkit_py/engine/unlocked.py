@@ -1,7 +1,8 @@
 """Answers without a lock file: a tag means what the store knows of it, unless the client asks for it anew.
 
-First comes an image of that name that was made or named here, then what the registry said of the tag when it was last
-asked (kind `tag` of `store.memo`), then the registry. URLs and git refs are asked for in every build.
+First comes an image that was given that name here (not one that only its build file calls so), then what the registry
+said of the tag when it was last asked (kind `tag` of `store.memo`), then the registry. URLs and git refs are asked for
+in every build.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from buildkit_py.errors import PybuildError, UsageError
+from buildkit_py.engine.naming import reference
+from buildkit_py.errors import PybuildError
 from buildkit_py.image.stored import one_image
-from buildkit_py.reference import Reference
 
 if TYPE_CHECKING:
     from buildkit_py.engine.resolver import EngineResolver
@@ -105,17 +106,11 @@ class UnlockedResolver:
 
     @cached_property
     def _stored(self) -> Mapping[str, Mapping[str, Any]]:
-        """The descriptors of the images that the store has names for, by reference."""
-        names = ((_reference(record.name), record.descriptor) for record in self._store.images.list())
-        return {ref: descriptor for ref, descriptor in names if ref is not None}
+        """The descriptors of the images that were given names, by reference."""
+        records = [record for record in self._store.images.list() if record.given]
+        names = ((reference(record.name), record.descriptor) for record in records)
+        return {str(ref): descriptor for ref, descriptor in names if ref is not None}
 
 
 def _key(ref: str, platform: Platform) -> str:
     return f"{ref} {platform}"
-
-
-def _reference(name: str) -> str | None:
-    try:
-        return str(Reference.parse(name))
-    except (UsageError, PybuildError):
-        return None

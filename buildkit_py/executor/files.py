@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from buildkit_py.executor.leaks import refuse_secrets
-from buildkit_py.executor.workshop import Workshop, input_of
+from buildkit_py.executor.workshop import Workshop, input_of, local_source
 from buildkit_py.graph.op import FileStep
 from buildkit_py.layer.draft import materialise
 from buildkit_py.layer.entry import content_id
@@ -17,13 +17,15 @@ def run_file_step(shop: Workshop, task: StepTask, op: FileStep) -> StepResult:
     """Do one file step."""
     began = time.monotonic()
     base = input_of(task, "base")
-    source = next((shop.tree(given) for given in task.inputs if given.role == "from"), None)
+    origin = next((given for given in task.inputs if given.role == "from"), None)
+    source = shop.tree(origin) if origin is not None else None
     with shop.store.snapshots.area() as area:
         draft = apply_op(op, shop.tree(base), source, spool=area.work)
         result = content_id(base.content_id, draft.diff)
         if not draft.diff:
             return StepResult(key=task.key, content_id=result)
-        refuse_secrets(shop.secrets, draft.diff, lambda entry: draft.contents[entry.path]())
+        copied = origin is not None and local_source(origin) is not None
+        refuse_secrets(shop.secrets, draft.diff, lambda entry: draft.contents[entry.path](), copied=copied)
         known = shop.store.snapshots.has(draft.diff.digest)
         if not known:
             size = materialise(draft, area.fs, task.epoch)

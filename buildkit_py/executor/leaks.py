@@ -15,13 +15,23 @@ from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.openat import open_in
 from buildkit_py.layer.secrets import Hit, find_secrets
 
+_TAKEN_IN = (
+    "leave its file out of what is copied: name it in .dockerignore (in a Buildfile: in `exclude`), or keep it "
+    "outside of the directory"
+)
 
-def refuse_secrets(secrets: SecretStore, diff: Diff, open_content: Callable[[Entry], BinaryIO]) -> None:
-    """Raise `SecretLeakError` where a diff holds a secret of this build. Costs nothing where there is none."""
+
+def refuse_secrets(
+    secrets: SecretStore, diff: Diff, open_content: Callable[[Entry], BinaryIO], *, copied: bool = False
+) -> None:
+    """Raise `SecretLeakError` where a diff holds a secret of this build; `copied`: the diff is taken from a directory
+    of the client. Costs nothing where there is none."""
     searched = secrets.searchable()
     hits = find_secrets(diff, open_content, searched) if searched else []
     if hits:
-        raise _leak(secrets, hits[0], "")
+        error = _leak(secrets, hits[0], "")
+        error.hint = _TAKEN_IN if copied else error.hint
+        raise error
 
 
 class CacheWatch:

@@ -11,17 +11,19 @@ import re
 import signal
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.dataclass import dataclass, field
-from buildkit_py.errors import SourceInputError, UsageError
+from buildkit_py.errors import PybuildError, SourceInputError, UsageError
 from buildkit_py.secret_forms import MIN_LENGTH, core, forms, lines
 
 if TYPE_CHECKING:
     import subprocess
+
+    from buildkit_py.source import Span
 
 MAX_BYTES = 512 * 1024
 COMMAND_SECONDS = 60.0
@@ -31,6 +33,7 @@ _SSH_USAGE = "write --ssh default, or --ssh NAME=SOCKET, or --ssh NAME=KEYFILE"
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,254}\Z")
 _PART = re.compile(r"(?:^|,)(id|type|src|source|env)=")
 _COMMAND = re.compile(r"(?:^|,)cmd=")
+_FOREIGN = re.compile(r"(?:^|,)([A-Za-z][A-Za-z_-]{0,19})=")
 _KINDS: Mapping[str, Literal["file", "env", "command"]] = {
     "src": "file",
     "source": "file",
@@ -63,6 +66,7 @@ class SecretSpec:
         name = parts.pop("id", None)
         kind = parts.pop("type", None)
         if name is None or not _ID.match(name):
+            _refuse_foreign(name or "")
             raise UsageError("a --secret has no usable id", hint=_SECRET_USAGE)
         if not parts:
             return cls(id=name, kind="env" if name in os.environ else "file", where=name)
@@ -84,13 +88,21 @@ def _parts(text: str) -> dict[str, str]:
         text = text[: command.start()]
     found = list(_PART.finditer(text))
     if text and (not found or found[0].start() != 0):
-        raise UsageError("a --secret does not begin with a name that is known", hint=_SECRET_USAGE)
+        _refuse_foreign(text)
+        raise UsageError("a --secret is written as KEY=VALUE words, and this one is not", hint=_SECRET_USAGE)
     for place, match in enumerate(found):
         if match[1] in parts:
             raise UsageError(f"a --secret has {match[1]}= twice", hint=_SECRET_USAGE)
         end = found[place + 1].start() if place + 1 < len(found) else len(text)
         parts[match[1]] = text[match.end() : end]
     return parts
+
+
+def _refuse_foreign(text: str) -> None:
+    """Raise `UsageError` that names the first key that there is not; nothing else of a secret's text is ever shown."""
+    for match in _FOREIGN.finditer(text):
+        if match[1] not in ("id", "type", *_KINDS):
+            raise UsageError(f"a --secret has no key called {match[1]!r}", hint=_SECRET_USAGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,10 +176,25 @@ class SecretStore:
             with self._lock:
                 return self._values.setdefault(id, value)
 
-    def read(self, ids: Iterable[str]) -> None:
-        """Read those of the secrets that were given; raises as `get` does."""
-        for each in ids:
-            self.get(each)
+    def read(self, wanted: Mapping[str, Span | None], *, commands: bool = True) -> None:
+        """Read those of the secrets that were given; raises as `get` does, with the place that asks for the secret.
+
+        Without `commands`, those that a command prints wait until they are needed: it may ask a person something.
+        """
+        for each, span in wanted.items():
+            if each in self._specs and (commands or self._specs[each].kind != "command"):
+                try:
+                    self.get(each)
+                except PybuildError as error:
+                    error.span = error.span or span
+                    raise
+
+    def check_files(self) -> None:
+        """Raise `SourceInputError` for the first file that is not there, whether or not anything asks for it."""
+        for spec in self._specs.values():
+            if spec.kind == "file":
+                with _reading(spec):
+                    Path(spec.where).expanduser().stat()
 
     def known(self) -> dict[str, bytes]:
         """The secrets read so far: what output must not show."""
@@ -203,17 +230,28 @@ def _read(spec: SecretSpec) -> bytes:
     if spec.kind == "env":
         value = os.environb.get(os.fsencode(spec.where))
         if value is None:
-            raise SourceInputError(f"the secret {spec.id!r} comes from the variable {spec.where}, which is not set")
+            raise SourceInputError(
+                f"the secret {spec.id!r} comes from the variable {spec.where}, which is not set",
+                hint=f"look at --secret id={spec.id},env={spec.where}",
+            )
         return value
     return _read_file(spec) if spec.kind == "file" else _run_command(spec)
 
 
 def _read_file(spec: SecretSpec) -> bytes:
+    with _reading(spec), Path(spec.where).expanduser().open("rb") as source:
+        return source.read(MAX_BYTES + 1)
+
+
+@contextmanager
+def _reading(spec: SecretSpec) -> Iterator[None]:
     try:
-        with Path(spec.where).expanduser().open("rb") as source:
-            return source.read(MAX_BYTES + 1)
+        yield
     except OSError as error:
-        raise SourceInputError(f"the secret {spec.id!r} can't be read: {spec.where}: {error.strerror}") from error
+        raise SourceInputError(
+            f"the secret {spec.id!r} can't be read: {spec.where}: {error.strerror}",
+            hint=f"look at --secret id={spec.id},src={spec.where}",
+        ) from error
     except (RuntimeError, ValueError) as error:
         raise SourceInputError(f"the secret {spec.id!r} can't be read: not a path: {spec.where!r}") from error
 

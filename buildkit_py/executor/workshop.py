@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from buildkit_py.layer.entry import Entry
     from buildkit_py.layer.stored import StoredTrees
     from buildkit_py.layer.tree import Tree
+    from buildkit_py.source import Span
     from buildkit_py.store import Store
 
 
@@ -31,8 +32,8 @@ class Workshop:
     secrets: SecretStore
     ssh: tuple[SshSpec, ...]
     note: Callable[[str], None]
-    secret_ids: tuple[str, ...] = ()
-    """The secrets that some step of the build mounts: none of them may be in anything that is kept."""
+    secret_ids: Mapping[str, Span | None] = field(default_factory=dict)
+    """The secrets that some step of the build mounts, and where: none of them may be in anything that is kept."""
     proxies: Mapping[str, str] = field(default_factory=dict)
     """The client's proxy variables, for steps that ask for them."""
 

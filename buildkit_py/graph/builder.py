@@ -30,6 +30,7 @@ class GraphBuilder:
     _secrets: dict[str, str] = field(default_factory=dict)
     _fresh: dict[str, None] = field(default_factory=dict)
     _warnings: list[Diagnostic] = field(default_factory=list)
+    _hints: dict[str, str] = field(default_factory=dict)
 
     def add(self, op: Op, *, span: Span | None = None, inputs: Mapping[str, str] | None = None, **roles: str) -> str:
         """Add a vertex and return its digest. Inputs are digests by role: `base=…`, or `inputs={"from": …}`.
@@ -61,6 +62,10 @@ class GraphBuilder:
     def warn(self, warning: Diagnostic) -> None:
         """Tell the person who builds something that does not stop the build."""
         self._warnings.append(warning)
+
+    def hint(self, digest: str, text: str) -> None:
+        """Have the person who builds told something about a vertex if it fails."""
+        self._hints.setdefault(digest, text)
 
     def target(
         self,
@@ -104,6 +109,7 @@ class GraphBuilder:
             spans={digest: span for digest, span in self._spans.items() if digest in wanted},
             fresh=tuple(digest for digest in self._fresh if digest in wanted),
             warnings=tuple(self._warnings),
+            hints={digest: text for digest, text in self._hints.items() if digest in wanted},
         )
         check(definition)
         return definition

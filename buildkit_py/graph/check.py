@@ -121,6 +121,7 @@ def check(definition: Definition) -> None:
             raise GraphError(f"a vertex that is to run again is not there: {digest[:80]!r}")
     for warning in definition.warnings:
         values.texts([warning.message, warning.label or "", warning.hint or "", warning.rule or ""])
+    values.texts(list(definition.hints.values()))
     names: set[tuple[str, str]] = set()
     for target in definition.targets:
         if (target.name, target.platform) in names:

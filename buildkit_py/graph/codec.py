@@ -91,6 +91,8 @@ def encode_definition(definition: Definition, *, spans: bool) -> dict[str, Any]:
         plain["fresh"] = list(definition.fresh)
     if definition.warnings:
         plain["warnings"] = [_encode_warning(item) for item in definition.warnings]
+    if definition.hints:
+        plain["hints"] = dict(definition.hints)
     if spans:
         plain["spans"] = {
             **{digest: encode_span(span) for digest, span in definition.spans.items()},
@@ -196,4 +198,5 @@ def decode_definition(plain: Mapping[str, Any]) -> Definition:
         spans={key: span for key, span in spans.items() if not key.startswith("/")},
         fresh=tuple(plain.get("fresh", ())),
         warnings=tuple(map(decode_warning, plain.get("warnings", ()))),
+        hints=plain.get("hints", {}),
     )

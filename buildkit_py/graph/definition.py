@@ -21,7 +21,7 @@ from buildkit_py.digest import Digest
 from buildkit_py.graph import codec
 from buildkit_py.graph.op import Op
 from buildkit_py.graph.resolver import ImageConfig
-from buildkit_py.source import Diagnostic, Span
+from buildkit_py.source import Diagnostic, Span, joined
 
 VERSION = 1
 _DOUBTFUL = re.compile(rb"\\u(?:0000|d)")
@@ -134,7 +134,8 @@ class Definition:
     """A whole build. `vertices` is in topological order: inputs stand before what uses them.
 
     `fresh` are vertices that run although their result is known. `warnings` are what the frontend has to say to the
-    person who builds. Like spans, both are outside every digest.
+    person who builds, `hints` what it has to say of single vertices once they fail. Like spans, they are outside every
+    digest.
     """
 
     vertices: Mapping[str, Vertex]
@@ -143,12 +144,19 @@ class Definition:
     spans: Mapping[str, Span] = field(default_factory=dict)
     fresh: tuple[str, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical encoding without spans."""
         plain = self.to_plain(spans=False)
-        return str(canonical.digest({name: plain[name] for name in plain if name not in ("fresh", "warnings")}))
+        return str(
+            canonical.digest({name: plain[name] for name in plain if name not in ("fresh", "warnings", "hints")})
+        )
+
+    def hinted(self, digest: str, hint: str | None = None) -> str | None:
+        """A hint about a vertex that failed, and what the frontend has to say of it."""
+        return joined(hint, self.hints.get(digest))
 
     def to_plain(self, *, spans: bool = True) -> dict[str, Any]:
         """The JSON value that `spec/graph.md` describes."""

@@ -31,6 +31,7 @@ def pin(definition: Definition, resolver: Resolver) -> Definition:
         spans={renamed[old]: span for old, span in definition.spans.items()},
         fresh=tuple(renamed[old] for old in definition.fresh),
         warnings=definition.warnings,
+        hints={renamed[old]: text for old, text in definition.hints.items() if old in renamed},
     )
 
 

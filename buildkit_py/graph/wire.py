@@ -107,6 +107,7 @@ class DefinitionDocument(_Document):
     spans: dict[str, _SpanRow] = {}
     fresh: list[_DigestText] = []
     warnings: list[_Warning] = []
+    hints: dict[_DigestText, str] = {}
 
 
 _ADAPTER = TypeAdapter(DefinitionDocument)

@@ -64,7 +64,7 @@ def new_file_or_stream(destination: Path | None, store: Store) -> Iterator[Binar
         with new_file(destination) as out:
             yield out
         return
-    with translated(Path("standard output")), TemporaryFile(dir=store.root) as whole:
+    with translated(None), TemporaryFile(dir=store.root) as whole:
         yield whole
         whole.seek(0)
         shutil.copyfileobj(whole, sys.stdout.buffer, _CHUNK)
@@ -244,13 +244,18 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def translated(destination: Path) -> Iterator[None]:
-    """Make an `OutputError` about `destination` of every failure of the file system."""
+def translated(destination: Path | None) -> Iterator[None]:
+    """Make an `OutputError` about `destination` of every failure of the file system. Without one it is standard output,
+    which the title of the output names."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         hint = "free some space, or write it elsewhere" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        if destination is None:
+            ended = error.errno == errno.EPIPE
+            text = "the program that reads it ended first" if ended else f"it can't be written: {reason}"
+            raise OutputError(text, hint=hint) from error
         raise OutputError(f"the output {destination} can't be written: {reason}", hint=hint) from error
 
 

@@ -230,9 +230,10 @@ def near(tree: Tree, path: str) -> str | None:
             names = list(tree.children(directory))
             if name in names:
                 return f"/{'/'.join(parts[: index + 1])} is a link that leads to nothing in there"
-            close = difflib.get_close_matches(name, names, n=1)
             rest = parts[index + 1 :]
-            return f"did you mean /{'/'.join((*parts[:index], close[0], *rest))}?" if close else None
+            close = ("/".join((*parts[:index], other, *rest)) for other in difflib.get_close_matches(name, names))
+            found = next((path for path in close if tree.lookup(resolve(tree, path)) is not None), None)
+            return f"did you mean /{found}?" if found else None
         if entry.type != "dir":
             return f"/{'/'.join(parts[: index + 1])} is not a directory"
         directory = place

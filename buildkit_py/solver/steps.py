@@ -104,7 +104,7 @@ class StepNode:
             return TestError(text, span=self.span, tail=result.tail)
         return StepError(
             f"{self.title}: {message}",
-            hint=self._remedy(result),
+            hint=self.session.definition.hinted(self.id, self._remedy(result)),
             span=self.span,
             step_exit=result.exit,
             tail=result.tail,

@@ -2,6 +2,9 @@
 
 Both are written under SQLite's write lock, index.json first. The row `index_json` holds the stamp (inode, time, size)
 of the file that matches the rows, so a process that was killed between the two is noticed by one `stat`.
+
+A name is *given* by who builds, or *implied* by a build file (what it calls an image, a stage). Both keep an image; an
+implied one is marked by an annotation of its descriptor, which nobody outside of this module sees.
 """
 
 from __future__ import annotations
@@ -29,16 +32,19 @@ INDEX_TYPES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
+IMPLIED = "dev.pybuild.name.implied"
 _INDEX_JSON_LIMIT = 1 << 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRecord:
-    """A named image: its descriptor, when it got the name (seconds since 1970), and `kind`: `image` or `index`."""
+    """A named image: its descriptor, when it got the name (seconds since 1970), whether who builds gave it, and
+    `kind`: `image` or `index`."""
 
     name: str
     descriptor: dict[str, Any]
     created: float
+    given: bool = True
 
     @property
     def kind(self) -> str:
@@ -58,19 +64,12 @@ class Images:
     def list(self) -> list[ImageRecord]:
         """All images, by name."""
         rows = self._index.rows("SELECT name, descriptor, created, seal FROM images ORDER BY name")
-        return [
-            ImageRecord(name=name, descriptor=json.loads(text), created=created)
-            for name, text, created, sealed in rows
-            if seal(name, text) == sealed
-        ]
+        return [_record(name, text, created) for name, text, created, sealed in rows if seal(name, text) == sealed]
 
     def get(self, name: str) -> dict[str, Any] | None:
         """The descriptor of the image of that name, or None."""
-        row = self._index.row("SELECT descriptor, seal FROM images WHERE name = ?", (name,))
-        if row is None or seal(name, row[0]) != row[1]:
-            return None
-        descriptor: dict[str, Any] = json.loads(row[0])
-        return descriptor
+        record = self._record(name)
+        return record.descriptor if record is not None else None
 
     @property
     def state(self) -> str:
@@ -78,19 +77,32 @@ class Images:
         row = self._index.row("SELECT value FROM facts WHERE name = 'index_json'")
         return str(row[0]) if row is not None else ""
 
-    def put(self, name: str, descriptor: Mapping[str, Any]) -> None:
-        """Give an image a name, taking it from another that had it. Its manifest must be in the store."""
+    def _record(self, name: str) -> ImageRecord | None:
+        row = self._index.row("SELECT descriptor, created, seal FROM images WHERE name = ?", (name,))
+        if row is None or seal(name, row[0]) != row[2]:
+            return None
+        return _record(name, row[0], row[1])
+
+    def put(self, name: str, descriptor: Mapping[str, Any], *, given: bool = True) -> bool:
+        """Give an image a name, taking it from another that had it. Its manifest must be in the store.
+
+        One that is implied takes no name away that was given, but to the same image: False says so.
+        """
         if not self._blobs.has(str(descriptor.get("digest"))):
             raise StoreError(f"can't name an image {name!r}: its manifest {descriptor.get('digest')} is not stored")
-        text = canonical.dumps(descriptor).decode()
-        if self.get(name) == json.loads(text) and self.matches():
-            return
+        text = canonical.dumps(descriptor if given else _marked(descriptor, IMPLIED, "true")).decode()
+        if self._index.row("SELECT seal FROM images WHERE name = ?", (name,)) == (seal(name, text),) and self.matches():
+            return True
         with self._index.transaction():
+            known = None if given else self._record(name)
+            if known is not None and known.given:
+                return bool(known.descriptor["digest"] == descriptor["digest"])
             self._index.execute(
                 "INSERT OR REPLACE INTO images (name, descriptor, created, seal) VALUES (?, ?, ?, ?)",
                 (name, text, time.time(), seal(name, text)),
             )
             self.rewrite()
+        return True
 
     def remove(self, name: str) -> None:
         """Take the name away; bytes go with the next prune. Raises `NotFoundError`."""
@@ -115,7 +127,14 @@ class Images:
         return row is not None and row[0] == self._stamp()
 
     def _publish(self) -> None:
-        manifests = [_named(record.descriptor, record.name) for record in self.list()]
+        manifests = [
+            _marked(
+                record.descriptor if record.given else _marked(record.descriptor, IMPLIED, "true"),
+                REF_NAME,
+                record.name,
+            )
+            for record in self.list()
+        ]
         document = {"manifests": manifests, "mediaType": INDEX_TYPES[0], "schemaVersion": 2}
         with guard("writing index.json", self._layout.root):
             files.replace(self._layout.index_json, canonical.dumps(document), self._owner.temporary())
@@ -152,5 +171,17 @@ def _fill_one(layout: Layout, connection: sqlite3.Connection, named: dict[str, A
     )
 
 
-def _named(descriptor: dict[str, Any], name: str) -> dict[str, Any]:
-    return {**descriptor, "annotations": {**descriptor.get("annotations", {}), REF_NAME: name}}
+def _record(name: str, text: str, created: float) -> ImageRecord:
+    descriptor: dict[str, Any] = json.loads(text)
+    annotations = descriptor.get("annotations")
+    if not isinstance(annotations, dict) or IMPLIED not in annotations:
+        return ImageRecord(name=name, descriptor=descriptor, created=created)
+    del annotations[IMPLIED]
+    if not annotations:
+        del descriptor["annotations"]
+    return ImageRecord(name=name, descriptor=descriptor, created=created, given=False)
+
+
+def _marked(descriptor: Mapping[str, Any], key: str, value: str) -> dict[str, Any]:
+    """The descriptor with one more annotation."""
+    return {**descriptor, "annotations": {**(descriptor.get("annotations") or {}), key: value}}

@@ -16,13 +16,14 @@ from frontends.dockerfile.check_options import options_of
 from frontends.dockerfile.checks import Checks
 from frontends.dockerfile.checks import check_file as check_syntax
 from frontends.dockerfile.faults import lowering
-from frontends.dockerfile.layers import arrange_layers
+from frontends.dockerfile.layers import arrange_layers, idle_ranges
 from frontends.dockerfile.lower.image import Image
 from frontends.dockerfile.lower.lowering import Lowering
 from frontends.dockerfile.parser import parse
 from frontends.dockerfile.scope import Globals, global_scope, platform_arguments
 from frontends.dockerfile.stages import Stages, arrange
 from frontends.dockerfile.start_checks import default_bases, on_from
+from frontends.dockerfile.unused import unknown_stages, unused_arguments
 
 _OWN_SYNTAX = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@](?!.*labs).*)?\Z")
 NAMELESS = "image"
@@ -98,6 +99,7 @@ class _Compilation:
         self._graph = graph.GraphBuilder()
         self._checks = Checks(options_of(request.file, request.given))
         self._diagnostics: dict[Diagnostic, None] = {}
+        self._unused: dict[Diagnostic, None] = {}
 
     def build(self, platforms: Sequence[Platform], targets: Sequence[str]) -> graph.Definition:
         """Lower all targets; raises `SourceError` with everything that is wrong."""
@@ -107,7 +109,8 @@ class _Compilation:
             for name in dict.fromkeys(targets):
                 self._target(name, platform)
         self._raise_faults()
-        for warning in dict.fromkeys(self._checks.warnings):
+        fresh = unknown_stages(self._request.file, self._request.settings.fresh)
+        for warning in dict.fromkeys((*self._unused, *fresh, *self._checks.warnings)):
             self._graph.warn(warning)
         with lowering(self._request.file.stages[-1].start.span):
             return self._graph.build()
@@ -143,6 +146,8 @@ class _Compilation:
         if self._diagnostics:
             return
         request = self._request
+        for warning in idle_ranges(request.settings.layers, request.file, image.layers):
+            self._unused[warning] = None
         layers, history = arrange_layers(image.layers, image.history, request.settings.layers)
         start = stages.nodes[number].stage.start
         with lowering(start.span):
@@ -197,4 +202,5 @@ class _Compilation:
         )
         image = lowered.run(number)
         self._diagnostics.update(dict.fromkeys(lowered.diagnostics))
+        self._unused.update(dict.fromkeys(unused_arguments(request.file, request.given, predefined, lowered.fired)))
         return stages, number, image

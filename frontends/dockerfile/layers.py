@@ -4,7 +4,7 @@
 
     [[layer]]
     name = "dependencies"
-    lines = [4, 9]        # the instructions that begin on lines 4 to 9 of the Dockerfile share a layer
+    lines = [4, 9]        # a range: the instructions that begin on lines 4 to 9 of the Dockerfile share a layer
 
 What no plan names stays a layer of its own. The history keeps a line for every instruction; all but the last of those
 that share a layer say that they made none.
@@ -13,12 +13,14 @@ that share a layer say that they made none.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.errors import UsageError
 from buildkit_py.graph import HistoryLine
+from buildkit_py.source import Diagnostic
+from frontends.dockerfile import syntax
 from frontends.dockerfile.lower.image import Layer
 
 STAGE, SQUASH = "stage", "squash"
@@ -74,6 +76,27 @@ def _grouping(choice: str) -> Callable[[Layer], object] | None:
         return lambda layer: "squashed"
     ranges = read_plan(choice)
     return lambda layer: next((each for each in ranges if each.first <= layer.span.line <= each.last), None)
+
+
+def idle_ranges(choice: str, file: syntax.File, layers: Sequence[Layer]) -> Iterator[Diagnostic]:
+    """Warnings about ranges of a plan from which the image has no layer; raises `UsageError` where no instruction of
+    the file begins in one."""
+    ranges = read_plan(choice) if choice not in ("", STAGE, SQUASH) else []
+    begun = [each.span.line for stage in file.stages for each in (stage.start, *stage.instructions)]
+    for each in ranges:
+        if not any(each.first <= line <= each.last for line in begun):
+            raise UsageError(
+                f"no instruction begins on lines {each.first} to {each.last}, the layer {each.name!r} of the plan",
+                hint=f"instructions begin on the lines {begun[0]} to {begun[-1]}; lines = [first, last] is a range",
+            )
+        if not any(each.first <= layer.span.line <= each.last for layer in layers):
+            yield Diagnostic(
+                message=f"nothing on lines {each.first} to {each.last}, the layer {each.name!r} of the plan, makes a "
+                "layer of this image",
+                span=None,
+                severity="warning",
+                hint="name lines of RUN, COPY, ADD or WORKDIR in stages that the image stands on",
+            )
 
 
 def read_plan(text: str) -> list[Range]:

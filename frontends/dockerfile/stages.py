@@ -26,7 +26,8 @@ SCRATCH = "scratch"
 class Node:
     """One stage. `base` is expanded; `parent` is the number of the stage that it names, None for an image or a context.
 
-    `platform` is that of `--platform`. `context` is the named context that stands in for the whole stage.
+    `platform` is that of `--platform`. `context` is the named context that stands in for the whole stage. `blank` says
+    which variables of the base have no value, None where all have one.
     """
 
     stage: syntax.Stage
@@ -34,6 +35,7 @@ class Node:
     platform: Platform | None
     parent: int | None
     context: str | None = None
+    blank: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +177,9 @@ def _node(stages: Stages, stage: syntax.Stage, file: syntax.File, scope: Globals
     context = find_context(stage.title, contexts) if stage.title else None
     # Names of stages are kept in lower case, and a base is looked up as it is written.
     parent = stages.find(base.text) if base.text == base.text.lower() else None
-    return Node(stage=stage, base=base.text, platform=platform, parent=parent, context=context)
+    return Node(
+        stage=stage, base=base.text, platform=platform, parent=parent, context=context, blank=_blank(base, scope)
+    )
 
 
 def _wanted(start: syntax.From, file: syntax.File, scope: Globals) -> Expansion | None:
@@ -208,6 +212,15 @@ def _blank_hint(expansion: Expansion, scope: Globals) -> str | None:
         if close:
             return f"did you mean ${close}?"
     return None
+
+
+def _blank(base: Expansion, scope: Globals) -> str | None:
+    empty = sorted(base.unset | {name for name in base.used if not scope.values.get(name)})
+    if not empty:
+        return None
+    names = " and ".join(f"${name}" for name in empty)
+    said = f"{names} {'is' if len(empty) == 1 else 'are'} empty here"
+    return f"{said}; {_blank_hint(base, scope) or f'give a value with --build-arg {empty[0]}=…, or a default in ARG'}"
 
 
 def _check_order(stages: Stages, number: int) -> None:

@@ -1,46 +1,7 @@
-"""What may have been meant by a name that is not known."""
+"""What may have been meant by a name that is not known: the same rule as of command lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from buildkit_py.suggest import suggest
 
-FAR = 3
-"""As many letters wrong are too many."""
-
-
-def suggest(name: str, options: Iterable[str], *, same_case: bool = True) -> str | None:
-    """The option that is nearest to a name, by letters added, left out or exchanged; of several the first.
-
-    None where none is near, and where the name is an option itself: then it is no slip. Without `same_case` the case of
-    letters counts for nothing, and the answer is in that of the name.
-    """
-    wanted = name if same_case else name.lower()
-    best, nearest = None, FAR
-    for option in options:
-        found = option if same_case else option.lower()
-        if found == wanted:
-            return None
-        far = _distance(wanted, found, nearest)
-        if far < nearest:
-            best, nearest = option, far
-    return best if best is None or same_case else _in_case_of(name, best)
-
-
-def _in_case_of(name: str, option: str) -> str:
-    if name == name.lower():
-        return option.lower()
-    return option.upper() if name == name.upper() else option
-
-
-def _distance(left: str, right: str, limit: int) -> int:
-    """How many letters differ; `limit` where it is that many or more."""
-    if abs(len(left) - len(right)) >= limit:
-        return limit
-    row = list(range(len(right) + 1))
-    for number, letter in enumerate(left, 1):
-        above, row = row, [number]
-        for place, other in enumerate(right):
-            row.append(min(above[place] + (letter != other), above[place + 1] + 1, row[place] + 1))
-        if min(row) >= limit:
-            return limit
-    return min(row[-1], limit)
+__all__ = ["suggest"]

@@ -152,3 +152,18 @@ def test_labels_and_annotations_of_the_command_line(pybuild: Pybuild, project: P
     done = build(pybuild, project, "--annotation", "index:whole=3")
     assert done.code == 2
     assert "has no index" in done.stderr
+
+
+def test_an_output_that_nobody_reads_to_its_end_is_said_once(pybuild: Pybuild, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY big /\n")
+    (tmp_path / "big").write_bytes(bytes(1 << 20))
+    command = [sys.executable, "-m", "buildkit_py.cli", "build", "-o", "-", "."]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=pybuild.variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    _, said = process.communicate()
+    assert process.returncode == 15, said
+    assert b"error: tar standard output: the program that reads it ended first" in said

@@ -42,12 +42,14 @@ class _Wishes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Taken:
-    """One source: the vertex that holds it, its path there, and how it is taken."""
+    """One source: the vertex that holds it, its path there, and how it is taken; `outside` is how it was written that
+    leads out of the context, where such steps end at its root."""
 
     tree: str
     path: str
     unpack: bool = False
     parents: bool = False
+    outside: str | None = None
 
 
 def copy(stage: StageLowering, node: syntax.Copy) -> None:
@@ -65,6 +67,12 @@ def copy(stage: StageLowering, node: syntax.Copy) -> None:
         tip = stage.scratch() if linked else stage.image.tip
         for each in taken:
             tip = stage.add(_op(each, dest, wishes), node.span, {"base": tip, "from": each.tree})
+            if each.outside is not None:
+                stage.lowering.builder.hint(
+                    tip,
+                    f"{each.outside} leads out of the directory of the build, where nothing can be taken from: "
+                    "build from a directory above, and name this file with -f",
+                )
         if linked:
             tip = stage.add(graph.Merge(), node.span, {"base": stage.image.tip, "from": tip})
     text = " ".join(_shown(node, wishes, [text for _, text in sources], stage.word(node.dest.text, node.dest.span)))
@@ -203,7 +211,12 @@ def _source(stage: StageLowering, node: syntax.Copy, word: syntax.Word, text: st
         path=_with_pivot(text) if _is_true(node.parents) else _clean(text),
         unpack=unpack,
         parents=_is_true(node.parents),
+        outside=text if node.from_ is None and _leads_out(text) else None,
     )
+
+
+def _leads_out(path: str) -> bool:
+    return posixpath.normpath(path.lstrip("/") or ".").split("/")[0] == ".."
 
 
 def _clean(path: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from buildkit_py import graph
 from buildkit_py.dataclass import dataclass, field
-from buildkit_py.errors import PybuildError, SourceError, UsageError
+from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.platform import Platform
 from buildkit_py.reference import Reference
 from buildkit_py.source import Diagnostic, Span
@@ -31,7 +31,7 @@ _LAYOUT = "oci-layout://"
 @dataclass(slots=True, kw_only=True)
 class Lowering:
     """One compilation for one platform. `given` are the build arguments of the client, `hidden` context paths that no
-    directory shows."""
+    directory shows; `fired` become the triggers of base images."""
 
     file: syntax.File
     name: str
@@ -45,6 +45,7 @@ class Lowering:
     checks: Checks
     hidden: tuple[str, ...] = ()
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    fired: list[syntax.Instruction] = field(default_factory=list)
     _images: dict[int, Image] = field(default_factory=dict)
     _triggers: dict[int, list[syntax.Instruction]] = field(default_factory=dict)
     _ignore: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -105,18 +106,19 @@ class Lowering:
         if context is not None:
             image = self._from_context(context, platform, node.stage)
         else:
-            image = self._from_image(node.base, platform, node.stage.start)
+            image = self._from_image(node.base, platform, node.stage.start, hint=node.blank)
         fired = [parse_trigger(text, self.name, span) for text in image.config.on_build]
         image.config.on_build = ()
+        self.fired += fired
         return image, fired
 
     def _empty(self, platform: Platform) -> Image:
         base = self.builder.add(graph.Scratch())
         return Image(platform=platform, base=base, tip=base, config=Config(workdir="/"), workdir_is_there=True)
 
-    def _from_image(self, name: str, platform: Platform, start: syntax.From) -> Image:
+    def _from_image(self, name: str, platform: Platform, start: syntax.From, *, hint: str | None = None) -> Image:
         span = start.base.span
-        ref = _reference(name, span)
+        ref = _reference(name, span, hint)
         resolved = self._resolve(ref, platform, span, name)
         base_platform(name, platform, resolved.platform, start, self.checks)
         source = graph.ImageSource(ref=ref, platform=str(platform), digest=resolved.digest)
@@ -138,9 +140,10 @@ class Lowering:
             return self.resolver.image(ref, platform)
         except PybuildError as error:
             error.span = error.span or span
-            if error.hint is None:
-                close = suggest(name, self.stages.names())
-                error.hint = f"did you mean the stage {close}?" if close else None
+            # A registry's own hint is about logins; of a name without a tag, a slip in that of a stage is likelier.
+            close = suggest(name, self.stages.names()) if not set(":/@") & set(name) else None
+            if close:
+                error.hint = f"did you mean the stage `{close}`?"
             raise
 
     # --- trees from outside
@@ -227,10 +230,10 @@ def _context_image(spec: str, span: Span) -> str:
     return _reference(spec.removeprefix(_IMAGE), span)
 
 
-def _reference(name: str, span: Span) -> str:
+def _reference(name: str, span: Span, hint: str | None = None) -> str:
     if name.startswith(("oci:", "oci-archive:")):
         return name
     try:
         return str(Reference.parse(name))
-    except (UsageError, PybuildError) as error:
-        raise fault(error.message, span, hint=error.hint) from None
+    except PybuildError as error:
+        raise fault(error.message, span, hint=hint or error.hint) from None

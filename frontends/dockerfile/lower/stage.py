@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py import graph
-from buildkit_py.dataclass import dataclass, field
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.giturl import Address, AddressError, read_address
+from buildkit_py.source import joined
 from frontends.dockerfile import syntax
 from frontends.dockerfile.checks import Checks
 from frontends.dockerfile.expand import expand, expand_words
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True, kw_only=True)
 class StageLowering:
     """A stage and the image that it has made so far. `node` is the instruction under way, `checks` what takes warnings
-    about it. `command_set` says that this stage has a CMD of its own."""
+    about it. `command_set` says that this stage has a CMD of its own. `origin` is where an instruction comes from that
+    this stage does not hold."""
 
     lowering: Lowering
     stage: syntax.Stage
@@ -38,6 +40,7 @@ class StageLowering:
     node: syntax.Instruction
     checks: Checks
     command_set: bool = False
+    origin: str | None = None
     single: Single = field(default_factory=Single)
     triggers: list[syntax.Instruction] = field(default_factory=list)
 
@@ -48,12 +51,14 @@ class StageLowering:
         for node in instructions:
             self.node = node
             self.checks = checks.at(self.stage.start.head) if fired else checks.above(node.comments)
+            self.origin = f"it comes from ONBUILD of {self.stage.start.base.text}: {node.text}" if fired else None
             try:
                 _INSTRUCTIONS[type(node)](self, node)
             except SourceError as error:
-                self.lowering.note(error)
+                found = [replace(item, hint=joined(item.hint, self.origin)) for item in error.diagnostics]
+                self.lowering.note(SourceError(found))
             except PybuildError as error:
-                error.span = error.span or node.span
+                error.span, error.hint = error.span or node.span, joined(error.hint, self.origin)
                 raise
 
     # --- words
@@ -97,6 +102,8 @@ class StageLowering:
     def add(self, op: graph.Op, span: Span, inputs: Mapping[str, str]) -> str:
         """A vertex; where the client wants this stage made anew, one that runs whatever is known of it."""
         digest = self.lowering.builder.add(op, span=span, inputs=inputs)
+        if self.origin is not None:
+            self.lowering.builder.hint(digest, self.origin)
         if self.lowering.is_fresh(self.stage):
             self.lowering.builder.fresh(digest)
         return digest

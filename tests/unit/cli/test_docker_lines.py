@@ -82,6 +82,7 @@ def test_times(cli: Any) -> None:
     assert asked(cli, "--timestamp=now", ".").epoch > 1_700_000_000
     assert cli("build", "--timestamp", "later") == 2
     assert "--timestamp is not a time: 'later'" in cli.err
+    assert "or `now`" in cli.err
 
 
 def test_what_the_environment_says(cli: Any) -> None:
@@ -123,6 +124,20 @@ def test_what_means_nothing_here_is_said_once(cli: Any) -> None:
     assert (cli.out, cli.err) == (f"{DIGEST}\n", "")
     assert cli("build", "--rm=false", "--provenance=false", "--sbom", "false", ".") == 0
     assert "note" not in cli.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--cache-from", "acme/app"), "--cache-from: the cache"),
+        (("--cache-to", "type=gha", "--cache-from", "type=inline"), "--cache-to: the cache"),
+        (("--cache-to", "type=gha", "--cache-from", "acme/app"), "--cache-from, --cache-to: the cache"),
+    ],
+)
+def test_only_the_options_that_were_given_are_named(cli: Any, words: tuple[str, ...], said: str) -> None:
+    built(cli)
+    assert cli("build", *words, ".") == 0
+    assert f" {said}" in cli.err
 
 
 def test_what_comes_later_or_elsewhere_is_said(cli: Any) -> None:

@@ -99,7 +99,7 @@ def test_what_fields_ask_for_besides() -> None:
         ("type=local,dest=x,colour=red", "can't read 'colour=red'"),
         ("type=image,name=a,push=maybe", "push is true or false"),
         ("type=oci,dest=x.tar.gz", "a plain tar"),
-        ("type=image,name=bad name", "not a name for the store"),
+        ("type=image,name=bad name", "not an image name"),
         ("type=registry,name=UP", "not an image name"),
     ],
 )

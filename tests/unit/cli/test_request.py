@@ -49,7 +49,7 @@ def test_a_path_is_relative_to_the_working_directory(tmp_path: Path, monkeypatch
         ("archive", "does not say where to"),
         ("x.tar.gz", "a plain tar"),
         ("archive:x.tgz", "a plain tar"),
-        ("store:bad name", "not a name for the store"),
+        ("store:bad name", "not an image name"),
         ("registry:UP/x", "not an image name"),
     ],
 )
@@ -62,7 +62,16 @@ def test_wrong_outputs(text: str, words: str) -> None:
 def test_a_tag_is_a_name_that_a_build_file_could_give(cli: Any) -> None:
     assert store_name("acme/web:1") == "acme/web:1"
     assert cli("build", "-t", "bad name") == 2
-    assert "not a name for the store: 'bad name'" in cli.err
+    assert "not an image name: 'bad name'" in cli.err
+    assert cli("build", "-t", "bad/") == 2
+    assert "not an image name: 'bad/'" in cli.err
+    assert cli("build", "-t", "Bad:x") == 2
+    assert "write it in lower case: 'bad:x'" in cli.err
+    assert cli("build", "-t", "bad:") == 2
+    assert "not a tag in 'bad:': ''" in cli.err
+    assert cli("build", "-o", "store:Bad") == 2
+    assert cli("build", "-t", f"a@sha256:{'0' * 64}") == 2
+    assert "holds no digest" in cli.err
 
 
 def test_params() -> None:
@@ -171,3 +180,9 @@ def test_a_file_given_as_the_directory(cli: Any) -> None:
     Path("web.build").touch()
     assert cli("build", "web.build") == 2
     assert "write: -f web.build ." in cli.err
+
+
+@pytest.mark.parametrize("words", [("id=x,file=y",), ("foo",), ("id=x,src=a", "id=x,src=b")])
+def test_secrets_that_can_not_be_read_are_refused_before_the_build_file_is(cli: Any, words: tuple[str, ...]) -> None:
+    assert cli("build", *(f"--secret={word}" for word in words)) == 2
+    assert "secret" in cli.err

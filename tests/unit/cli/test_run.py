@@ -50,6 +50,11 @@ def test_the_version_needs_no_imports() -> None:
     [
         (["biuld"], "no such command: 'biuld'", "did you mean 'build'?"),
         (["xyzzy"], "no such command: 'xyzzy'", "`pybuild help` lists the commands"),
+        (["run", "app"], "no such command: 'run'", "pybuild makes images and starts none"),
+        (["images"], "no such command: 'images'", "`pybuild ls` lists the images"),
+        (["buildx", "ls"], "no such command: 'buildx'", "no builder to manage. `pybuild ls` lists the images"),
+        (["build", "--bogus"], "`pybuild build` has no option --bogus", "`pybuild build --help` lists them"),
+        (["build", "--platf", "x"], "`pybuild build` has no option --platf", "did you mean '--platform'?"),
         (["--quiet"], "no such option: '--quiet'", "`pybuild help` lists the commands"),
         (["build", "--no-cahce"], "`pybuild build` has no option --no-cahce", "did you mean '--no-cache'?"),
         (["build", "--tga=x"], "`pybuild build` has no option --tga", "did you mean '--tag'?"),

@@ -50,6 +50,19 @@ def test_a_secret_spec_is_parsed_or_refused(text: str, kind: str | None, where: 
         assert (spec.id, spec.kind, spec.where) == ("a", kind, where)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id=x,file=y", "a --secret has no key called 'file'"),
+        ("name=x,src=y", "a --secret has no key called 'name'"),
+        ("foo", "a --secret is written as KEY=VALUE words"),
+    ],
+)
+def test_a_spec_that_is_refused_says_what_is_wrong_with_it(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        SecretSpec.parse(text)
+
+
 def test_a_bare_id_is_the_variable_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SecretSpec.parse("id=TOKEN_X").kind == "file"
     monkeypatch.setenv("TOKEN_X", "12345678")

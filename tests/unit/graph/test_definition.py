@@ -97,6 +97,7 @@ def sample() -> Definition:
     host = graph.add(Host(args=("tool",), tools=(Tool(name="tool", package="pkg"),)), base=run)
     check = graph.add(Run(args=("true",)), base=host)
     graph.secret("token", "a token")
+    graph.hint(run, "about it")
     graph.target(
         "web",
         base=base,
@@ -154,6 +155,7 @@ def test_pinning_and_moving_carry_everything_along() -> None:
     pinned = pin(definition, StaticResolver(images={"docker.io/library/python:3.12": image}))
     (fresh,) = pinned.fresh
     assert isinstance(pinned.vertices[fresh].op, Run) and fresh not in definition.fresh
+    assert list(pinned.hints.values()) == list(definition.hints.values()) == ["about it"]
     assert pinned.warnings == definition.warnings and pinned.targets[0].history == definition.targets[0].history
     moved = relocated(definition, lambda name: f"x/{name}").warnings[0]
     assert moved.span is not None and moved.span.file == moved.notes[0][1].file == "x/Buildfile"

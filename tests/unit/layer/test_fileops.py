@@ -187,6 +187,9 @@ def test_missing_sources_name_what_is_near(tmp_path: Path) -> None:
     with pytest.raises(SourceInputError) as error:
         copy(EmptyTree(), tree(tmp_path, src__out="-> /none"), "/src/out", to="/x")
     assert error.value.hint == "/src/out is a link that leads to nothing in there"
+    with pytest.raises(SourceInputError) as error:
+        copy(EmptyTree(), source, "/srcs/nothing", to="/x")
+    assert error.value.hint is None
     with pytest.raises(SourceInputError, match="nothing matches"):
         copy(EmptyTree(), source, "/*.py", to="/x/")
     with pytest.raises(SourceInputError, match="not a directory"):

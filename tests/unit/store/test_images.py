@@ -39,6 +39,27 @@ def test_names_lead_to_descriptors_and_index_json_repeats_them(store: Store) -> 
     assert names(store.root) == {"app:2": second["digest"]}
 
 
+def test_a_name_that_a_build_file_implies_takes_none_away_that_was_given(store: Store) -> None:
+    first, second = descriptor(store), {**descriptor(store, b"[]"), "annotations": {"a": "b"}}
+    assert store.images.put("app", first, given=False)
+    assert [(image.given, image.descriptor) for image in store.images.list()] == [(False, first)]
+    assert store.images.put("app", second, given=False)
+    assert store.images.get("app") == second
+    assert store.images.put("app", first)
+    assert not store.images.put("app", second, given=False)
+    assert store.images.put("app", first, given=False)
+    assert [(image.given, image.descriptor) for image in store.images.list()] == [(True, first)]
+
+
+def test_which_names_were_given_survives_the_loss_of_the_index(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        store.images.put("given", descriptor(store))
+        store.images.put("implied", descriptor(store), given=False)
+    (tmp_path / "store/index.db").unlink()
+    with Store.open(tmp_path / "store") as store:
+        assert {image.name: image.given for image in store.images.list()} == {"given": True, "implied": False}
+
+
 def test_a_name_that_is_not_there_can_not_be_removed(store: Store) -> None:
     with pytest.raises(NotFoundError, match="no image 'app'"):
         store.images.remove("app")

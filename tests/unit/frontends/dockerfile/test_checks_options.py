@@ -155,6 +155,9 @@ def test_there_are_22_rules_each_with_a_page_of_its_own() -> None:
         ("path", ["PATH"], None),
         ("PATH", ["PAHT", "PATH"], None),
         ("something", ["else"], None),
+        ("RNU", ["ENV", "RUN"], "RUN"),
+        ("run", ["prune"], None),
+        ("go", ["a"], None),
         ("x", [], None),
     ],
 )
@@ -172,17 +175,20 @@ def test_suggest_in_any_case(name: str, expected: str | None) -> None:
 @given(st.text("ab", max_size=6), st.text("ab", max_size=6))
 def test_suggest_counts_letters(name: str, option: str) -> None:
     far = _distance(name, option)
-    assert (suggest(name, [option]) == option) == (0 < far < 3)
+    assert (suggest(name, [option]) == option) == (0 < far < min(3, 1 + min(len(name), len(option)) // 2))
 
 
 def _distance(left: str, right: str) -> int:
     if not left or not right:
         return len(left) + len(right)
-    return min(
+    ways = [
         _distance(left[1:], right[1:]) + (left[0] != right[0]),
         _distance(left[1:], right) + 1,
         _distance(left, right[1:]) + 1,
-    )
+    ]
+    if left[:2] == right[1::-1] and len(left) > 1 and len(right) > 1:
+        ways.append(_distance(left[2:], right[2:]) + 1)
+    return min(ways)
 
 
 @pytest.mark.parametrize(

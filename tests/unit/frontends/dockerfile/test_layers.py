@@ -87,3 +87,16 @@ def test_plans_are_sorted_by_line() -> None:
 def test_wrong_plans(text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         read_plan(text)
+
+
+def test_a_plan_that_names_lines_without_instructions_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no instruction begins on lines 40 to 50, the layer 'x'"):
+        _layers('[[layer]]\nname = "x"\nlines = [40, 50]\n')
+
+
+def test_a_plan_that_names_lines_without_a_layer_is_warned_of() -> None:
+    plan = '[[layer]]\nname = "x"\nlines = [5, 5]\n'
+    made = compiled(TEXT, settings=Settings(layers=plan))
+    assert [warning.message for warning in made.warnings] == [
+        "nothing on lines 5 to 5, the layer 'x' of the plan, makes a layer of this image"
+    ]

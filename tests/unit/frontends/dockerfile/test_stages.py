@@ -52,6 +52,14 @@ def test_a_base_may_be_an_argument() -> None:
     assert [op.ref for op in ops(made, "image") if isinstance(op, ImageSource)] == ["docker.io/library/other:1"]
 
 
+@pytest.mark.parametrize("head", ["", "ARG V\n", "ARG V=\n"])
+def test_a_tag_that_came_out_empty_names_the_argument(head: str) -> None:
+    (fault,) = faults(f"{head}FROM base:$V\n")
+    assert (fault.hint or "").startswith("$V is empty here; give a value with --build-arg V=…")
+    (fault,) = faults("ARG VERSION=1\nFROM base:$VERSOIN\n")
+    assert fault.hint == "$VERSOIN is empty here; did you mean $VERSION?"
+
+
 def test_a_named_context_stands_for_an_image() -> None:
     made = compiled("FROM golang:1\n", settings=Settings(contexts={"golang:1": "docker-image://base"}))
     assert [op.ref for op in ops(made, "image") if isinstance(op, ImageSource)] == ["docker.io/library/base:latest"]
