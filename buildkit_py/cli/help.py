@@ -18,6 +18,7 @@ describe and build
 
 look back at a build
   timings      show where the time of a build went
+  why          say what made a step run again
 
 look into the store
   ls           list the images in the store

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _CHARACTER = 7.3
 _ROW = 22
 _BAR = 14
-_HEAD = 78
+_HEAD = 98
+_LEGEND = 6
 _MARGIN = 20
 _LABEL = 46
 _CHART = 900
@@ -71,12 +72,10 @@ def _colours() -> str:
 
 
 def _legend(timeline: Timeline) -> Iterator[str]:
-    x = float(_MARGIN)
-    for name, seconds in timeline.totals.items():
-        text = f"{WORDS[name]} {moment(seconds)}"
-        yield f'<rect class="{name}" x="{x:.0f}" y="36" width="10" height="10" rx="2"/>'
-        yield _text(x + 15, 45, text, "dim")
-        x += (len(text) + 4) * _CHARACTER
+    for number, (name, seconds) in enumerate(timeline.totals.items()):
+        x, y = _MARGIN + number % _LEGEND * 190, 36 + number // _LEGEND * 18
+        yield f'<rect class="{name}" x="{x}" y="{y}" width="10" height="10" rx="2"/>'
+        yield _text(x + 15, y + 9, f"{WORDS[name]} {moment(seconds)}", "dim")
 
 
 def _grid(seconds: float, scale: float, left: int, height: int) -> Iterator[str]:
