@@ -51,11 +51,10 @@ _GROUPS = {
 
 def as_text(why: Why, steps: Sequence[str]) -> str:
     """One block a step."""
-    several = len(steps) > 1
-    return "\n".join("".join(f"{line}\n" for line in _block(why, why.reason(step), several)) for step in steps)
+    return "\n".join("".join(f"{line}\n" for line in _block(why, why.reason(step), steps)) for step in steps)
 
 
-def _block(why: Why, reason: Reason, several: bool) -> Iterator[str]:
+def _block(why: Why, reason: Reason, told: Sequence[str]) -> Iterator[str]:
     yield _head(reason)
     compared = f" (compared with the build {reason.build})" if reason.build and reason.changes else ""
     yield f"    {_SAID[reason.verdict]}{compared}"
@@ -66,10 +65,8 @@ def _block(why: Why, reason: Reason, several: bool) -> Iterator[str]:
     yield "    because of"
     for root in roots:
         yield f"      {_head(root)}"
-        if several and "started" in root.node:
-            # It has a block of its own.
-            continue
-        yield from (f"          {line}" for line in _root(why, root))
+        if root.id not in told:
+            yield from (f"          {line}" for line in _root(why, root))
 
 
 def _root(why: Why, root: Reason) -> Iterator[str]:

@@ -73,7 +73,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """A build in rows, by begin. `quiet` is the number of those left out: they took no time."""
+    """A build in rows, by begin. `quiet` is the number of steps that are left out: they took no time."""
 
     build: str
     outcome: str
@@ -108,7 +108,7 @@ def timeline_of(record: Mapping[str, Any]) -> Timeline:
         outcome=str(record.get("outcome", "")),
         seconds=max([marks.get("ended", 0.0), *(row.end for row in rows)]),
         rows=tuple(shown),
-        quiet=sum(1 for row in rows if row.kind != "local" and not row.phases),
+        quiet=sum(1 for row in rows if row.number is not None and not row.phases),
         totals={name: totals[name] for name in WORDS if name in totals},
     )
 
