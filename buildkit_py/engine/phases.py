@@ -28,14 +28,16 @@ _REST = {"image": "unpack", "http": "transfer", "git": "transfer", "commit": "wr
 
 
 def phases_of(
-    kind: str, spells: Sequence[Phase], times: Mapping[str, float], *, ready: float, reads: bool
+    kind: str, spells: Sequence[Phase], times: Mapping[str, float], *, ready: float, reads: bool, known: bool = False
 ) -> list[Phase]:
     """The phases of a node that could have been begun at `ready`. `spells` are as the scheduler has them; of several
-    attempts to produce, `times` are those of the last. `reads` says that files are hashed to identify it."""
+    attempts to produce, `times` are those of the last. `reads` says that files are hashed to identify it, `known` that
+    its result was known at once: until its bytes were wanted, there was nothing to wait for."""
     found: list[Phase] = []
     at, last = ready, len(spells) - 1
     for number, (name, began, ended) in enumerate(spells):
-        found.append(("wait", at, began))
+        if number != 1 or not known:
+            found.append(("wait", at, began))
         if name == "produce" and number == last:
             found += parts(times, _REST.get(kind) or ("write" if "run" in times else "run"), began, ended)
         else:

@@ -131,8 +131,9 @@ class Recorder:
             # A transfer is known by the last that was heard of it.
             times = {"transfer": self._moved[node.id] - spells[-1][1], **times}
         before = (end for each in node.inputs for _, _, end in solved.spells.get(each, ()) if end <= spells[0][1])
-        ready = max(before, default=spells[0][1] if node.inputs else self.marks.get("began", 0.0))
-        phases = phases_of(node.kind, spells, times, ready=ready, reads=node.slow)
+        ready = max(before, default=spells[0][1])
+        known = not node.inputs or getattr(node, "cause", "") == "bytes"
+        phases = phases_of(node.kind, spells, times, ready=ready, reads=node.slow, known=known)
         return {"phases": phases} if phases else {}
 
     def _output(self, name: str, node: dict[str, Any]) -> dict[str, Any]:

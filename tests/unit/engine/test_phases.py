@@ -20,6 +20,12 @@ def test_what_is_between_is_waiting() -> None:
     assert found == [("wait", 1.0, 2.0), ("hash", 2.0, 3.0), ("wait", 3.0, 5.0), ("run", 5.0, 6.0)]
 
 
+def test_until_the_bytes_of_a_known_result_are_wanted_nothing_is_waited_for() -> None:
+    spells = [("identify", 0.0, 1.0), ("produce", 3.0, 5.0)]
+    found = phases_of("image", spells, {"transfer": 1.5}, ready=0.0, reads=False, known=True)
+    assert found == [("look", 0.0, 1.0), ("transfer", 3.0, 4.5), ("unpack", 4.5, 5.0)]
+
+
 def test_an_attempt_that_asked_for_bytes_is_a_look() -> None:
     spells = [("produce", 0.0, 1.0), ("produce", 3.0, 5.0)]
     found = phases_of("copy", spells, {"run": 0.5}, ready=0.0, reads=False)
