@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.engine.pairing import Node, Pairing, Record, is_vertex
 from buildkit_py.errors import NotFoundError
 

@@ -9,8 +9,9 @@ ready last, and so on. Only what shortens it makes the build shorter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from buildkit_py.dataclass import dataclass, field
 
 WAIT = "wait"
 WORDS = {
@@ -129,7 +130,9 @@ def critical_path(rows: Sequence[Row]) -> list[Row]:
 def _rows(record: Mapping[str, Any]) -> Iterator[Row]:
     """Reading the build file, the nodes in the order of the graph, putting images together, the outputs."""
     marks: Mapping[str, float] = record.get("marks", {})
-    first = _own("compile", "read the build file", 0.0, marks.get("began", 0.0))
+    again = record.get("again")
+    said = ("look", "see that all is as it was") if again else ("compile", "read the build file")
+    first = _own(*said, 0.0, marks.get("began", 0.0))
     yield first
     nodes = [_row(name, node) for name, node in record["nodes"].items()]
     for row, node in zip(nodes, record["nodes"].values(), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -37,7 +38,8 @@ class FakeBuilds:
 
 def saved(recorder: Recorder, solved: Solved) -> dict[str, Any]:
     builds = FakeBuilds()
-    store: Any = SimpleNamespace(builds=builds)
+    index = SimpleNamespace(transaction=lambda durable: nullcontext())
+    store: Any = SimpleNamespace(builds=builds, index=index)
     recorder.save(store, solved, build="b", graph="g", outcome="done", context="/c", file="/c/F")
     (record,) = builds.kept
     return record
