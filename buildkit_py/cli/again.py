@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,7 +34,7 @@ def again(words: Sequence[str], shell: Shell) -> bool:
             plain = store.memo.get(receipt.KIND, _key(words, shell))
             if plain is None or not receipt.holds(plain, store):
                 return False
-            _tell(plain, shell, began, _record(plain, store))
+            _tell(plain, shell, began, _record(plain, store, began))
     except PybuildError:
         return False  # the long way says what is wrong
     return True
@@ -64,10 +64,11 @@ class Ear:
 def keep(shell: Shell, engine: Engine, told: dict[str, Any]) -> None:
     """Leave a receipt for this command line; it is no loss if that can't be."""
     evidence = engine.evidence
-    if evidence is not None and told["events"] is not None:
+    if evidence is not None and engine.record and told["events"] is not None:
         looked = {item.name: getattr(evidence, item.name) for item in fields(evidence)}
+        kept = {**told, **looked, "record": _timeless(engine.record)}
         with suppress(StoreError), engine.store.index.transaction(durable=False):
-            engine.store.memo.put(receipt.KIND, _key(shell.words, shell), {**told, **looked, "record": engine.record})
+            engine.store.memo.put(receipt.KIND, _key(shell.words, shell), kept)
 
 
 def _plain(event: Event) -> list[Any]:
@@ -88,12 +89,22 @@ def _store_of(words: Sequence[str]) -> str | None:
     return None
 
 
-def _record(plain: dict[str, Any], store: Store) -> str:
+def _timeless(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without what only one build's clock says."""
+    nodes = {name: {**node, "known": 0.0} for name, node in record["nodes"].items()}
+    for node in nodes.values():
+        node.pop("phases", None)
+    return {**record, "nodes": nodes, "again": True}
+
+
+def _record(plain: dict[str, Any], store: Store, began: float) -> str:
     """Leave a record and the times of use, as the long way does; gives the build's id."""
     build = f"{int(time.time()):x}-{secrets.token_hex(4)}"
     uses = {(kind, name) for kind, name in plain["uses"]}
     with store.index.transaction(durable=False):
-        store.builds.add({**plain["record"], "id": build, "ended": time.time()})
+        now = round(time.monotonic() - began, 4)
+        marks = {"began": now, "solved": now, "ended": now}
+        store.builds.add({**plain["record"], "id": build, "ended": time.time(), "marks": marks})
         store.record_uses(uses)
     return build
 

@@ -116,6 +116,13 @@ def _shown(group: Group) -> None:
         help="tty, plain, json or quiet (default: tty on a terminal, else plain)",
     )
     group.add_argument("-q", "--quiet", action="store_true", help="print only the digest")
+    group.add_argument(
+        "--timings",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="print where the time went; --timings=FILE also draws it: .svg, or .json for a Chrome trace",
+    )
     group.add_argument("-D", "--debug", action="store_true", help=SUPPRESS)
 
 

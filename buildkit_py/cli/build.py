@@ -52,6 +52,10 @@ class _Build:
         self._mode = cast("Mode", progress_of(args, shell.environ))
         self._streams = any(output.value == "-" for output in options.outputs)
         self._check_stream()
+        if args.timings:
+            from buildkit_py.cli.timings import drawer
+
+            drawer(args.timings)
 
     def run(self) -> int:
         from buildkit_py.cli.again import Ear
@@ -74,12 +78,14 @@ class _Build:
                 if view.model.images:
                     # What was made before the failure, or in spite of it.
                     self._tell([image.digest for image in view.model.images], view)
+                self._show_times(engine, view)
                 raise
             finally:
                 view.close()
-        self._write_down(result)
-        self._warn(view)
-        self._tell(list(result.digests.values()), view)
+            self._write_down(result)
+            self._warn(view)
+            self._tell(list(result.digests.values()), view)
+            self._show_times(engine, view)
         return 0
 
     def _keep(self, engine: Engine, ear: Ear, view: View, result: BuildResult) -> None:
@@ -87,7 +93,8 @@ class _Build:
         from buildkit_py.cli.again import keep
 
         warned = self._mode == "json" and bool(view.model.warnings)
-        if warned or self._args.iidfile or self._args.metadata_file or self._args.timestamp == "now":
+        asked = self._args.timings is not None or self._args.timestamp == "now"
+        if warned or asked or self._args.iidfile or self._args.metadata_file:
             return
         digests = list(result.digests.values())
         told = {"mode": self._mode, "events": ear.heard, "digests": digests, "warnings": self._warnings(view)}
@@ -136,6 +143,15 @@ class _Build:
             from buildkit_py.progress.summary import render
 
             say(f"\n{render(view.model)}")
+
+    def _show_times(self, engine: Engine, view: View) -> None:
+        """Show where the time went, if that is asked for and the build got so far that there is a record."""
+        if self._args.timings is not None and view.model.build:
+            from buildkit_py.cli.timings import show
+
+            quiet = self._streams or self._mode in ("quiet", "json")
+            say = self._shell.complain if quiet else self._shell.write
+            show(engine.store, view.model.build, say, self._args.timings)
 
     def _write_down(self, result: BuildResult) -> None:
         if self._args.metadata_file or self._args.iidfile:

@@ -16,6 +16,10 @@ describe and build
   graph        show what a build consists of
   update       move what Buildfile.lock pins
 
+look back at a build
+  timings      show where the time of a build went
+  why          say what made a step run again
+
 look into the store
   ls           list the images in the store
   inspect      show an image: configuration, layers, digests

@@ -32,6 +32,9 @@ def plain(words: Sequence[str], parser: Parser) -> list[str]:
         action = parser.option(name)
         if action is None:
             made.append(word)
+        elif action.nargs == "?":
+            # Its value stands behind an equals sign alone: the next word is something else.
+            made.append(word if equals else f"{name}=")
         elif action.nargs == 0:
             _switch(made, action, word, value if equals else None)
         else:

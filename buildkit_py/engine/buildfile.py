@@ -62,6 +62,16 @@ def find_build_file(options: BuildOptions) -> BuildFile:
     return _read(options, options.context / found[0], both)
 
 
+def project_of(options: BuildOptions) -> dict[str, str]:
+    """What tells builds of one directory and one build file from all others: `context` and `file`. Of a directory that
+    was fetched, only the name of the file is known."""
+    found = (name for name in (*NAMES, "dockerfile") if (options.context / name).is_file())
+    path = options.graph or options.file or options.context / next(found, "Buildfile")
+    if options.temporary:
+        return {"context": "", "file": options.shown(path)}
+    return {"context": str(options.context.absolute()), "file": str(path.absolute())}
+
+
 def frontend_of(name: str, text: str) -> str:
     """The frontend for a file: its name says so, or else its text.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.engine.options import STDOUT, Destination
+from buildkit_py.engine.phases import PUSH
 from buildkit_py.errors import OutputError, PybuildError, UsageError
 from buildkit_py.events import Finished, Note, OutputDone, Progress, Started
 from buildkit_py.executor.source.meter import Meter
@@ -197,7 +198,7 @@ class OutputWriter:
         """Say that an output begins and how it ends."""
         self._count += 1
         name = f"output-{self._count}"
-        title = f"{'push to' if output.kind == 'registry' else output.kind} {_shown(output)}"
+        title = f"{PUSH if output.kind == 'registry' else output.kind} {_shown(output)}"
         now, emit = self.session.now, self.session.emit
         emit(Started(at=now(), id=name, title=title, kind="output", span=output.span))
         try:

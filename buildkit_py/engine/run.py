@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py import events
+from buildkit_py.engine.buildfile import project_of
 from buildkit_py.engine.check import (
     check_grants,
     check_secrets,
@@ -20,7 +21,7 @@ from buildkit_py.engine.check import (
 )
 from buildkit_py.engine.options import BuildOptions, BuildResult
 from buildkit_py.engine.outputs import check_outputs
-from buildkit_py.engine.record import Recorder
+from buildkit_py.engine.record import Recorder, Solved
 from buildkit_py.errors import PybuildError
 from buildkit_py.executor.local import LocalExecutor
 from buildkit_py.executor.secrets import SecretSpec, SecretStore, SshSpec
@@ -166,7 +167,9 @@ class BuildRun:
         )
         try:
             graph = self._store.blobs.put(self._definition.to_json())
-            self._recorder.save(self._store, build=self._id, graph=graph, outcome=outcome, nodes=nodes)
+            said = project_of(self._options)
+            solved = Solved(nodes=nodes, spells=scheduler.spells, times=session.times)
+            self._recorder.save(self._store, solved, build=self._id, graph=graph, outcome=outcome, **said)
         except (PybuildError, OSError) as error:
             # What the build made is there, and why it failed is more important than its record.
             text = f"no record of this build was kept: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -121,10 +122,12 @@ class ExecSteps:
                     tail=tuple(lines.tail),
                     times=ran.times,
                 )
+            began = time.monotonic()
             attributes = op.xattrs if isinstance(op, Run) else "all"
             diff = view.collect(tree, stubs=_stubs(op, ran.stubs), epoch=task.epoch, attributes=attributes)
             refuse_secrets(self.shop.secrets, diff, lambda entry: open_in(area.fs, entry.path))
-            return self._keep(task, base, diff, area, ran.times)
+            times = {**ran.times, "hash": time.monotonic() - began}
+            return self._keep(task, base, diff, area, times)
 
     @contextmanager
     def _watched(self, op: ExecStep, outfitter: Outfitter, area: Area) -> Iterator[None]:

@@ -21,6 +21,7 @@ def run_file_step(shop: Workshop, task: StepTask, op: FileStep) -> StepResult:
     source = shop.tree(origin) if origin is not None else None
     with shop.store.snapshots.area() as area:
         draft = apply_op(op, shop.tree(base), source, spool=area.work)
+        applied = time.monotonic()
         result = content_id(base.content_id, draft.diff)
         if not draft.diff:
             return StepResult(key=task.key, content_id=result)
@@ -36,5 +37,5 @@ def run_file_step(shop: Workshop, task: StepTask, op: FileStep) -> StepResult:
         content_id=result,
         diff=draft.diff.digest,
         hit="diff" if known else None,
-        times={"total": time.monotonic() - began},
+        times={"run": applied - began, "write": time.monotonic() - applied},
     )

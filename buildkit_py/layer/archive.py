@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any, BinaryIO, Protocol
 
 from buildkit_py.dataclass import dataclass
@@ -36,10 +37,12 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What was written: `diff_id` of the tar, `media_type` of what the sink got."""
+    """What was written: `diff_id` of the tar, `media_type` of what the sink got; the seconds that hashing the tar and
+    its files took (`hash`), and compressing it (`compress`)."""
 
     diff_id: str
     media_type: str
+    times: Mapping[str, float]
 
 
 def write_layer(
@@ -50,7 +53,8 @@ def write_layer(
     Raises `IntegrityError` where a file has not the size and digest of its entry, `StepError` for a name that layers
     can't hold.
     """
-    squeeze = _COMPRESSORS[compression](out)
+    counted = _Counted(out)
+    squeeze = _COMPRESSORS[compression](counted)
     tar = _Tar(squeeze)
     for entry in diff.entries:
         _check_name(entry)
@@ -62,7 +66,8 @@ def write_layer(
     tar.write(PADDING)
     tar.flush()
     squeeze.close()
-    return Written(diff_id=f"sha256:{tar.hasher.hexdigest()}", media_type=MEDIA_TYPES[compression])
+    times = {"hash": tar.hashing, "compress": tar.passing - counted.seconds}
+    return Written(diff_id=f"sha256:{tar.hasher.hexdigest()}", media_type=MEDIA_TYPES[compression], times=times)
 
 
 def _check_name(entry: Entry) -> None:
@@ -79,11 +84,26 @@ def _write_content(entry: Entry, open_content: Callable[[Entry], BinaryIO], tar:
             left -= len(block)
             if left < 0:
                 break
+            began = perf_counter()
             hasher.update(block)
+            tar.hashing += perf_counter() - began
             tar.write(block)
     if left != 0 or f"sha256:{hasher.hexdigest()}" != entry.digest:
         raise IntegrityError(f"/{entry.path} is not what it was when it was looked at", hint="run the build again")
     tar.write(PADDING[: -entry.size % 512])
+
+
+class _Counted:
+    """Counts the seconds that a sink takes."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.seconds = 0.0
+
+    def write(self, data: bytes) -> None:
+        began = perf_counter()
+        self._sink.write(data)
+        self.seconds += perf_counter() - began
 
 
 class _Tar:
@@ -97,6 +117,7 @@ class _Tar:
         self._gathered: list[bytes] = []
         self._size = 0
         self.hasher = hashlib.sha256()
+        self.hashing = self.passing = 0.0
 
     def write(self, data: bytes) -> None:
         self._gathered.append(data)
@@ -113,8 +134,12 @@ class _Tar:
         self._pass_on(b"".join(self._gathered))
 
     def _pass_on(self, data: bytes) -> None:
+        began = perf_counter()
         self.hasher.update(data)
+        hashed = perf_counter()
         self._sink.write(data)
+        self.hashing += hashed - began
+        self.passing += perf_counter() - hashed
 
 
 class _Plain:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from buildkit_py.dataclass import dataclass
@@ -33,11 +33,19 @@ class LayerBlob:
 
 
 def commit(
-    store: Store, trees: StoredTrees, diffs: Sequence[str], lower: str | None, *, compression: str, epoch: int
+    store: Store,
+    trees: StoredTrees,
+    diffs: Sequence[str],
+    lower: str | None,
+    *,
+    compression: str,
+    epoch: int,
+    took: Callable[[Mapping[str, float]], None],
 ) -> LayerBlob:
     """Compose `diffs` (digests, lowest first) over the tree `lower` and write them as one blob.
 
-    `lower` (a content id) may be None unless they `needs_lower`: then what is below does not matter.
+    `lower` (a content id) may be None unless they `needs_lower`: then what is below does not matter. `took` is told the
+    seconds of hashing and of compressing.
     """
     composed = compose([trees.diff(digest) for digest in diffs], trees.tree(lower) if lower else EmptyTree())
     directories = [store.snapshots.fs(digest) for digest in diffs]
@@ -54,4 +62,5 @@ def commit(
     with store.blobs.writer() as writer:
         written = write_layer(composed.diff, content, writer, compression=compression, epoch=epoch)
         digest, size = writer.commit()
+    took(written.times)
     return LayerBlob(digest=digest, size=size, diff_id=written.diff_id, media_type=written.media_type)

@@ -72,6 +72,7 @@ class LayerNode:
                 lower if depends else None,
                 compression=self.session.options.compression,
                 epoch=self.session.options.epoch,
+                took=lambda times: self.session.took(self, times),
             )
             self.reused = False
             self.session.store.memo.put("layer", self._key(lower if depends else None), self.blob.to_plain())

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 Answer = Identity | None | BaseException
+Spell = tuple[str, float, float]
+"""One piece of work: `identify` or `produce`, its begin and its end in seconds of the build."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,8 @@ class Failure:
 class Scheduler:
     """Brings every node of a plan to its end, or stops at the first failure but a test's (`keep_going` false).
 
-    `failures` are the nodes that failed, `skipped` the ids of those that were never started because of them.
+    `failures` are the nodes that failed, `skipped` the ids of those that were never started because of them, `spells`
+    the times at which each node was worked on.
     """
 
     def __init__(self, session: Session, nodes: Sequence[Node]) -> None:
@@ -46,12 +49,13 @@ class Scheduler:
             {node.id: node.inputs for node in nodes},
             {node.id: node.eager for node in nodes},
         )
-        self._answers: SimpleQueue[tuple[Work, Answer]] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[Work, Answer, float]] = SimpleQueue()
         self._producing: set[str] = set()
         self._cancelled: set[str] = set()
         self._spared: set[str] = set()
         self.failures: list[Failure] = []
         self.skipped: list[str] = []
+        self.spells: dict[str, list[Spell]] = {}
 
     def run(self) -> None:
         """Work until nothing is left. An interrupt stops every step and is raised again."""
@@ -75,7 +79,8 @@ class Scheduler:
                 break
             node = self._nodes[work.node]
             if work.kind == "identify" and not node.slow:
-                self._settle(work, _answer(node.identify))
+                began = self._session.now()
+                self._settle(work, _answer(node.identify), began)
                 settled = True
             else:
                 settled |= self._start(work, node)
@@ -83,21 +88,23 @@ class Scheduler:
 
     def _start(self, work: Work, node: Node) -> bool:
         """Start work on a thread of its own; True if it failed before."""
+        began = self._session.now()
         if work.kind == "produce" and (fault := _answer(node.prepare)) is not None:
-            self._settle(work, fault)
+            self._settle(work, fault, began)
             return True
-        self._start_thread(work, node)
+        self._start_thread(work, node, began)
         return False
 
-    def _start_thread(self, work: Work, node: Node) -> None:
+    def _start_thread(self, work: Work, node: Node, began: float) -> None:
         if work.kind == "produce":
             self._producing.add(node.id)
         do: Callable[[], Identity | None] = node.identify if work.kind == "identify" else node.produce
         threading.Thread(
-            target=lambda: self._answers.put((work, _answer(do))), name=f"{work.kind} {node.title}", daemon=True
+            target=lambda: self._answers.put((work, _answer(do), began)), name=f"{work.kind} {node.title}", daemon=True
         ).start()
 
-    def _settle(self, work: Work, answer: Answer) -> None:
+    def _settle(self, work: Work, answer: Answer, began: float) -> None:
+        self.spells.setdefault(work.node, []).append((work.kind, began, self._session.now()))
         self._producing.discard(work.node)
         if isinstance(answer, InputNeeded):
             self._plan.needs(work.node, answer.nodes)
@@ -151,7 +158,8 @@ class Scheduler:
         """Wait for the work that was cancelled, so that nothing of a step outlives the build."""
         # Nobody waits for a look at files: its thread is a daemon, and leaves nothing behind.
         while self._producing:
-            work, _ = self._answers.get()
+            work, _, began = self._answers.get()
+            self.spells.setdefault(work.node, []).append((work.kind, began, self._session.now()))
             self._producing.discard(work.node)
             self._plan.failed(work.node)
             self._session.end(self._nodes[work.node], "cancelled")

@@ -59,24 +59,26 @@ class Selector:
 
     def digest(self, tree: Tree) -> str:
         """The digest of what is selected; raises `SourceInputError` where nothing is."""
-        rows = self._picked(tree) if self.contents == "always" else self._selected(tree)
-        return str(canonical.digest(list(rows)))
+        always = self.contents == "always"
+        return str(canonical.digest([item for _, item in self.named(tree)] if always else list(self.rows(tree))))
 
-    def _selected(self, tree: Tree) -> Iterator[Any]:
+    def rows(self, tree: Tree) -> Iterator[list[Any]]:
+        """What is selected, as rows; not for `contents: always`."""
         selection = select.select(tree, self.sources, exclude=self.exclude, optional=self.optional)
         return (self._row(entry) for root in selection.roots for entry in _shared(root))
 
-    def _picked(self, tree: Tree) -> Iterator[Any]:
-        """One item a pick. Of a directory that stands for what it holds, neither name nor metadata can show."""
+    def named(self, tree: Tree) -> Iterator[tuple[str, Any]]:
+        """With `contents: always`, one item a pick, and what that is called. Of a directory that stands for what it
+        holds, neither name nor metadata can show."""
         picks = contents.pick(tree, self.sources, exclude=self.exclude, optional=self.optional, parents=self.parents)
         for picked in picks:
             if picked.entry.type == "dir":
-                yield list(self._inside(picked))
+                yield picked.name, list(self._inside(picked))
             elif self.unpack and _is_archive(tree, picked.entry):
-                yield picked.entry.digest
+                yield picked.name, picked.entry.digest
             else:
                 alone = replace(picked.entry, path=picked.name)
-                yield {"file": self._row(_bare(share([(alone, None)])[0]))}
+                yield picked.name, {"file": self._row(_bare(share([(alone, None)])[0]))}
 
     def _inside(self, picked: Pick) -> Iterator[list[Any]]:
         entries = [each.entry for each in picked.inside]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -52,7 +52,10 @@ class SolveOptions:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """One solve: the graph, the store, the executor; `content` maps the vertices known so far to their content ids."""
+    """One solve: the graph, the store, the executor; `content` maps the vertices known so far to their content ids.
+
+    `times` are the seconds that parts of producing a node took, by node and part, in the order of the parts.
+    """
 
     definition: Definition
     store: Store
@@ -67,6 +70,7 @@ class Session:
     ran: set[str] = field(default_factory=set)
     cached: set[str] = field(default_factory=set)
     stopping: threading.Event = field(default_factory=threading.Event)
+    times: dict[str, dict[str, float]] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)
 
     def now(self) -> float:
@@ -96,11 +100,17 @@ class Session:
         self.ran.add(node.id)
         self.cached.discard(node.id)
 
+    def took(self, node: Node, times: Mapping[str, float]) -> None:
+        """Keep what parts of producing a node took, in seconds; only one thread at a time produces it."""
+        mine = self.times.setdefault(node.id, {})
+        for name, seconds in times.items():
+            mine[name] = mine.get(name, 0.0) + seconds
+
     @contextmanager
     def alone(self, node: Node, name: str) -> Iterator[None]:
         """Hold a lock between processes; waiting for it ends with `Cancelled` when the build is stopped."""
         with ExitStack() as stack:
-            told = False
+            told, began = False, self.now()
             while True:
                 self.check()
                 try:
@@ -110,6 +120,8 @@ class Session:
                     if not told:
                         self.emit(Note(at=self.now(), text=f"another build is at work on the same: {node.title}"))
                     told = True
+            if told:
+                self.took(node, {"wait": self.now() - began})
             yield
 
     def check(self) -> None:
@@ -128,6 +140,7 @@ class Session:
             except InfrastructureError:
                 if attempt == RETRIES:
                     raise
+        self.took(node, result.times)
         if result.hit:
             self.spared(node, "diff")
         else:

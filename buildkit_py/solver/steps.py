@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import PybuildError, StepError, TestError
@@ -17,13 +18,20 @@ from buildkit_py.solver.selection import Selector, selectors_of
 from buildkit_py.solver.session import Session
 from buildkit_py.source import Span
 
+if TYPE_CHECKING:
+    from buildkit_py.layer.tree import Tree
+
 _NOT_FOUND = 127
 _SHELLS = ("sh", "ash", "bash", "dash")
+Cause = Literal["key", "tree", "bytes", "no-cache", "refresh", "always"]
+"""Why a step runs: no result is known of its key; the store has forgotten the tree of the result; the result is known,
+but its bytes are wanted and not here; or it is to run whatever is known."""
 
 
 @dataclass(slots=True)
 class StepNode:
-    """One file or exec step. `test` names the test block that runs it, where nobody uses its tree."""
+    """One file or exec step. `test` names the test block that runs it, where nobody uses its tree; `cause` says why it
+    has to run, if it does."""
 
     session: Session
     vertex: Vertex
@@ -36,6 +44,7 @@ class StepNode:
     kind: str = field(init=False)
     title: str = field(init=False)
     key: Key | None = None
+    cause: Cause = "key"
     _contents: Mapping[str, str] = field(default_factory=dict)
     _selections: Mapping[str, str] = field(default_factory=dict)
     _fresh: bool = False
@@ -52,11 +61,12 @@ class StepNode:
     def identify(self) -> Identity:
         """Compute the key and look for its result."""
         self.key = self._make_key()
-        if self._must_run():
-            return Identity(known=False)
-        known = self._find(self.key)
+        forced = self._forced()
+        known = self._find(self.key) if forced is None else None
         if known is None:
+            self.cause = forced or self.cause
             return Identity(known=False)
+        self.cause = "bytes"
         self._learn(known.content_id)
         return Identity(known=True, available=self._available(known.content_id), spared=True)
 
@@ -68,11 +78,12 @@ class StepNode:
         """Have the executor do it, unless another process has done it meanwhile."""
         key = self._require_key()
         with self.session.alone(self, f"step-{key.digest}"):
-            known = None if self._must_run() else self._find(key)
+            known = None if self._forced() else self._find(key)
             if known is not None and self._available(known.content_id):
                 self._learn(known.content_id)
                 self.session.spared(self, "key")
                 return
+            self._keep_listings()
             try:
                 result = self.session.run(self._task(key), self)
             except InputMissing as missing:
@@ -88,7 +99,11 @@ class StepNode:
         """The result that is remembered of a key, if it can still be used."""
         known = self.session.store.results.get(key.digest)
         result = StepResult.from_plain(known) if known is not None else None
-        return result if result is not None and self._usable(result.content_id) else None
+        if result is not None and self._usable(result.content_id):
+            return result
+        if self.cause != "bytes":
+            self.cause = "key" if result is None else "tree"
+        return None
 
     def _accept(self, key: Key, result: StepResult) -> None:
         if result.exit != 0:
@@ -123,11 +138,16 @@ class StepNode:
     def _discard(self) -> bool:
         return self.test is not None
 
-    def _must_run(self) -> bool:
+    def _forced(self) -> Cause | None:
+        """Why the step runs although its result may be known, until it has."""
         options = self.session.options
-        outside = isinstance(self.vertex.op, ExecStep) and self.vertex.op.network != "none"
-        wanted = options.no_cache or (options.refresh and outside) or self.id in self.session.definition.fresh
-        return wanted and not self._fresh
+        if self._fresh:
+            return None
+        if options.no_cache:
+            return "no-cache"
+        if options.refresh and isinstance(self.vertex.op, ExecStep) and self.vertex.op.network != "none":
+            return "refresh"
+        return "always" if self.id in self.session.definition.fresh else None
 
     def _learn(self, content_id: str | None) -> None:
         if content_id is not None:
@@ -163,9 +183,29 @@ class StepNode:
     def _contents_now(self) -> dict[str, str]:
         return {role: self.session.content[digest] for role, digest in self.vertex.inputs.items()}
 
+    def _selectors(self) -> list[Selector]:
+        return selectors_of(self.vertex.op, [role for role in self.vertex.inputs if self._is_plain(role)])
+
+    def _keep_listings(self) -> None:
+        """Keep what the selections consist of, to tell later which files made the step run again."""
+        for selector in self._selectors():
+            digest, tree = self._selections[selector.name], self._tree_of(selector)
+            listings = self.session.store.listings
+            if tree is not None and not listings.has(digest):
+                from buildkit_py.solver.listing import files_of
+
+                listings.put(digest, files_of(selector, tree))
+
+    def _tree_of(self, selector: Selector) -> Tree | None:
+        source = self._local(selector.role)
+        if source is not None:
+            return self.session.contexts.tree(source)
+        content_id = self._contents[selector.role]
+        return self.session.trees.tree(content_id) if self.session.trees.complete(content_id) else None
+
     def _make_key(self) -> Key:
         op = self.vertex.op
-        selectors = selectors_of(op, [role for role in self.vertex.inputs if self._is_plain(role)])
+        selectors = self._selectors()
         # Read once: the key and the task must speak of the same trees, whatever other threads learn meanwhile.
         self.key = None
         self._contents = self._contents_now()

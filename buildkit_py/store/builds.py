@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from buildkit_py.errors import NotFoundError
@@ -52,6 +54,16 @@ class Builds:
         """The plain fields of the latest records, the newest first, with `id` and `created` (seconds since 1970)."""
         rows = self._index.rows("SELECT summary FROM builds ORDER BY number DESC LIMIT ?", (limit,))
         return [json.loads(summary) for (summary,) in rows]
+
+    def before(self, name: str, *, limit: int, **said: str) -> Iterator[dict[str, Any]]:
+        """The records that were added before that of an id and say the same in some plain fields, the newest first;
+        each is read when it is asked for. A damaged one is passed over."""
+        number = "(SELECT number FROM builds WHERE id = ?)"
+        rows = self._index.rows(f"SELECT id, summary FROM builds WHERE number < {number} ORDER BY number DESC", (name,))
+        same = (each for each, summary in rows if said.items() <= json.loads(summary).items())
+        for each in islice(same, limit):
+            with suppress(NotFoundError):
+                yield self.get(each)
 
     def _by_prefix(self, prefix: str) -> Rows:
         if not prefix:

@@ -9,6 +9,7 @@ from typing import Any
 from buildkit_py.dataclass import dataclass
 from buildkit_py.store.index import Index
 from buildkit_py.store.leases import Use
+from buildkit_py.store.listings import KIND as LISTING
 from buildkit_py.store.reach import mentioned
 from buildkit_py.store.records import memo_id
 from buildkit_py.store.schema import seal
@@ -41,7 +42,8 @@ def expire_rows(index: Index, live: frozenset[Use], cutoff: float | None) -> Non
     """Forget results and facts not used since `cutoff` (seconds since 1970), and trees that nothing leads to then.
 
     Whatever a live lease uses stays, and what that leads to. Where the layers of bases can be fetched from (memo
-    `origin`) is never forgotten: images may consist of layers that were left there.
+    `origin`) is never forgotten: images may consist of layers that were left there. The listing of a selection goes
+    with the last step that it is known of.
     """
     if cutoff is None:
         return
@@ -54,10 +56,11 @@ def expire_rows(index: Index, live: frozenset[Use], cutoff: float | None) -> Non
                 key
                 for key, (use, created) in times.items()
                 if use not in live
-                and (table is not MEMO or key[0] != "origin")
+                and (table is not MEMO or key[0] not in ("origin", LISTING))
                 and max(created, used.get(use, 0.0)) < cutoff
             ]
             table.delete(index, old)
+        _drop_listings(index, live)
         _drop_trees(index, live)
         index.execute("DELETE FROM uses WHERE kind IN ('result', 'memo', 'tree') AND at < ?", (cutoff,))
 
@@ -74,6 +77,14 @@ def unsealed(index: Index, table: Table) -> Iterator[tuple[Any, ...]]:
 
 def _use(table: Table, key: Sequence[Any]) -> Use:
     return (table.kind, memo_id(*key) if table is MEMO else key[0])
+
+
+def _drop_listings(index: Index, live: frozenset[Use]) -> None:
+    """Drop what no result and no record of a build speaks of, and no build under way may be about to."""
+    texts = index.rows("SELECT parts FROM results UNION ALL SELECT record FROM builds")
+    kept = {digest for (text,) in texts for digest in mentioned(text)}
+    keys = index.rows("SELECT kind, key FROM memo WHERE kind = ?", (LISTING,))
+    MEMO.delete(index, [key for key in keys if key[1] not in kept and _use(MEMO, key) not in live])
 
 
 def _drop_trees(index: Index, live: frozenset[Use]) -> None:

@@ -19,6 +19,7 @@ from buildkit_py.store.images import Images, fill_from_index_json
 from buildkit_py.store.index import Index
 from buildkit_py.store.layout import Layout
 from buildkit_py.store.leases import Leases, Owner, Use
+from buildkit_py.store.listings import Listings
 from buildkit_py.store.locks import Waiting, acquire
 from buildkit_py.store.partial import stale_partials
 from buildkit_py.store.records import SEPARATOR, Memo, Results, Trees
@@ -53,6 +54,7 @@ class Store:
         self.trees = Trees(self.index, self.owner, self.snapshots)
         self.results = Results(self.index, self.owner)
         self.memo = Memo(self.index, self.owner)
+        self.listings = Listings(self.index, self.memo)
         self.images = Images(layout, self.index, self.owner, self.blobs)
         self.builds = Builds(self.index)
         self.caches = Caches(layout, self.owner)

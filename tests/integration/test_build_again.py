@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -174,3 +175,28 @@ def test_young_files_leave_no_receipt(pybuild: Pybuild, project: Path) -> None:
     (project / "a").write_text("a")
     built(pybuild, project)
     assert whole(built(pybuild, project))
+
+
+def test_its_record_has_times_of_its_own(pybuild: Pybuild, project: Path) -> None:
+    standing(pybuild, project)
+    timings = json.loads(pybuild.ok("timings", "--json").stdout)
+    assert [step["title"] for step in timings["steps"]] == ["see that all is as it was"]
+    assert timings["seconds"] == timings["totals"]["look"] > 0
+    assert pybuild.ok("why", "--all").stdout.startswith("nothing ran in the build ")
+    assert "did not run" in pybuild.ok("why", "copy ./a").stdout
+
+
+def test_where_the_time_goes_is_shown_of_the_whole_way(pybuild: Pybuild, project: Path) -> None:
+    standing(pybuild, project)
+    for _ in range(2):
+        result = built(pybuild, project, "--timings")
+        assert whole(result)
+        assert "read the build file" in result.stdout
+
+
+def test_what_came_after_is_compared_with_what_was_told_again(pybuild: Pybuild, project: Path) -> None:
+    standing(pybuild, project)
+    (project / "a").write_text("other")
+    built(pybuild, project)
+    (step,) = json.loads(pybuild.ok("why", "copy ./a", "--json").stdout)["steps"]
+    assert step["changes"][0]["files"]["changed"] == ["a"]

@@ -176,6 +176,7 @@ def test_a_local_base_that_changed_is_another_base(project: Project) -> None:
 
 HEAVY = (
     "lark", "pydantic", "rich", "cryptography", "urllib3", "ssl", "subprocess", "asyncio", "http.client", "zstandard",
+    "buildkit_py.progress.timeline", "buildkit_py.engine.why", "buildkit_py.solver.listing", "html",
     "buildkit_py.executor.sandbox", "buildkit_py.registry.client", "frontends", "grammar", "isal",
 )  # fmt: skip
 

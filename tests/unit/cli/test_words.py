@@ -52,6 +52,14 @@ def test_an_option_takes_the_word_after_it() -> None:
     assert parsed("-f", "-", "-").context == "-"
 
 
+def test_an_option_that_needs_no_value_takes_only_one_that_is_joined_to_it() -> None:
+    assert parsed("dir").timings is None
+    found = parsed("--timings", "dir")
+    assert (found.timings, found.context) == ("", "dir")
+    found = parsed("dir", "--timings=x.svg", "-q")
+    assert (found.timings, found.context, found.quiet) == ("x.svg", "dir", True)
+
+
 def test_an_option_without_its_value_is_refused() -> None:
     with pytest.raises(UsageError, match="expected one argument"):
         parsed("--tag")

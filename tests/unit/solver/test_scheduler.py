@@ -236,3 +236,25 @@ def test_a_fault_while_a_node_is_prepared_ends_the_build(fault: BaseException) -
     with pytest.raises(type(fault)):
         solve(waiting, Faulty("faulty"))
     assert waiting.stopped.is_set()
+
+
+def test_every_piece_of_work_has_its_begin_and_its_end() -> None:
+    base = FakeNode("base", known=True)
+
+    def lazy(node: FakeNode) -> None:
+        if not base.produced:
+            raise InputNeeded("base")
+
+    top = FakeNode("top", ("base",), work=lazy)
+    scheduler, _ = solve(base, top)
+    work = {name: [kind for kind, _, _ in spells] for name, spells in scheduler.spells.items()}
+    assert work == {"base": ["identify", "produce"], "top": ["identify", "produce"]}
+
+
+def test_what_was_stopped_has_been_worked_on_too() -> None:
+    nodes = [FakeNode("waiting", work=until_stopped), FakeNode("bad", work=fail)]
+    scheduler, _ = solve(*nodes)
+    assert {name: spells[-1][0] for name, spells in scheduler.spells.items()} == {
+        "waiting": "produce",
+        "bad": "produce",
+    }
