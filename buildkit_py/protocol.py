@@ -43,7 +43,8 @@ class StepTask:
     """One step that is ready: its key, its op as canonical JSON, and its inputs by content.
 
     `epoch` is the time (seconds) that files get. `limits` are what an executor that is shared may spend on the step;
-    empty for a local one. `discard` means that only success matters: no tree is kept.
+    empty for a local one. `discard` means that only success matters: no tree is kept. Without `whole` it is enough to
+    say what the tree consists of; its bytes are asked for by a second task of the same key, if anybody needs them.
     """
 
     key: str
@@ -55,6 +56,7 @@ class StepTask:
     limits: Mapping[str, int] = field(default_factory=dict)
     secret_ids: tuple[str, ...] = ()
     discard: bool = False
+    whole: bool = True
     v: int = VERSION
 
     def to_plain(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class StepTask:
             "limits": dict(self.limits),
             "secret_ids": list(self.secret_ids),
             "discard": self.discard,
+            "whole": self.whole,
         }
 
     @classmethod

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from buildkit_py.executor.secrets import SecretStore, SshSpec
     from buildkit_py.executor.source.image import Images
     from buildkit_py.layer.contexts import Contexts
+    from buildkit_py.layer.draft import Draft
     from buildkit_py.layer.entry import Entry
     from buildkit_py.layer.stored import StoredTrees
     from buildkit_py.layer.tree import Tree
@@ -36,6 +37,8 @@ class Workshop:
     """The secrets that some step of the build mounts, and where: none of them may be in anything that is kept."""
     proxies: Mapping[str, str] = field(default_factory=dict)
     """The client's proxy variables, for steps that ask for them."""
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    """What file steps came to whose bytes nobody has asked for yet, by the keys of their tasks."""
 
     def tree(self, given: TaskInput) -> Tree:
         """The tree of an input; one whose bytes are not in the store raises `InputMissing` at the first look."""
@@ -59,7 +62,7 @@ def input_of(task: StepTask, role: str) -> TaskInput:
 
 
 class LazyTree:
-    """A tree of the store that is opened when it is first looked at."""
+    """A tree of the store that is looked at when somebody asks; its bytes need not be there before a file is opened."""
 
     def __init__(self, trees: StoredTrees, given: TaskInput) -> None:
         self._trees = trees
@@ -75,9 +78,11 @@ class LazyTree:
 
     def open(self, path: str) -> BinaryIO:
         """The content of a file."""
+        if not self._trees.complete(self._given.content_id):
+            raise InputMissing(self._given.role)
         return self._open().open(path)
 
     def _open(self) -> Tree:
-        if not self._trees.complete(self._given.content_id):
+        if not self._trees.described(self._given.content_id):
             raise InputMissing(self._given.role)
         return self._trees.tree(self._given.content_id)

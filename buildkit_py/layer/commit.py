@@ -9,7 +9,6 @@ from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import StoreError
 from buildkit_py.layer.archive import write_layer
 from buildkit_py.layer.compose import compose
-from buildkit_py.layer.openat import open_in
 from buildkit_py.layer.tree import EmptyTree
 
 if TYPE_CHECKING:
@@ -48,12 +47,11 @@ def commit(
     seconds of hashing and of compressing.
     """
     composed = compose([trees.diff(digest) for digest in diffs], trees.tree(lower) if lower else EmptyTree())
-    directories = [store.snapshots.fs(digest) for digest in diffs]
 
     def content(entry: Entry) -> BinaryIO:
         number, path = composed.origin[entry.path]
         try:
-            return open_in(directories[number], path)
+            return trees.open(diffs[number], path)
         except OSError as error:
             raise StoreError(
                 f"the snapshot {diffs[number]} has lost /{path}: {error.strerror}", hint="run `pybuild store check`"

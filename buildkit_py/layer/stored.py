@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from buildkit_py import canonical
 from buildkit_py.errors import NotFoundError
 from buildkit_py.graph.op import GitSource, HttpSource
 from buildkit_py.layer.entry import EMPTY_TREE, Diff
+from buildkit_py.layer.openat import open_in
 from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
 
 if TYPE_CHECKING:
+    from buildkit_py.layer.draft import Draft
     from buildkit_py.store import Store
+
+_INDEX_LIMIT = 1 << 32
 
 
 class StoredTrees:
@@ -24,10 +29,11 @@ class StoredTrees:
         self._store = store
         self._lock = Lock()
         self._diffs: dict[str, Diff] = {}
-        self._snapshots: dict[str, tuple[Path, Diff]] = {}
+        self._drafts: dict[str, Draft] = {}
         self._chains: dict[str, tuple[str, ...]] = {EMPTY_TREE: ()}
         self._trees: dict[str, Tree] = {}
         self._complete: set[str] = {EMPTY_TREE}
+        self._described: set[str] = set()
 
     def complete(self, content_id: str) -> bool:
         """Whether the bytes of the whole tree are in the store."""
@@ -42,15 +48,64 @@ class StoredTrees:
         self._complete.update(pending)
         return True
 
+    def described(self, content_id: str) -> bool:
+        """Whether it is known of the whole tree what it consists of, with or without its bytes."""
+        pending: list[str] = []
+        current: str | None = content_id
+        while current is not None and current not in self._complete and current not in self._described:
+            row = self._store.trees.get(current)
+            if row is None or not (self.readable(row[1]) or self._store.blobs.has(row[1])):
+                return False
+            pending.append(current)
+            current = row[0]
+        self._described.update(pending)
+        return True
+
+    def offer(self, draft: Draft) -> bool:
+        """Let a diff be known whose bytes can be read where they come from; it is then durable as a blob.
+
+        False where the store had it before, with its bytes or without.
+        """
+        digest, blobs = draft.diff.digest, self._store.blobs
+        laid = self._store.snapshots.has(digest)
+        known = laid or blobs.has(digest)
+        if not known:
+            blobs.put(draft.diff.encoded)
+        with self._lock:
+            self._diffs[digest] = draft.diff
+            if not laid:
+                self._drafts[digest] = draft
+        return not known
+
+    def learn(self, diff: Diff) -> None:
+        """Spare reading a diff that was just made."""
+        with self._lock:
+            self._diffs.setdefault(diff.digest, diff)
+
+    def readable(self, digest: str) -> bool:
+        """Whether the bytes of a diff can be read: from its snapshot, or from where a draft takes them."""
+        return digest in self._drafts or self._store.snapshots.has(digest)
+
+    def open(self, digest: str, path: str) -> BinaryIO:
+        """A file of a diff; raises `OSError`."""
+        draft = self._drafts.get(digest)
+        return draft.contents[path]() if draft is not None else open_in(self._store.snapshots.fs(digest), path)
+
     def diff(self, digest: str) -> Diff:
-        """The diff of that digest."""
+        """The diff of that digest; raises `NotFoundError`."""
         with self._lock:
             found = self._diffs.get(digest)
         if found is None:
-            found = Diff.decode(self._store.snapshots.index(digest))
+            found = Diff.decode(self._index(digest))
             with self._lock:
                 self._diffs[digest] = found
         return found
+
+    def _index(self, digest: str) -> bytes:
+        try:
+            return self._store.snapshots.index(digest)
+        except NotFoundError:
+            return self._store.blobs.read(digest, _INDEX_LIMIT)
 
     def chain(self, content_id: str) -> tuple[str, ...]:
         """The digests of the diffs that make the tree, lowest first."""
@@ -93,7 +148,7 @@ class StoredTrees:
         return [self._store.snapshots.fs(digest) for digest in self.chain(content_id)]
 
     def tree(self, content_id: str) -> Tree:
-        """The merged view. All bytes must be in the store."""
+        """The merged view; the tree must be `described`. Files can be opened where it is complete."""
         with self._lock:
             found = self._trees.get(content_id)
         if found is None:
@@ -105,12 +160,7 @@ class StoredTrees:
     def _merge(self, chain: Sequence[str]) -> Tree:
         if not chain:
             return EmptyTree()
-        return ChainTree([self._snapshot(digest) for digest in chain])
-
-    def _snapshot(self, digest: str) -> tuple[Path, Diff]:
-        if digest not in self._snapshots:
-            self._snapshots[digest] = (self._store.snapshots.fs(digest), self.diff(digest))
-        return self._snapshots[digest]
+        return ChainTree([(partial(self.open, digest), self.diff(digest)) for digest in chain])
 
 
 def image_content_ids(layers: Iterable[str]) -> list[str]:

@@ -53,11 +53,15 @@ class EmptyTree:
         raise StoreError(f"/{path} is not in an empty tree")
 
 
-class _Snapshot:
-    """One diff by path, indexed when it is first asked."""
+Open = Callable[[str], BinaryIO]
+"""Opens the file of a path."""
 
-    def __init__(self, directory: Path, diff: Diff) -> None:
-        self.directory = directory
+
+class _Snapshot:
+    """One diff by path, indexed when it is first asked; `place` is a directory that holds its bytes, or opens them."""
+
+    def __init__(self, place: Path | Open, diff: Diff) -> None:
+        self._place = place
         self._diff = diff
         self._entries: dict[str, Entry] | None = None
         self._names: dict[str, list[str]] | None = None
@@ -66,6 +70,11 @@ class _Snapshot:
         if self._entries is None:
             self._entries = {entry.path: entry for entry in self._diff.entries}
         return self._entries.get(path)
+
+    def open(self, path: str) -> BinaryIO:
+        from buildkit_py.layer.openat import open_in
+
+        return open_in(self._place, path) if isinstance(self._place, Path) else self._place(path)
 
     def names(self, directory: str) -> list[str]:
         if self._names is None:
@@ -84,8 +93,8 @@ class ChainTree:
     A whiteout or anything else that is not a directory hides what lower snapshots have at and below its path.
     """
 
-    def __init__(self, snapshots: Sequence[tuple[Path, Diff]]) -> None:
-        self._snapshots = [_Snapshot(directory, diff) for directory, diff in reversed(snapshots)]
+    def __init__(self, snapshots: Sequence[tuple[Path | Open, Diff]]) -> None:
+        self._snapshots = [_Snapshot(place, diff) for place, diff in reversed(snapshots)]
         self._merged: dict[str, list[_Snapshot]] = {"": self._snapshots}
 
     def lookup(self, path: str) -> Entry | None:
@@ -107,13 +116,11 @@ class ChainTree:
 
     def open(self, path: str) -> BinaryIO:
         """The file as the snapshot holds it."""
-        from buildkit_py.layer.openat import open_in
-
         found = self._find(path)
         if found is None:
             raise StoreError(f"/{path} is not in the tree")
         try:
-            return open_in(found[0].directory, path)
+            return found[0].open(path)
         except OSError as error:
             hint = "run `pybuild store check --repair`" if error.errno in (errno.ENOENT, errno.EINVAL) else None
             raise StoreError(f"/{path} can't be read from the store: {error.strerror}", hint=hint) from error

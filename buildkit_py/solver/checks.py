@@ -50,7 +50,7 @@ class CheckNode:
     def prepare(self) -> None:
         """Nothing to do."""
 
-    def produce(self) -> None:
+    def produce(self) -> Identity:
         """Look at the file; raises `TestError` where it is not as it should be."""
         content_id = self.session.content[self.tip]
         if not self.session.trees.complete(content_id):
@@ -62,6 +62,7 @@ class CheckNode:
             raise TestError(f"test {self.test!r} of {self.image}: {self.item.kind} {fault}", span=self.span)
         self.session.store.memo.put("check", self._memo_key(), True)
         self.session.did(self)
+        return Identity(known=True, available=True)
 
     def cancel(self) -> None:
         """A check is short: it runs to its end."""

@@ -32,7 +32,7 @@ class LayerNode:
     id: str = field(init=False)
     title: str = field(init=False)
     inputs: tuple[str, ...] = field(init=False)
-    eager: tuple[str, ...] = field(init=False)
+    eager: tuple[str, ...] = ()
     blob: LayerBlob | None = None
     reused: bool = True
 
@@ -40,7 +40,6 @@ class LayerNode:
         self.id = layer_id(self.lower, self.steps[-1] if self.steps else self.lower)
         self.title = f"layer {self.name!r}"
         self.inputs = (self.lower, *self.steps)
-        self.eager = self.steps
 
     def identify(self) -> Identity:
         """Look for a blob made of the same diffs."""
@@ -54,17 +53,19 @@ class LayerNode:
     def prepare(self) -> None:
         """Nothing to do."""
 
-    def produce(self) -> None:
+    def produce(self) -> Identity:
         """Compose the diffs and write the blob."""
         lower = self.session.content[self.lower]
+        if not all(map(self.session.trees.readable, self._diffs())):
+            raise InputNeeded(*self.steps)
         diffs = [self.session.trees.diff(digest) for digest in self._diffs()]
         depends = needs_lower(diffs)
-        if depends and not self.session.trees.complete(lower):
+        if depends and not self.session.trees.described(lower):
             raise InputNeeded(self.lower)
         self.session.begin(self)
         with self.session.alone(self, self.id):
             if self.identify().known:
-                return
+                return Identity(known=True, available=True)
             self.blob = commit(
                 self.session.store,
                 self.session.trees,
@@ -76,6 +77,7 @@ class LayerNode:
             )
             self.reused = False
             self.session.store.memo.put("layer", self._key(lower if depends else None), self.blob.to_plain())
+        return Identity(known=True, available=True)
 
     def cancel(self) -> None:
         """A commit is short and always useful: it runs to its end."""

@@ -1,6 +1,6 @@
 """The nodes of a plan: how each kind is identified and produced.
 
-A node answers `identify` with what it found out, and `produce` by making its result durable. Both may raise
+A node answers `identify` with what it found out, and `produce` when its result is durable. Both may raise
 `InputNeeded` to say that they can't go on without the bytes of an input.
 """
 
@@ -22,7 +22,7 @@ class InputNeeded(Exception):  # noqa: N818 - a request, not a fault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The answer to `identify`: is the result known, are its bytes here, was a step spared by it?"""
+    """The answer to `identify` and `produce`: is the result known, are its bytes here, was a step spared by it?"""
 
     known: bool
     available: bool = False
@@ -46,8 +46,11 @@ class Node(Protocol):
     def prepare(self) -> None:
         """Called on the scheduling thread before `produce`."""
 
-    def produce(self) -> None:
-        """Make the result, so that `identify` would find it; raises a `PybuildError` where the step failed."""
+    def produce(self) -> Identity:
+        """Make the result, so that `identify` would find it; raises a `PybuildError` where the step failed.
+
+        Where the result is known by then without its bytes, it is asked once more if anybody needs them.
+        """
 
     def cancel(self) -> None:
         """Stop `produce`, from another thread; idempotent."""

@@ -3,6 +3,8 @@
     waiting ──inputs identified──▶ identify ──hit──▶ known
                                       │                │ its bytes are wanted and not there
                                       └──miss──▶ missing ──bytes of its inputs are there──▶ produce ──▶ known
+                                                   ▲                                                      │
+                                                   └───────── its bytes are wanted and not there ─────────┘
 
 *Identity first, bytes on demand*: a node whose result is known is never produced unless another node that must run
 needs its bytes. A node that turns out to need bytes of an input says so (`needs`) and is asked again once they are
@@ -125,12 +127,16 @@ class Plan:
         node.state = State.WAITING if node.state is State.IDENTIFYING else State.MISSING
         self._want(name, inputs)
 
-    def finished(self, name: str) -> None:
-        """The node was produced: its result is known and its bytes are there."""
+    def finished(self, name: str, *, available: bool = True) -> None:
+        """The node was produced: its result is known, and its bytes are there or can be had when they are wanted."""
         self._running -= 1
         node = self._nodes[name]
-        node.available = True
+        node.available = available
         self._become_known(name)
+        if not available:
+            if node.wanted:
+                self._become_missing(name)
+            return
         for each in node.dependents:
             dependent = self._nodes[each]
             dependent.lacking.discard(name)

@@ -98,7 +98,7 @@ class Scheduler:
     def _start_thread(self, work: Work, node: Node, began: float) -> None:
         if work.kind == "produce":
             self._producing.add(node.id)
-        do: Callable[[], Identity | None] = node.identify if work.kind == "identify" else node.produce
+        do: Callable[[], Identity] = node.identify if work.kind == "identify" else node.produce
         threading.Thread(
             target=lambda: self._answers.put((work, _answer(do), began)), name=f"{work.kind} {node.title}", daemon=True
         ).start()
@@ -113,11 +113,12 @@ class Scheduler:
         elif isinstance(answer, BaseException):
             self._plan.failed(work.node)
             raise answer
-        elif isinstance(answer, Identity):
-            self._identified(work.node, answer)
-        else:
-            self._plan.finished(work.node)
+        elif work.kind == "produce":
+            assert answer is not None
+            self._plan.finished(work.node, available=answer.available)
             self._session.end(self._nodes[work.node], "done")
+        elif answer is not None:
+            self._identified(work.node, answer)
 
     def _identified(self, name: str, identity: Identity) -> None:
         if not identity.known:

@@ -72,6 +72,7 @@ class Session:
     stopping: threading.Event = field(default_factory=threading.Event)
     times: dict[str, dict[str, float]] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)
+    _ended: set[str] = field(default_factory=set)
 
     def now(self) -> float:
         """Seconds since the build began."""
@@ -92,7 +93,8 @@ class Session:
         """Note how a node ended; of one that was spared its work nothing is said, and a failure always has a begin."""
         if outcome == "failed":
             self.begin(node)
-        if node.id in self._begun:
+        if node.id in self._begun and node.id not in self._ended:
+            self._ended.add(node.id)
             self.emit(Finished(at=self.now(), id=node.id, outcome=outcome, error=error))
 
     def did(self, node: Node) -> None:
@@ -132,6 +134,15 @@ class Session:
     def run(self, task: StepTask, node: Node) -> StepResult:
         """Have the executor run a task; a failure of the machinery is tried again."""
         self.begin(node)
+        result = self.supply(task, node)
+        if result.hit:
+            self.spared(node, "diff")
+        else:
+            self.did(node)
+        return result
+
+    def supply(self, task: StepTask, node: Node) -> StepResult:
+        """The same for what a node owes that was counted already."""
         for attempt in range(RETRIES + 1):
             self.check()
             try:
@@ -141,10 +152,6 @@ class Session:
                 if attempt == RETRIES:
                     raise
         self.took(node, result.times)
-        if result.hit:
-            self.spared(node, "diff")
-        else:
-            self.did(node)
         return result
 
     def _log(self, node: Node, event: LogEvent) -> None:

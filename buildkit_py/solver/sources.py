@@ -44,9 +44,10 @@ class SourceNode:
     def prepare(self) -> None:
         """Nothing to do."""
 
-    def produce(self) -> None:
+    def produce(self) -> Identity:
         """Fetch and unpack."""
         self.session.run(self._task(), self)
+        return Identity(known=True, available=True)
 
     def cancel(self) -> None:
         """Stop fetching."""

@@ -48,6 +48,8 @@ class StepNode:
     _contents: Mapping[str, str] = field(default_factory=dict)
     _selections: Mapping[str, str] = field(default_factory=dict)
     _fresh: bool = False
+    _settled: bool = False
+    """Whether the plan knows the result: what it then asks for are the bytes."""
 
     def __post_init__(self) -> None:
         op = self.vertex.op
@@ -68,26 +70,41 @@ class StepNode:
             return Identity(known=False)
         self.cause = "bytes"
         self._learn(known.content_id)
+        self._settled = True
         return Identity(known=True, available=self._available(known.content_id), spared=True)
 
     def prepare(self) -> None:
         """Let the executor get ready."""
         self.session.executor.prepare(encode(self.vertex.op))
 
-    def produce(self) -> None:
+    def produce(self) -> Identity:
         """Have the executor do it, unless another process has done it meanwhile."""
         key = self._require_key()
         with self.session.alone(self, f"step-{key.digest}"):
             known = None if self._forced() else self._find(key)
-            if known is not None and self._available(known.content_id):
+            if known is not None and (self._available(known.content_id) or not self._settled):
                 self._learn(known.content_id)
-                self.session.spared(self, "key")
-                return
+                if not self._settled:
+                    self.session.spared(self, "key")
+            else:
+                self._run(key)
+        self._settled = True
+        return Identity(known=True, available=self._available(self.session.content.get(self.id)))
+
+    def _run(self, key: Key) -> None:
+        """Have the executor do it: the whole step, or what lacks of it."""
+        if self._settled and not self.session.trees.complete(self._contents["base"]):
+            raise InputNeeded(self.vertex.inputs["base"])
+        task = self._task(key)
+        # Laying down files that a known diff names is no step: that is what was spared.
+        counted = self._fresh or (self._settled and not isinstance(self.vertex.op, ExecStep))
+        if not counted:
             self._keep_listings()
-            try:
-                result = self.session.run(self._task(key), self)
-            except InputMissing as missing:
-                raise InputNeeded(*(self.vertex.inputs[role] for role in missing.roles)) from None
+        try:
+            result = self.session.supply(task, self) if counted else self.session.run(task, self)
+        except InputMissing as missing:
+            raise InputNeeded(*(self.vertex.inputs[role] for role in missing.roles)) from None
+        if not counted or result.content_id != self.session.content.get(self.id):
             self._accept(key, result)
 
     def cancel(self) -> None:
@@ -261,6 +278,7 @@ class StepNode:
             requires=_requires(op) if isinstance(op, ExecStep) else (),
             secret_ids=tuple(mount.id for mount in mounts if isinstance(mount, SecretMount | SshMount)),
             discard=self._discard,
+            whole=self._settled or isinstance(op, ExecStep),
         )
 
     def _input(self, role: str) -> TaskInput:

@@ -45,7 +45,7 @@ def laid(base: tuple[str, ...], upper: tuple[str, ...], tmp_path: Path) -> dict[
     directory.mkdir()
     materialise(draft, directory, 0)
     below = TextTree(*base)._snapshots[0]
-    tree = ChainTree([(below.directory, below._diff), (directory, draft.diff)])
+    tree = ChainTree([(below._place, below._diff), (directory, draft.diff)])
     (tmp_path / "out").mkdir()
     assert tree.lookup("") == below.get("")
     found: dict[str, Entry] = {}

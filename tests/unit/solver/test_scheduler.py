@@ -49,6 +49,7 @@ class FakeNode:
     slow: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
     produced: int = 0
+    whole: bool = True
 
     @property
     def title(self) -> str:
@@ -64,9 +65,10 @@ class FakeNode:
     def prepare(self) -> None:
         pass
 
-    def produce(self) -> None:
+    def produce(self) -> Identity:
         self.work(self)
         self.produced += 1
+        return Identity(known=True, available=self.whole)
 
     def cancel(self) -> None:
         self.stopped.set()
@@ -74,6 +76,11 @@ class FakeNode:
 
 def fail(node: FakeNode) -> None:
     raise StepError(f"{node.id} failed", step_exit=1)
+
+
+def lay(node: FakeNode) -> None:
+    """The bytes of what is made come with the second call."""
+    node.whole = node.produced > 0
 
 
 def until_stopped(node: FakeNode) -> None:
@@ -93,6 +100,12 @@ def test_everything_is_produced_once() -> None:
     scheduler, _ = solve(*nodes)
     assert [node.produced for node in nodes] == [1, 1, 1, 1]
     assert scheduler.failures == []
+
+
+def test_bytes_are_asked_for_by_a_second_call_where_somebody_needs_them() -> None:
+    nodes = [FakeNode("a", work=lay), FakeNode("b", work=lay), FakeNode("c", ("a",))]
+    solve(*nodes)
+    assert [node.produced for node in nodes] == [2, 1, 1]
 
 
 def test_known_nodes_are_not_produced_and_reported_once() -> None:
