@@ -46,25 +46,23 @@ else:
 
     def replace(value, /, **changes):
         """A copy of `value` in which some fields have other values."""
-        for item in value.__own_fields__.values():
-            if item.name not in changes and item.init:
-                changes[item.name] = getattr(value, item.name)
-            elif item.name in changes and not item.init:
-                raise ValueError(f"{item.name} is not given to a new value")
-        return type(value)(**changes)
+        return value.__own_replace__(**changes)
 
     class FrozenError(AttributeError):
         """A field of a value that does not change was assigned to."""
 
-    class _Init:
-        """Compiles `__init__` when somebody looks at it, and takes its own place by it."""
+    class _Late:
+        """Compiles a method when somebody looks at it, and takes its own place by it."""
 
-        __slots__ = ()
+        __slots__ = ("_compile", "_name")
+
+        def __init__(self, name, compile_it):
+            self._name, self._compile = name, compile_it
 
         def __get__(self, value, cls):
-            owner = next(each for each in cls.__mro__ if each.__dict__.get("__init__") is self)
-            function = _compiled(owner)
-            owner.__init__ = function
+            owner = next(each for each in cls.__mro__ if each.__dict__.get(self._name) is self)
+            function = self._compile(owner)
+            setattr(owner, self._name, function)
             return function if value is None else function.__get__(value, cls)
 
     class _Told:
@@ -94,13 +92,14 @@ else:
             space["__slots__"] = tuple(name for name in names if name not in held)
         space["__own_fields__"] = gathered
         space["__own_options__"] = (frozen, eq, order)
+        space["__own_replace__"] = _Late("__own_replace__", _replacing)
         space["__match_args__"] = tuple(item.name for item in gathered.values() if item.init and not item.kw_only)
         space |= {
             "__dataclass_fields__": _Told("__dataclass_fields__"),
             "__dataclass_params__": _Told("__dataclass_params__"),
         }
         if "__init__" not in space:
-            space["__init__"] = _Init()
+            space["__init__"] = _Late("__init__", _compiled)
         if "__repr__" not in space:
             space["__repr__"] = _repr
         if eq and "__eq__" not in space:
@@ -177,6 +176,23 @@ else:
         exec(f"def __init__({', '.join(parameters)}):\n {body}", space)
         space["__init__"].__qualname__ = f"{cls.__qualname__}.__init__"
         return space["__init__"]
+
+    def _replacing(cls):
+        """What gives a value of a class with some fields changed."""
+        given = [name for name, item in cls.__own_fields__.items() if item.init]
+        fixed = [name for name, item in cls.__own_fields__.items() if not item.init]
+        parameters = ", ".join(["self", *(["*"] if given else []), *(f"{name}=_MISSING" for name in given), "**others"])
+        values = ", ".join(f"{name}=self.{name} if {name} is _MISSING else {name}" for name in given)
+        space = {"_MISSING": MISSING, "_fixed": frozenset(fixed), "_refuse": _refuse_fixed}
+        body = f"_refuse(_fixed, others)\n return self.__class__({values})"
+        exec(f"def replace({parameters}):\n {body}", space)
+        return space["replace"]
+
+    def _refuse_fixed(fixed, others):
+        for name in others:
+            if name in fixed:
+                raise ValueError(f"{name} is not given to a new value")
+            raise TypeError(f"there is no field {name}")
 
     def _twin(cls):
         """A class of the standard library with the same fields."""

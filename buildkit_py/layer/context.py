@@ -20,7 +20,7 @@ from typing import BinaryIO
 from buildkit_py.digest import Digest
 from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
-from buildkit_py.layer.openat import DIRECTORY, open_below, open_directory, open_regular
+from buildkit_py.layer.openat import DIRECTORY, Root, open_below, open_directory, open_name
 from buildkit_py.layer.statcache import StatCache, now, stamp_of
 from buildkit_py.layer.tree import ROOT, ancestors, join, printable
 from buildkit_py.patterns import Rules
@@ -58,7 +58,8 @@ class ContextTree:
             self._fd = open_directory(root)
         except OSError as error:
             raise SourceInputError(f"the directory {root} can't be read: {error.strerror}") from error
-        weakref.finalize(self, os.close, self._fd)
+        self._roots: list[Root] = []
+        weakref.finalize(self, _close, self._fd, self._roots)
         self._lock = threading.Lock()
         self._listed: dict[str, dict[str, os.stat_result]] = {}
         self._directories: dict[str, os.stat_result] = {}
@@ -93,9 +94,18 @@ class ContextTree:
         if self._special and self._is_socket(path):
             return io.BytesIO()
         try:
-            return open_regular(self._fd, path)
+            return io.FileIO(self._opened(path), "rb")
         except OSError as error:
             raise self._failure(path, error) from error
+
+    def _opened(self, path: str) -> int:
+        """A descriptor of a regular file. The directory it is in stays open for the next one."""
+        root = self._roots.pop() if self._roots else Root(Path(self._path), self._fd)
+        try:
+            parent, name = root.parent(path)
+            return open_name(parent, name)
+        finally:
+            self._roots.append(root)
 
     def seen(self) -> Iterator[tuple[str, dict[str, os.stat_result]]]:
         """Every directory that was looked at, by its absolute path, with the state (as it was then) of the names in it
@@ -195,20 +205,28 @@ class ContextTree:
             return status.st_size, known
         read_at = now()
         hashed = hashlib.sha256()
-        size = 0
         with self.open(path) as file:
             before = os.fstat(file.fileno())
-            while block := file.read(_BLOCK):
+            left = before.st_size
+            while block := file.read(min(left + 1, _BLOCK)):
                 hashed.update(block)
-                size += len(block)
+                left -= len(block)
+                if left <= 0:
+                    break
             after = os.fstat(file.fileno())
-        if stamp_of(before) != stamp_of(after) or size != after.st_size:
+        if stamp_of(before) != stamp_of(after) or left:
             raise SourceInputError(
                 f"{printable(path)} in {self._path} changed while it was being read", hint="run the same command again"
             )
         digest = f"sha256:{hashed.hexdigest()}"
         self._stats.put(place, name, stamp_of(after), digest, read_at=read_at)
-        return size, digest
+        return after.st_size, digest
 
     def _failure(self, path: str, error: OSError) -> SourceInputError:
         return SourceInputError(f"{printable(path) or '.'} in {self._path} can't be read: {error.strerror}")
+
+
+def _close(fd: int, roots: list[Root]) -> None:
+    for root in roots:
+        root.forget()
+    os.close(fd)

@@ -53,6 +53,15 @@ def open_directory(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def open_name(directory: int, name: str) -> int:
+    """Open the regular file of that name in an open directory; no link is followed, and nothing blocks."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=directory)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    return fd
+
+
 def open_regular(directory: int, path: str, *, links: bool = False) -> BinaryIO:
     """Open a regular file below a directory for reading; anything else raises `OSError`, and never blocks."""
     fd = open_below(directory, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, links=links)
@@ -75,10 +84,13 @@ def open_beneath(root: Path, path: str) -> BinaryIO:
 
 
 class Root:
-    """An open directory and, kept open, the directory below it that was used last. A context manager."""
+    """An open directory and, kept open, the directory below it that was used last. A context manager.
 
-    def __init__(self, path: Path) -> None:
-        self.fd = open_directory(path)
+    One that is given as `fd` belongs to who gave it: then only `forget` is to be called.
+    """
+
+    def __init__(self, path: Path, fd: int | None = None) -> None:
+        self.fd = open_directory(path) if fd is None else fd
         self._last = ""
         self._last_fd = -1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 from buildkit_py.layer.entry import Entry
 
@@ -71,16 +72,20 @@ def _block(
     link: bytes,
     device: tuple[int, int],
 ) -> bytes:
-    numbers = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (
-        mode,
-        min(uid, _MAX_OCTAL),
-        min(gid, _MAX_OCTAL),
-        min(size, _MAX_SIZE),
-        max(mtime, 0),
-    )
-    head = name.ljust(100, b"\0") + numbers
+    before, after, tail, rest = _frame(kind, mode, uid, gid, mtime, link, device)
+    length = b"%011o" % min(size, _MAX_SIZE)
+    checksum = sum(name) + sum(length) + rest
+    return b"".join((name.ljust(100, b"\0"), before, length, after, b"%06o\0 " % checksum, tail))
+
+
+@lru_cache(maxsize=1024)
+def _frame(
+    kind: bytes, mode: int, uid: int, gid: int, mtime: int, link: bytes, device: tuple[int, int]
+) -> tuple[bytes, bytes, bytes, int]:
+    """What a block has around its name, size and checksum, and what that adds to the checksum; the same for many."""
+    before = b"%07o\0%07o\0%07o\0" % (mode, min(uid, _MAX_OCTAL), min(gid, _MAX_OCTAL))
+    after = b"\0%011o\0" % max(mtime, 0)
     tail = kind + link.ljust(100, b"\0") + b"ustar\x0000" + bytes(64)
     tail += b"%07o\0%07o\0" % device if kind in (b"3", b"4") else bytes(16)
     tail = tail.ljust(356, b"\0")
-    checksum = sum(head) + sum(tail) + 8 * 32
-    return head + b"%06o\0 " % checksum + tail
+    return before, after, tail, sum(before) + sum(after) + sum(tail) + 8 * 32

@@ -5,18 +5,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import random
 import subprocess
 import tarfile
+import threading
 from dataclasses import replace
 
 import pytest
 import zstandard
 
 from buildkit_py.digest import Digest
-from buildkit_py.errors import IntegrityError, StepError
+from buildkit_py.errors import IntegrityError, StepError, StoreError
 from buildkit_py.layer.archive import write_layer
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.secrets import find_secrets
+from buildkit_py.layer.squeeze import Gzip, Squeeze
 
 
 def a_file(path: str, data: bytes, **more: object) -> Entry:
@@ -109,7 +112,7 @@ class Drips(io.BytesIO):
     ("compression", "unpack"),
     [
         ("gzip", gzip.decompress),
-        ("zstd", lambda blob: zstandard.ZstdDecompressor().decompressobj().decompress(blob)),
+        ("zstd", lambda blob: zstandard.ZstdDecompressor().stream_reader(blob, read_across_frames=True).read()),
         ("none", bytes),
     ],
 )
@@ -147,3 +150,41 @@ def test_secrets_are_found_wherever_they_are(entry: Entry, content: bytes) -> No
     assert [(hit.path, hit.secret) for hit in hits] == [(entry.path, "token")]
     assert find_secrets(Diff.of([entry]), lambda _: io.BytesIO(content), {}) == []
     assert find_secrets(Diff.of([entry]), lambda _: io.BytesIO(content), {"other": b"something else"}) == []
+
+
+@pytest.mark.parametrize("data", [b"", b"abc" * 5_000_000, random.Random(1).randbytes(5 << 20), b"x" * (1 << 20)])
+def test_the_bytes_do_not_depend_on_how_many_threads_there_are(data: bytes) -> None:
+    made = []
+    for threads in (1, 2, 7):
+        out = io.BytesIO()
+        stream = Squeeze(Gzip(), out, threads)
+        for start in range(0, len(data), 100_003):
+            stream.write(data[start : start + 100_003])
+        digest = stream.close()
+        made.append(out.getvalue())
+        assert gzip.decompress(out.getvalue()) == data
+        assert digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
+    assert made[0] == made[1] == made[2]
+
+
+def test_what_can_not_be_compressed_is_stored() -> None:
+    noise, out = random.Random(1).randbytes(4 << 20), io.BytesIO()
+    stream = Squeeze(Gzip(), out)
+    stream.write(noise)
+    stream.close()
+    assert noise[:60_000] in out.getvalue()
+
+
+def test_a_full_disk_is_told_and_leaves_no_thread() -> None:
+    class Full:
+        def write(self, data: bytes) -> None:
+            if len(data) > 100:
+                raise StoreError("the disk is full")
+
+    before = threading.active_count()
+    stream = Squeeze(Gzip(), Full())
+    with pytest.raises(StoreError, match="full"):
+        for _ in range(100):
+            stream.write(random.Random(1).randbytes(1 << 20))
+    stream.abort()
+    assert threading.active_count() == before
