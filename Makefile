@@ -6,7 +6,7 @@ UNIT := tests/unit tests/property tests/golden tests/style
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 help: ## say what can be made (the default)
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 demo: demo-packages $(VENV)/installed ## build a real image from a Buildfile, show it, run it
 	@scripts/demo
@@ -19,6 +19,15 @@ unit: $(VENV)/installed-dev ## run the tests that need no root and no other prog
 
 check: $(VENV)/installed-dev ## check format, lint, types and imports
 	@$(RUN)/pytest -q tests/style
+
+bench: test-packages $(VENV)/installed-dev ## measure against the other builders (about an hour; the machine must be idle)
+	@$(RUN)/python -m bench
+
+bench-quick: test-packages $(VENV)/installed-dev ## the same in under five minutes, with a quarter of the bytes
+	@$(RUN)/python -m bench --quick --out bench/quick
+
+growth: test-packages $(VENV)/installed-dev ## time and memory against size: files, steps, layers, stages, store
+	@$(RUN)/python -m bench.growth
 
 format: $(VENV)/installed-dev ## put the source into the one format
 	@$(RUN)/ruff check --fix --quiet . && $(RUN)/ruff format .
@@ -42,4 +51,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit check format clean demo-packages test-packages
+.PHONY: help demo test unit check bench bench-quick growth format clean demo-packages test-packages

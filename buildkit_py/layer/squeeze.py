@@ -26,10 +26,13 @@ _HOPELESS = 0.97
 _STORED = 8192
 
 
+Block = bytes | memoryview
+
+
 class Sink(Protocol):
     """Takes bytes."""
 
-    def write(self, data: bytes, /) -> Any:
+    def write(self, data: Any, /) -> Any:
         """Take them all."""
 
 
@@ -46,12 +49,12 @@ class Gzip:
         self._crc = 0
         self._size = 0
 
-    def note(self, data: bytes) -> None:
+    def note(self, data: Block) -> None:
         """Take a block into account, in order."""
         self._crc = self._isal.crc32(data, self._crc)
         self._size += len(data)
 
-    def block(self, data: bytes) -> bytes:
+    def block(self, data: Block) -> Block:
         """A block by itself; on any thread."""
         if self._is_hopeless(data):
             stored = zlib.compressobj(0, zlib.DEFLATED, -15)
@@ -63,7 +66,7 @@ class Gzip:
         """An empty last block, and the trailer."""
         return b"\x03\x00" + self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little")
 
-    def _is_hopeless(self, data: bytes) -> bool:
+    def _is_hopeless(self, data: Block) -> bool:
         if len(data) < _STORED:
             return False
         step = len(data) // _SAMPLES
@@ -82,10 +85,10 @@ class Zstd:
 
         self._zstandard = zstandard
 
-    def note(self, data: bytes) -> None:
+    def note(self, data: Block) -> None:
         """Frames carry their own sizes."""
 
-    def block(self, data: bytes) -> bytes:
+    def block(self, data: Block) -> Block:
         """A block as a frame."""
         return self._zstandard.ZstdCompressor(level=3).compress(data)
 
@@ -100,10 +103,10 @@ class Plain:
     size = 1 << 20
     head = b""
 
-    def note(self, data: bytes) -> None:
+    def note(self, data: Block) -> None:
         """Nothing to keep."""
 
-    def block(self, data: bytes) -> bytes:
+    def block(self, data: Block) -> Block:
         """As it is."""
         return data
 
@@ -172,12 +175,12 @@ class Squeeze:
         if self._lanes is None:
             self._out.write(self._method.head)
             self._lanes = _Lanes(self._method, self._hash.update, self._out, self._threads)
-        whole, size = b"".join(self._gathered), self._method.size
+        whole, size = memoryview(b"".join(self._gathered)), self._method.size
         # The last block is kept back: only then is it known to be the last.
         end = (len(whole) - 1) // size * size
         for start in range(0, end, size):
             self._lanes.put(whole[start : start + size])
-        self._gathered, self._size = [whole[end:]], len(whole) - end
+        self._gathered, self._size = [bytes(whole[end:])], len(whole) - end
 
 
 class _Job:
@@ -185,16 +188,16 @@ class _Job:
 
     __slots__ = ("data", "done", "made")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Block) -> None:
         self.data = data
-        self.made: bytes = b""
+        self.made: Block = b""
         self.done = Semaphore(0)
 
 
 class _Lanes:
     """The threads behind one stream."""
 
-    def __init__(self, method: Method, digest: Callable[[bytes], object], out: Sink, threads: int) -> None:
+    def __init__(self, method: Method, digest: Callable[[Block], object], out: Sink, threads: int) -> None:
         self._method = method
         self._digest = digest
         self._out = out
@@ -208,7 +211,7 @@ class _Lanes:
         for thread in self._threads:
             thread.start()
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: Block) -> None:
         self._room.acquire()
         self._raise()
         job = _Job(data)
