@@ -65,12 +65,12 @@ def outline_layer(blob: BinaryIO, *, lower: Tree, limits: Limits | None = None) 
 
 
 def _read(blob: BinaryIO, writer: TreeWriter | Outliner, lower: Tree, limits: Limits) -> Applied:
-    stream = TarStream(blob, limits)
+    applier = _Applier(writer, lower, limits)
     try:
-        applier = _Applier(writer, lower, limits)
-        for member in stream.members():
-            applier.member(member, stream)
-        stream.drain()
+        with TarStream(blob, limits) as stream:
+            for member in stream.members():
+                applier.member(member, stream)
+            stream.drain()
         diff = applier.finish()
     except IntegrityError as error:
         raise IntegrityError(f"the layer can't be unpacked: {error.message}", hint=error.hint) from None
