@@ -53,9 +53,9 @@ class Index:
         with self._translated():
             return self._connection().execute(sql, values).fetchall()
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Change something; gives the number of rows changed. Durable on return, or when the transaction ends."""
-        with self.transaction(), self._translated():
+    def execute(self, sql: str, values: Sequence[Any] = (), *, durable: bool = True) -> int:
+        """Change something; gives the number of rows changed. `durable` as of a `transaction`."""
+        with self.transaction(durable=durable), self._translated():
             return self._connection().execute(sql, values).rowcount
 
     def execute_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
@@ -67,7 +67,8 @@ class Index:
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """One write transaction of this thread; all or nothing, durable on return. An inner one joins the outer.
 
-        Without `durable` a loss of power may take it back; it is then as if it had never been.
+        Without `durable` a loss of power may take it back; it is then as if it had never been, nor what came after it.
+        The next transaction that is durable makes durable what came before it.
         """
         connection = self._connection()
         if connection.in_transaction:
