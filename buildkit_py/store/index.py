@@ -232,10 +232,13 @@ class _Ending:
     """Closes a thread's connection when the thread ends."""
 
     def __init__(self, all_of_them: set[sqlite3.Connection], mine: sqlite3.Connection) -> None:
-        self._all, self._mine = all_of_them, mine
+        self._all, self._mine, self._pid = all_of_them, mine, os.getpid()
 
     def __del__(self) -> None:
         self._all.discard(self._mine)
+        # Nothing else closes it soon: a connection and its cache of statements refer to each other.
+        if os.getpid() == self._pid:
+            self._mine.close()
 
 
 def _open_database(path: Path, busy_seconds: float) -> sqlite3.Connection:
