@@ -29,6 +29,7 @@ from buildkit_py.registry.retry import check
 if TYPE_CHECKING:
     from buildkit_py.executor.workshop import Workshop
     from buildkit_py.graph.op import ImageSource
+    from buildkit_py.layer.entry import Diff
     from buildkit_py.oci import Descriptor, ImageConfigDoc, Manifest
     from buildkit_py.registry.blobs import ImageReader, Progress
     from buildkit_py.registry.client import RegistryClient
@@ -220,7 +221,7 @@ class Images:
             applied = apply_layer(blob, area.fs, lower=shop.trees.tree(layer.parent))
             layer.check(applied.diff_id)
             self._store.snapshots.commit(area, applied.diff.digest, applied.diff.encoded, applied.size)
-        self._store.trees.put(layer.content_id, layer.parent, applied.diff.digest)
+        self._know(shop, layer, applied.diff)
 
     def _outline_layer(self, shop: Workshop, layer: _Layer) -> None:
         from buildkit_py.layer.apply import outline_layer
@@ -229,7 +230,11 @@ class Images:
             applied = outline_layer(blob, lower=shop.trees.tree(layer.parent))
         layer.check(applied.diff_id)
         self._store.blobs.put(applied.diff.encoded)
-        self._store.trees.put(layer.content_id, layer.parent, applied.diff.digest)
+        self._know(shop, layer, applied.diff)
+
+    def _know(self, shop: Workshop, layer: _Layer, diff: Diff) -> None:
+        self._store.trees.put(layer.content_id, layer.parent, diff.digest)
+        shop.trees.remember(diff)
 
 
 def _trees_of(pulled: PulledImage) -> list[str]:
