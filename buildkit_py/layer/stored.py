@@ -103,11 +103,6 @@ class StoredTrees:
                 self._diffs[digest] = found
         return found
 
-    def remember(self, diff: Diff) -> None:
-        """Keep a diff that was just made, so that it is not read and decoded again."""
-        with self._lock:
-            self._diffs[diff.digest] = diff
-
     def _index(self, digest: str) -> bytes:
         try:
             return self._store.snapshots.index(digest)

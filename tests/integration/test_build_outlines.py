@@ -26,12 +26,12 @@ def build(project: Project, *lines: str) -> list[str]:
     return project.build("-f", "Dockerfile").ran
 
 
-def test_a_copy_lays_down_its_file_alone(project: Project) -> None:
+def test_a_copy_lays_down_nothing(project: Project) -> None:
     build(project, "COPY a /etc/")
-    assert laid(project) == 1
+    assert laid(project) == 0
     files = project.unpacked("-f", "Dockerfile").files()
     assert files["/etc/a"].text == "a" and "/etc/passwd" in files
-    assert laid(project) == 1
+    assert laid(project) == 0
     project.check()
 
 
@@ -42,7 +42,7 @@ def test_the_names_are_read_once(project: Project) -> None:
     (project.pybuild.store / "blobs/sha256" / largest.name).unlink()
     largest.unlink()
     build(project, "COPY a /b", "COPY a /c/d")
-    assert laid(project) == 3
+    assert laid(project) == 0
 
 
 def test_a_step_that_runs_finds_the_bytes_below_a_copy_of_an_earlier_build(project: Project) -> None:

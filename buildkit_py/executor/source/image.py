@@ -234,7 +234,7 @@ class Images:
 
     def _know(self, shop: Workshop, layer: _Layer, diff: Diff) -> None:
         self._store.trees.put(layer.content_id, layer.parent, diff.digest)
-        shop.trees.remember(diff)
+        shop.trees.learn(diff)
 
 
 def _trees_of(pulled: PulledImage) -> list[str]:

@@ -31,10 +31,10 @@ def test_a_tree_without_bytes_can_be_looked_at(store: Store) -> None:
     store.trees.put(BASE, None, store.blobs.put(LOWER.encoded))
     store.trees.put(TOP, BASE, UPPER.digest)
     trees = StoredTrees(store)
-    assert trees.legible(BASE) and not trees.complete(BASE)
-    assert not trees.legible(TOP) and not trees.holds(TOP, BASE)
+    assert trees.described(BASE) and not trees.complete(BASE)
+    assert not trees.described(TOP) and not trees.holds(TOP, BASE)
     lay(store, UPPER)
-    assert trees.legible(TOP) and trees.holds(TOP, BASE) and not trees.complete(TOP)
+    assert trees.described(TOP) and trees.holds(TOP, BASE) and not trees.complete(TOP)
     assert [list(trees.tree(TOP).children(path)) for path in ("", "a")] == [["a"], ["b"]]
     lay(store, LOWER)
     assert trees.complete(TOP)
@@ -53,5 +53,5 @@ def test_a_prune_keeps_the_names_of_a_tree(store: Store) -> None:
 
 def test_a_diff_that_was_just_made_is_not_read_again(store: Store) -> None:
     trees = StoredTrees(store)
-    trees.remember(LOWER)
+    trees.learn(LOWER)
     assert trees.diff(LOWER.digest) is LOWER
