@@ -44,7 +44,8 @@ class StepTask:
 
     `epoch` is the time (seconds) that files get. `limits` are what an executor that is shared may spend on the step;
     empty for a local one. `discard` means that only success matters: no tree is kept. Without `whole` it is enough to
-    say what the tree consists of; its bytes are asked for by a second task of the same key, if anybody needs them.
+    say what the tree consists of; its bytes are asked for by a second task of the same key, if anybody needs them. Of a
+    source with `names_only`, what is where in its tree is enough.
     """
 
     key: str
@@ -57,6 +58,7 @@ class StepTask:
     secret_ids: tuple[str, ...] = ()
     discard: bool = False
     whole: bool = True
+    names_only: bool = False
     v: int = VERSION
 
     def to_plain(self) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class StepTask:
             "secret_ids": list(self.secret_ids),
             "discard": self.discard,
             "whole": self.whole,
+            "names_only": self.names_only,
         }
 
     @classmethod
@@ -156,8 +159,9 @@ class Executor(Protocol):
 
 
 class InputMissing(Exception):  # noqa: N818 - a request, not a fault
-    """An executor asks for the bytes of the inputs with these roles before it can go on."""
+    """An executor asks for the bytes of the inputs with these roles before it can go on, or only for their names."""
 
-    def __init__(self, *roles: str) -> None:
+    def __init__(self, *roles: str, names_only: bool = False) -> None:
         super().__init__(*roles)
         self.roles = roles
+        self.names_only = names_only

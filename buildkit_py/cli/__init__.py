@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+
+
+def program() -> None:
+    """Run the command line of this process, and end it. Python would first take every module apart, which takes a tenth
+    of a small build and changes nothing: all that must be closed was closed.
+    """
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

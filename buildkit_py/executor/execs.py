@@ -150,6 +150,7 @@ class ExecSteps:
             size = sum(entry.size for entry in diff.entries if entry.type == "file")
             self.shop.store.snapshots.commit(area, diff.digest, diff.encoded, size)
             self.shop.store.trees.put(result, base, diff.digest)
+            self.shop.trees.learn(diff)
         return StepResult(key=task.key, content_id=result, diff=diff.digest if diff else None, times=times)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from buildkit_py.errors import InfrastructureError
 from buildkit_py.executor.workshop import Workshop
 from buildkit_py.graph.codec import decode_op
-from buildkit_py.graph.op import EXEC_STEPS, FILE_STEPS, ExecStep, FileStep, Source
+from buildkit_py.graph.op import EXEC_STEPS, FILE_STEPS, ExecStep, FileStep, ImageSource, Source
 from buildkit_py.protocol import LogEvent, StepResult, StepTask
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class LocalExecutor:
             data = str(done) if total is None else f"{done}/{total}"
             log(LogEvent(key=task.key, attempt=0, seq=done, stream="progress", data=data))
 
+        if task.names_only and isinstance(op, ImageSource):
+            return StepResult(key=task.key, content_id=self._shop.images.outline(self._shop, op, cancelled, tell))
         return StepResult(key=task.key, content_id=fetch_source(self._shop, op, task.epoch, cancelled, tell))
 
     def _file(self, task: StepTask, op: FileStep) -> StepResult:

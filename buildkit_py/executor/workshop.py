@@ -41,7 +41,7 @@ class Workshop:
     """What file steps came to whose bytes nobody has asked for yet, by the keys of their tasks."""
 
     def tree(self, given: TaskInput) -> Tree:
-        """The tree of an input; one whose bytes are not in the store raises `InputMissing` at the first look."""
+        """The tree of an input; one that the store does not know enough of raises `InputMissing` at a look."""
         source = local_source(given)
         if source is not None:
             return self.contexts.tree(source)
@@ -70,19 +70,19 @@ class LazyTree:
 
     def lookup(self, path: str) -> Entry | None:
         """The entry of that name."""
-        return self._open().lookup(path)
+        return self._outline().lookup(path)
 
     def children(self, path: str) -> Iterable[str]:
         """The names in a directory."""
-        return self._open().children(path)
+        return self._outline().children(path)
 
     def open(self, path: str) -> BinaryIO:
         """The content of a file."""
         if not self._trees.complete(self._given.content_id):
             raise InputMissing(self._given.role)
-        return self._open().open(path)
+        return self._outline().open(path)
 
-    def _open(self) -> Tree:
+    def _outline(self) -> Tree:
         if not self._trees.described(self._given.content_id):
-            raise InputMissing(self._given.role)
+            raise InputMissing(self._given.role, names_only=True)
         return self._trees.tree(self._given.content_id)

@@ -18,6 +18,7 @@ from buildkit_py.layer import xattrs
 from buildkit_py.layer.changes import Changes
 from buildkit_py.layer.draft import blocks
 from buildkit_py.layer.entry import Diff, Entry
+from buildkit_py.layer.outline import Outliner
 from buildkit_py.layer.tarstream import Limits, TarStream, device_of, mtime_of, parts_of, target_of
 from buildkit_py.layer.tree import Tree, join, printable, resolve
 from buildkit_py.layer.writer import TreeWriter
@@ -54,15 +55,23 @@ def apply_layer(blob: BinaryIO, directory: Path, *, lower: Tree, limits: Limits 
 
     Raises `IntegrityError` for what no layer may hold, `SandboxError` for a device that this user can't make.
     """
-    bounds = limits or Limits()
-    stream = TarStream(blob, bounds)
+    with TreeWriter(directory) as writer:
+        return _read(blob, writer, lower, limits or Limits())
+
+
+def outline_layer(blob: BinaryIO, *, lower: Tree, limits: Limits | None = None) -> Applied:
+    """What `apply_layer` gives, without making anything; of `lower` no file is opened."""
+    return _read(blob, Outliner(), lower, limits or Limits())
+
+
+def _read(blob: BinaryIO, writer: TreeWriter | Outliner, lower: Tree, limits: Limits) -> Applied:
+    applier = _Applier(writer, lower, limits)
     try:
-        with TreeWriter(directory) as writer:
-            applier = _Applier(writer, lower, bounds)
+        with TarStream(blob, limits) as stream:
             for member in stream.members():
                 applier.member(member, stream)
             stream.drain()
-            diff = applier.finish()
+        diff = applier.finish()
     except IntegrityError as error:
         raise IntegrityError(f"the layer can't be unpacked: {error.message}", hint=error.hint) from None
     except OSError as error:
@@ -71,7 +80,7 @@ def apply_layer(blob: BinaryIO, directory: Path, *, lower: Tree, limits: Limits 
 
 
 class _Applier:
-    def __init__(self, writer: TreeWriter, lower: Tree, limits: Limits) -> None:
+    def __init__(self, writer: TreeWriter | Outliner, lower: Tree, limits: Limits) -> None:
         self._writer = writer
         self._lower = lower
         self._limits = limits
@@ -172,10 +181,7 @@ class _Applier:
         self._make_parents(path)
         if entry.type == "file":
             written = self._writer.file(entry, content, self._times.get(path, 0))
-            self.size += written.size
-            self._files += 1
-            whole = replace(entry, size=written.size, digest=written.digest)
-            self._changes.put(whole, self._files, link=self._files)
+            self._put(replace(entry, size=written.size, digest=written.digest))
         elif entry.type == "dir":
             if path not in self._made:
                 self._make(path)
@@ -183,6 +189,11 @@ class _Applier:
         else:
             self._writer.other(entry, self._times.get(path, 0))
             self._changes.put(entry)
+
+    def _put(self, file: Entry) -> None:
+        self.size += file.size
+        self._files += 1
+        self._changes.put(file, self._files, link=self._files)
 
     def _link(self, path: str, target: str) -> None:
         found = self._changes.lookup(target) if target else None
@@ -205,8 +216,13 @@ class _Applier:
         if entry.type not in ("file", "hardlink"):
             self._lay(entry, iter(()))
             return
+        whole = replace(entry, type="file", target=None)
+        if isinstance(self._writer, Outliner):
+            self._make_parents(entry.path)
+            self._put(whole)
+            return
         with self._lower.open(entry.path) as source:
-            self._lay(replace(entry, type="file", target=None), blocks(source))
+            self._lay(whole, blocks(source))
 
     def _clear(self, path: str, *, keep: bool) -> None:
         """Take away what this layer made at a path, but for a directory where a directory comes again (`keep`)."""

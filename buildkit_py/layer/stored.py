@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -14,12 +14,11 @@ from buildkit_py.graph.op import GitSource, HttpSource
 from buildkit_py.layer.entry import EMPTY_TREE, Diff
 from buildkit_py.layer.openat import open_in
 from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
+from buildkit_py.store.snapshots import INDEX_LIMIT
 
 if TYPE_CHECKING:
     from buildkit_py.layer.draft import Draft
     from buildkit_py.store import Store
-
-_INDEX_LIMIT = 1 << 32
 
 
 class StoredTrees:
@@ -33,33 +32,36 @@ class StoredTrees:
         self._chains: dict[str, tuple[str, ...]] = {EMPTY_TREE: ()}
         self._trees: dict[str, Tree] = {}
         self._complete: set[str] = {EMPTY_TREE}
-        self._described: set[str] = set()
+        self._described: set[str] = {EMPTY_TREE}
 
     def complete(self, content_id: str) -> bool:
         """Whether the bytes of the whole tree are in the store."""
-        pending: list[str] = []
-        current: str | None = content_id
-        while current is not None and current not in self._complete:
-            row = self._store.trees.get(current)
-            if row is None or not self._store.snapshots.has(row[1]):
-                return False
-            pending.append(current)
-            current = row[0]
-        self._complete.update(pending)
-        return True
+        return self._all(content_id, self._store.snapshots.has, self._complete)
 
     def described(self, content_id: str) -> bool:
         """Whether it is known of the whole tree what it consists of, with or without its bytes."""
+        return self._all(content_id, self._is_described, self._described)
+
+    def holds(self, content_id: str, base: str) -> bool:
+        """Whether the store has the bytes that a step over the tree `base` added to make this one."""
+        row = self._store.trees.get(content_id)
+        return content_id == base or (row is not None and self._store.snapshots.has(row[1]))
+
+    def _all(self, content_id: str, there: Callable[[str], bool], known: set[str]) -> bool:
+        """Whether something is there of every diff of a tree; `known` are the trees that it holds for."""
         pending: list[str] = []
         current: str | None = content_id
-        while current is not None and current not in self._complete and current not in self._described:
+        while current is not None and current not in known:
             row = self._store.trees.get(current)
-            if row is None or not (self.readable(row[1]) or self._store.blobs.has(row[1])):
+            if row is None or not there(row[1]):
                 return False
             pending.append(current)
             current = row[0]
-        self._described.update(pending)
+        known.update(pending)
         return True
+
+    def _is_described(self, digest: str) -> bool:
+        return self.readable(digest) or self._store.blobs.has(digest)
 
     def offer(self, draft: Draft) -> bool:
         """Let a diff be known whose bytes can be read where they come from; it is then durable as a blob.
@@ -105,7 +107,7 @@ class StoredTrees:
         try:
             return self._store.snapshots.index(digest)
         except NotFoundError:
-            return self._store.blobs.read(digest, _INDEX_LIMIT)
+            return self._store.blobs.read(digest, INDEX_LIMIT)
 
     def chain(self, content_id: str) -> tuple[str, ...]:
         """The digests of the diffs that make the tree, lowest first."""

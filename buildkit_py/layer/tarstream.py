@@ -10,12 +10,14 @@ import hashlib
 import io
 import math
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import IO, Any, BinaryIO, Self, cast
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError
+from buildkit_py.layer.ahead import Ahead
 from buildkit_py.layer.decompress import decompressed
 from buildkit_py.layer.tree import MAX_DEPTH
 
@@ -50,38 +52,85 @@ class Limits:
 
 
 class TarStream:
-    """The members of one tar, compressed or not. `digest` is that of the plain tar, once `drain` was called."""
+    """The members of one tar, compressed or not. `digest` is that of the plain tar, once `drain` was called.
+
+    A context manager: a thread inflates and hashes ahead of who takes the members, which costs Python's lock nothing.
+    To `tarfile` it is a file that can be read and skipped forward: its own streams copy each block several times.
+    """
 
     def __init__(self, blob: BinaryIO, limits: Limits) -> None:
         self._limits = limits
         self._compressed = _Counted(blob)
         self._plain = decompressed(cast(BinaryIO, self._compressed))
         self._hasher = hashlib.sha256()
+        self._inflated = 0
+        self._ahead = Ahead(self._inflate)
         self._read = 0
         self._held = 0
+        self._chunk = b""
+        self._next = 0
         self._archive: Any = None
+
+    def __enter__(self) -> TarStream:
+        self._ahead.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ahead.__exit__(kind, error, trace)
 
     @property
     def digest(self) -> str:
         """SHA-256 of what was read."""
         return f"sha256:{self._hasher.hexdigest()}"
 
-    def read(self, size: int = -1) -> bytes:
-        """Bytes of the tar; for `tarfile`."""
-        data = self._plain.read(size)
-        self._read += len(data)
+    def read(self, size: int) -> bytes:
+        """That many bytes of the tar, fewer at its end; for `tarfile`."""
+        data = self._some(size)
+        while len(data) < size and (more := self._some(size - len(data))):
+            data += more
+        return data
+
+    def tell(self) -> int:
+        """How many bytes were given out or skipped; for `tarfile`."""
+        return self._read - len(self._chunk) + self._next
+
+    def seek(self, position: int) -> None:
+        """Skip to a position further on; for `tarfile`."""
+        left = position - self.tell()
+        if left < 0:
+            raise tarfile.StreamError("seeking backwards is not allowed")
+        while left and (skipped := len(self._some(left))):
+            left -= skipped
+
+    def _some(self, size: int) -> bytes:
+        """At most so many bytes, at least one before the end."""
+        if self._next == len(self._chunk):
+            self._fill()
+        data = self._chunk[self._next : self._next + size]
+        self._next += len(data)
+        return data
+
+    def _fill(self) -> None:
+        self._chunk, self._next = self._ahead.block(), 0
+        self._read += len(self._chunk)
+
+    def _inflate(self) -> bytes:
+        """The next block of the plain tar."""
+        data = self._plain.read(BLOCK)
+        self._inflated += len(data)
         self._hasher.update(data)
-        too_many = self._read > self._limits.bytes
-        if too_many or self._read - self._limits.free > self._limits.ratio * self._compressed.count:
-            raise IntegrityError(f"it unpacks to more than {self._read - 1} bytes, which is not allowed")
+        too_many = self._inflated > self._limits.bytes
+        if too_many or self._inflated - self._limits.free > self._limits.ratio * self._compressed.count:
+            raise IntegrityError(f"it unpacks to more than {self._inflated - 1} bytes, which is not allowed")
         return data
 
     def members(self) -> Iterator[tarfile.TarInfo]:
         """Each entry in turn; the bytes of a file must be read (`blocks`) before the next is asked for."""
         with _faults():
-            archive: Any = tarfile.open(  # type: ignore[call-overload]  # noqa: SIM115
-                fileobj=self,
-                mode="r|",
+            archive: Any = tarfile.TarFile(
+                fileobj=cast("IO[bytes]", self),
                 tarinfo=_checked(self._limits),
                 encoding="utf-8",
                 errors="surrogateescape",
@@ -105,11 +154,9 @@ class TarStream:
     def blocks(self, member: tarfile.TarInfo) -> Iterator[bytes]:
         """The bytes of a file."""
         left = member.size
-        with _faults():
-            source: IO[bytes] | None = self._archive.extractfile(member)
-        while source is not None and left:
-            with _faults():
-                block = source.read(min(left, BLOCK))
+        take = self._some if member.sparse is None else self._expanded(member)
+        while left:
+            block = take(min(left, BLOCK))
             if not block:
                 raise IntegrityError(f"it ends in the middle of {member.name[:200]!r}")
             left -= len(block)
@@ -117,9 +164,19 @@ class TarStream:
 
     def drain(self) -> None:
         """Read what comes after the last entry."""
+        while self._some(BLOCK):
+            pass
+
+    def _expanded(self, member: tarfile.TarInfo) -> Callable[[int], bytes]:
+        """Reads a sparse file with its holes."""
         with _faults():
-            while self.read(BLOCK):
-                pass
+            source: IO[bytes] = self._archive.extractfile(member)
+
+        def take(size: int) -> bytes:
+            with _faults():
+                return source.read(size)
+
+        return take
 
 
 def mtime_of(member: tarfile.TarInfo) -> int:

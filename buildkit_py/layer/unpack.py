@@ -168,7 +168,8 @@ class _Unpacker:
                 if self._is_zip(buffered.peek(4)):
                     self._zip(buffered)
                 else:
-                    self._tar(TarStream(buffered, LIMITS))
+                    with TarStream(buffered, LIMITS) as stream:
+                        self._tar(stream)
         except IntegrityError as error:
             raise SourceInputError(f"/{self._name} can't be unpacked: {error.message}") from None
         except (zipfile.BadZipFile, EOFError, zlib.error, ValueError, RuntimeError, OSError) as error:

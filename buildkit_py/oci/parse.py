@@ -57,7 +57,7 @@ def parse_index(raw: bytes, media_type: str = OCI_INDEX) -> Index:
 
     plain = _json(raw, "index")
     _agreed_type(plain, media_type)
-    return Index.from_plain(raw, media_type, wire.check(wire.IndexWire, plain, "index"))
+    return Index.from_plain(raw, media_type, wire.check(wire.INDEX, plain, "index"))
 
 
 def parse_config(raw: bytes, media_type: str = OCI_CONFIG) -> ImageConfigDoc:
@@ -66,7 +66,7 @@ def parse_config(raw: bytes, media_type: str = OCI_CONFIG) -> ImageConfigDoc:
 
     if media_type not in (OCI_CONFIG, DOCKER_CONFIG):
         raise IntegrityError(f"not an image configuration: its media type is {media_type[:100]!r}")
-    plain = wire.check(wire.ConfigWire, _json(raw, "image configuration"), "image configuration")
+    plain = wire.check(wire.CONFIG, _json(raw, "image configuration"), "image configuration")
     return ImageConfigDoc.from_plain(raw, plain)
 
 
@@ -85,7 +85,7 @@ def read_config(raw: bytes) -> ImageConfigDoc:
 def _parse_manifest(raw: bytes, media_type: str, plain: Mapping[str, Any]) -> Manifest:
     from buildkit_py.oci import wire
 
-    return Manifest.from_plain(raw, media_type, wire.check(wire.ManifestWire, plain, "manifest"))
+    return Manifest.from_plain(raw, media_type, wire.check(wire.MANIFEST, plain, "manifest"))
 
 
 def _agreed_type(plain: Mapping[str, Any], given: str | None) -> str:

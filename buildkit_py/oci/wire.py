@@ -1,21 +1,59 @@
 """What foreign documents may look like, checked by pydantic. Imported only where foreign bytes are parsed.
 
-The models check and are thrown away: records are made of the JSON value itself. Unknown fields are allowed, as the
-specifications demand, unless they differ from a known one only in case.
+The schemas are those of pydantic's core: they check, and records are made of the JSON value itself. Models would load
+the rest of pydantic for nothing that is used here, in every build that asks a registry. Unknown fields are allowed, as
+the specifications demand, unless they differ from a known one only in case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import SchemaValidator, ValidationError
 
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
 
 MAX_SIZE = 1 << 44
 MAX_ITEMS = 1024
+_MANY = 10_000
+_MEDIA_TYPE = r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$"
+
+Schema = Mapping[str, Any]
+
+
+def check(schema: SchemaValidator, plain: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    """`plain` itself, if it is a well-formed document; raises `IntegrityError` that names the first wrong field."""
+    try:
+        schema.validate_python(plain, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "document"
+        raise IntegrityError(f"a {what} is malformed: {place[:100]}: {first['msg'][:200]}") from None
+    return plain
+
+
+def _object(needed: Mapping[str, Schema], others: Mapping[str, Schema]) -> Schema:
+    """An object that has the `needed` fields, and may have the `others`."""
+    fields = {
+        name: {"type": "typed-dict-field", "schema": schema, "required": name in needed}
+        for name, schema in {**needed, **others}.items()
+    }
+    record = {"type": "typed-dict", "fields": fields, "extra_behavior": "allow"}
+    return {"type": "function-before", "schema": record, "function": _plainly(_no_lookalikes(frozenset(fields)))}
+
+
+def _no_lookalikes(known: frozenset[str]) -> Callable[[Any], Any]:
+    folded = {name.lower(): name for name in known}
+
+    def refuse(value: Any) -> Any:
+        for name in value if isinstance(value, dict) else ():
+            if name not in known and name.lower() in folded:
+                raise ValueError(f"has a field {name[:40]!r}, which is not {folded[name.lower()]!r}")
+        return value
+
+    return refuse
 
 
 def _digest(text: str) -> str:
@@ -25,123 +63,85 @@ def _digest(text: str) -> str:
         raise ValueError(error.message) from None
 
 
-DigestText = Annotated[str, AfterValidator(_digest)]
-MediaType = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$")
-]
-Text = Annotated[str, Field(max_length=1 << 20)]
-Words = Annotated[list[Text], Field(max_length=10_000)]
-Texts = Annotated[dict[str, Text], Field(max_length=10_000)]
-Names = Annotated[dict[str, dict[str, Any]], Field(max_length=10_000)]
+def _plainly(function: Callable[[Any], Any]) -> Schema:
+    return {"type": "no-info", "function": function}
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_lookalikes(cls, value: Any) -> Any:
-        known = {field.alias or name for name, field in cls.model_fields.items()}
-        folded = {name.lower(): name for name in known}
-        for name in value if isinstance(value, dict) else ():
-            if name not in known and name.lower() in folded:
-                raise ValueError(f"has a field {name[:40]!r}, which is not {folded[name.lower()]!r}")
-        return value
+def _maybe(schema: Schema) -> Schema:
+    return {"type": "nullable", "schema": schema}
 
 
-class PlatformWire(_Wire):
-    """`platform` of a descriptor."""
-
-    architecture: Text = ""
-    os: Text = ""
-    variant: Text | None = None
+def _list(items: Schema, most: int) -> Schema:
+    return {"type": "list", "items_schema": items, "max_length": most}
 
 
-class DescriptorWire(_Wire):
-    """An OCI content descriptor."""
-
-    media_type: MediaType = Field(alias="mediaType")
-    digest: DigestText
-    size: int = Field(ge=0, le=MAX_SIZE)
-    platform: PlatformWire | None = None
-    annotations: Texts | None = None
-    artifact_type: Text | None = Field(default=None, alias="artifactType")
+def _table(values: Schema) -> Schema:
+    return {"type": "dict", "keys_schema": {"type": "str"}, "values_schema": values, "max_length": _MANY}
 
 
-class ManifestWire(_Wire):
-    """An OCI image manifest, or Docker's of schema 2."""
-
-    schema_version: Literal[2] = Field(alias="schemaVersion")
-    config: DescriptorWire
-    layers: list[DescriptorWire] = Field(max_length=MAX_ITEMS)
-    annotations: Texts | None = None
-    artifact_type: Text | None = Field(default=None, alias="artifactType")
-    subject: DescriptorWire | None = None
+def _compiled(schema: Schema) -> SchemaValidator:
+    wanted: Any = schema
+    return SchemaValidator(wanted)
 
 
-class IndexWire(_Wire):
-    """An OCI image index, or Docker's manifest list."""
+_text: Schema = {"type": "str", "max_length": 1 << 20}
+_digest_text: Schema = {"type": "function-after", "schema": {"type": "str"}, "function": _plainly(_digest)}
+_any_object: Schema = {"type": "dict", "keys_schema": {"type": "str"}}
+_version: Schema = {"type": "literal", "expected": [2]}
+_flag: Schema = {"type": "bool"}
+_words = _maybe(_list(_text, _MANY))
+_texts = _maybe(_table(_text))
+_names = _maybe(_table(_any_object))
 
-    schema_version: Literal[2] = Field(alias="schemaVersion")
-    manifests: list[DescriptorWire] = Field(max_length=MAX_ITEMS)
-    annotations: Texts | None = None
+_platform = _object({}, {"architecture": _text, "os": _text, "variant": _maybe(_text)})
+_descriptor = _object(
+    {
+        "mediaType": {"type": "str", "pattern": _MEDIA_TYPE},
+        "digest": _digest_text,
+        "size": {"type": "int", "ge": 0, "le": MAX_SIZE},
+    },
+    {"platform": _maybe(_platform), "annotations": _texts, "artifactType": _maybe(_text)},
+)
+_descriptors = _list(_descriptor, MAX_ITEMS)
+# Artifacts that borrow the configuration's type may lack the diff ids.
+_rootfs = _object(
+    {"type": {"type": "literal", "expected": ["layers"]}}, {"diff_ids": _maybe(_list(_digest_text, MAX_ITEMS))}
+)
+_history = _object(
+    {},
+    {**dict.fromkeys(("created", "created_by", "comment", "author"), _maybe(_text)), "empty_layer": _maybe(_flag)},
+)
+_settings = _object(
+    {},
+    {
+        **dict.fromkeys(("User", "WorkingDir", "StopSignal"), _maybe(_text)),
+        **dict.fromkeys(("Env", "Entrypoint", "Cmd", "Shell", "OnBuild"), _words),
+        **dict.fromkeys(("ExposedPorts", "Volumes"), _names),
+        "Labels": _texts,
+        "Healthcheck": _maybe(_any_object),
+        "StopTimeout": _maybe({"type": "int", "ge": -1, "lt": 1 << 63}),
+        "ArgsEscaped": _maybe(_flag),
+    },
+)
 
-
-class RootfsWire(_Wire):
-    """`rootfs` of a configuration. Artifacts that borrow the configuration's type may lack the diff ids."""
-
-    type: Literal["layers"]
-    diff_ids: Annotated[list[DigestText], Field(max_length=MAX_ITEMS)] | None = None
-
-
-class HistoryWire(_Wire):
-    """A line of history."""
-
-    created: Text | None = None
-    created_by: Text | None = None
-    comment: Text | None = None
-    author: Text | None = None
-    empty_layer: bool | None = None
-
-
-class SettingsWire(_Wire):
-    """`config` of a configuration: what a container would run. The names are Go's."""
-
-    user: Text | None = Field(default=None, alias="User")
-    env: Words | None = Field(default=None, alias="Env")
-    entrypoint: Words | None = Field(default=None, alias="Entrypoint")
-    cmd: Words | None = Field(default=None, alias="Cmd")
-    working_dir: Text | None = Field(default=None, alias="WorkingDir")
-    exposed_ports: Names | None = Field(default=None, alias="ExposedPorts")
-    volumes: Names | None = Field(default=None, alias="Volumes")
-    labels: Texts | None = Field(default=None, alias="Labels")
-    stop_signal: Text | None = Field(default=None, alias="StopSignal")
-    healthcheck: dict[str, Any] | None = Field(default=None, alias="Healthcheck")
-    shell: Words | None = Field(default=None, alias="Shell")
-    on_build: Words | None = Field(default=None, alias="OnBuild")
-    stop_timeout: int | None = Field(default=None, alias="StopTimeout", ge=-1, lt=1 << 63)
-    args_escaped: bool | None = Field(default=None, alias="ArgsEscaped")
-
-
-class ConfigWire(_Wire):
-    """An OCI image configuration, or Docker's."""
-
-    architecture: Text = ""
-    os: Text = ""
-    variant: Text | None = None
-    created: Text | None = None
-    author: Text | None = None
-    config: SettingsWire | None = None
-    rootfs: RootfsWire
-    history: Annotated[list[HistoryWire], Field(max_length=10_000)] | None = None
-
-
-def check(model: type[BaseModel], plain: Mapping[str, Any], what: str) -> Mapping[str, Any]:
-    """`plain` itself, if it is a well-formed `model`; raises `IntegrityError` that names the first wrong field."""
-    try:
-        model.model_validate(plain)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
-        raise IntegrityError(f"a {what} is malformed: {place[:100]}: {first['msg'][:200]}") from None
-    return plain
+MANIFEST = _compiled(
+    _object(
+        {"schemaVersion": _version, "config": _descriptor, "layers": _descriptors},
+        {"annotations": _texts, "artifactType": _maybe(_text), "subject": _maybe(_descriptor)},
+    )
+)
+"""An OCI image manifest, or Docker's of schema 2."""
+INDEX = _compiled(_object({"schemaVersion": _version, "manifests": _descriptors}, {"annotations": _texts}))
+"""An OCI image index, or Docker's manifest list."""
+CONFIG = _compiled(
+    _object(
+        {"rootfs": _rootfs},
+        {
+            **dict.fromkeys(("architecture", "os"), _text),
+            **dict.fromkeys(("variant", "created", "author"), _maybe(_text)),
+            "config": _maybe(_settings),
+            "history": _maybe(_list(_history, _MANY)),
+        },
+    )
+)
+"""An OCI image configuration, or Docker's."""

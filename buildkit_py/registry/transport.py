@@ -19,6 +19,8 @@ from buildkit_py.registry.config import RegistryConfig
 from buildkit_py.registry.faults import TransferError
 
 if TYPE_CHECKING:
+    import ssl
+
     import urllib3
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -111,7 +113,7 @@ class Transport:
         self._config = config
         self._environ = environ
         self._lock = Lock()
-        self._pools: dict[tuple[str | None, str | None], urllib3.PoolManager] = {}
+        self._pools: dict[tuple[bool, str | None, str | None], urllib3.PoolManager] = {}
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | IO[bytes] | None = None) -> Answer:
         """One request; a GET or HEAD follows redirects, without `Authorization` once they leave the origin.
@@ -154,7 +156,7 @@ class Transport:
 
     def _pool(self, origin: Origin) -> urllib3.PoolManager:
         ca = self._config.settings(origin.netloc).ca
-        key = (self._proxy(origin), str(ca) if ca else None)
+        key = (origin.scheme == "https", self._proxy(origin), str(ca) if ca else None)
         with self._lock:
             if key not in self._pools:
                 self._pools[key] = _make_pool(*key)
@@ -224,10 +226,9 @@ def join(url: str, target: str) -> str:
     return following
 
 
-def _make_pool(proxy: str | None, ca: str | None) -> urllib3.PoolManager:
+def _trusting(ca: str | None) -> ssl.SSLContext:
+    """Trusts the authorities of this machine, and one more."""
     import ssl
-
-    import urllib3
 
     context = ssl.create_default_context()
     if ca is not None:
@@ -235,6 +236,14 @@ def _make_pool(proxy: str | None, ca: str | None) -> urllib3.PoolManager:
             context.load_verify_locations(cafile=ca)
         except OSError as error:
             raise TransferError(f"can't read the certificate authority {ca}: {error.strerror or error}") from None
+    return context
+
+
+def _make_pool(secure: bool, proxy: str | None, ca: str | None) -> urllib3.PoolManager:
+    import urllib3
+
+    # Reading the authorities takes longer than a whole request to a registry nearby.
+    context = _trusting(ca) if secure else None
     timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
     if proxy is None:
         return urllib3.PoolManager(maxsize=8, ssl_context=context, timeout=timeout, blocksize=1 << 18)

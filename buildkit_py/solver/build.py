@@ -9,8 +9,10 @@ from buildkit_py.graph.op import SOURCES
 from buildkit_py.solver.checks import CheckNode
 from buildkit_py.solver.layers import LayerNode
 from buildkit_py.solver.nodes import Node
+from buildkit_py.solver.outlines import OutlineNode
 from buildkit_py.solver.session import Session
 from buildkit_py.solver.sources import SourceNode
+from buildkit_py.solver.stacks import outline_id
 from buildkit_py.solver.steps import StepNode
 
 
@@ -23,6 +25,8 @@ def nodes_of(session: Session) -> list[Node]:
         span = definition.spans.get(digest)
         if isinstance(vertex.op, SOURCES):
             nodes[digest] = SourceNode(session, vertex, span)
+            if digest in session.stacks.outlined:
+                nodes[outline_id(digest)] = OutlineNode(session, vertex, span)
         else:
             nodes[digest] = StepNode(session, vertex, span, test=discarded.get(digest))
     for target in definition.targets:

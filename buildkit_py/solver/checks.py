@@ -54,7 +54,7 @@ class CheckNode:
         """Look at the file; raises `TestError` where it is not as it should be."""
         content_id = self.session.content[self.tip]
         if not self.session.trees.complete(content_id):
-            raise InputNeeded(self.tip)
+            raise InputNeeded(*self.session.stacks.whole(self.tip))
         self.session.begin(self)
         tree = self.session.trees.tree(content_id)
         fault = fault_of(tree, self.item)

@@ -61,7 +61,7 @@ class LayerNode:
         diffs = [self.session.trees.diff(digest) for digest in self._diffs()]
         depends = needs_lower(diffs)
         if depends and not self.session.trees.described(lower):
-            raise InputNeeded(self.lower)
+            raise InputNeeded(*self.session.stacks.legible(self.lower))
         self.session.begin(self)
         with self.session.alone(self, self.id):
             if self.identify().known:

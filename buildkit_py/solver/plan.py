@@ -8,7 +8,7 @@
 
 *Identity first, bytes on demand*: a node whose result is known is never produced unless another node that must run
 needs its bytes. A node that turns out to need bytes of an input says so (`needs`) and is asked again once they are
-there.
+there. The bytes of a node are those that it adds itself: who needs a whole tree names all that it lies upon.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class _Node:
     inputs: tuple[str, ...]
     eager: tuple[str, ...]
     dependents: list[str] = field(default_factory=list)
+    waiters: list[str] = field(default_factory=list)
     state: State = State.WAITING
     available: bool = False
     wanted: bool = False
@@ -58,8 +59,9 @@ class _Node:
 class Plan:
     """The plan of one build.
 
-    `inputs` maps each node to the nodes it is made from, inputs before dependents. `eager` maps a node to those inputs
-    whose bytes it always needs when it is produced; a node may ask for others by `needs`.
+    `inputs` maps each node to the nodes it is made from, inputs before dependents. `eager` maps a node to those below
+    it (inputs, or what these lie upon) whose bytes it always needs when it is produced; it may ask for others by
+    `needs`.
     """
 
     def __init__(self, inputs: Mapping[str, Iterable[str]], eager: Mapping[str, Iterable[str]]) -> None:
@@ -137,10 +139,11 @@ class Plan:
             if node.wanted:
                 self._become_missing(name)
             return
-        for each in node.dependents:
-            dependent = self._nodes[each]
-            dependent.lacking.discard(name)
-            if not dependent.lacking:
+        waiters, node.waiters = node.waiters, []
+        for each in waiters:
+            waiter = self._nodes[each]
+            waiter.lacking.discard(name)
+            if not waiter.lacking:
                 self._ready.append(each)
 
     def failed(self, name: str) -> list[str]:
@@ -150,7 +153,8 @@ class Plan:
         skipped: list[str] = []
         waiting = [name]
         while waiting:
-            for each in self._nodes[waiting.pop()].dependents:
+            broken = self._nodes[waiting.pop()]
+            for each in (*broken.dependents, *broken.waiters):
                 node = self._nodes[each]
                 if node.state in (State.WAITING, State.MISSING):
                     node.state = State.SKIPPED
@@ -194,7 +198,9 @@ class Plan:
                 wanted = self._nodes[each]
                 if wanted.available:
                     continue
-                node.lacking.add(each)
+                if each not in node.lacking:
+                    node.lacking.add(each)
+                    wanted.waiters.append(name)
                 wanted.wanted = True
                 if wanted.state is State.KNOWN:
                     wanted.state = State.MISSING

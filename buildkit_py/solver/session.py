@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import Cancelled, InfrastructureError, StoreBusyError
 from buildkit_py.events import Cached, Finished, Log, Note, Progress, Started
+from buildkit_py.solver.stacks import Stacks
 
 if TYPE_CHECKING:
     from buildkit_py.events import Emit
@@ -67,12 +68,16 @@ class Session:
     options: SolveOptions
     started: float = field(default_factory=time.monotonic)
     content: dict[str, str] = field(default_factory=dict)
+    stacks: Stacks = field(init=False)
     ran: set[str] = field(default_factory=set)
     cached: set[str] = field(default_factory=set)
     stopping: threading.Event = field(default_factory=threading.Event)
     times: dict[str, dict[str, float]] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)
     _ended: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.stacks = Stacks(self.definition)
 
     def now(self) -> float:
         """Seconds since the build began."""

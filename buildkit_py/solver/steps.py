@@ -57,7 +57,8 @@ class StepNode:
         self.inputs = tuple(self.vertex.inputs.values())
         # A file step looks at its base only where it must; a process needs whole trees.
         lazy = () if isinstance(op, ExecStep) else ("base",)
-        self.eager = tuple(digest for role, digest in self.vertex.inputs.items() if role not in lazy)
+        needed = (digest for role, digest in self.vertex.inputs.items() if role not in lazy)
+        self.eager = tuple(each for digest in needed for each in self.session.stacks.whole(digest))
         self.slow = any(self._local(role) for role in self.vertex.inputs)
 
     def identify(self) -> Identity:
@@ -93,8 +94,6 @@ class StepNode:
 
     def _run(self, key: Key) -> None:
         """Have the executor do it: the whole step, or what lacks of it."""
-        if self._settled and not self.session.trees.complete(self._contents["base"]):
-            raise InputNeeded(self.vertex.inputs["base"])
         task = self._task(key)
         # Laying down files that a known diff names is no step: that is what was spared.
         counted = self._fresh or (self._settled and not isinstance(self.vertex.op, ExecStep))
@@ -103,7 +102,7 @@ class StepNode:
         try:
             result = self.session.supply(task, self) if counted else self.session.run(task, self)
         except InputMissing as missing:
-            raise InputNeeded(*(self.vertex.inputs[role] for role in missing.roles)) from None
+            raise InputNeeded(*self._nodes_for(missing)) from None
         if not counted or result.content_id != self.session.content.get(self.id):
             self._accept(key, result)
 
@@ -177,7 +176,16 @@ class StepNode:
         return content_id is not None and self.session.trees.known(content_id, self._contents["base"])
 
     def _available(self, content_id: str | None) -> bool:
-        return self._discard or (content_id is not None and self.session.trees.complete(content_id))
+        """Whether the bytes that the step itself adds are there."""
+        if self._discard:
+            return True
+        return content_id is not None and self.session.trees.holds(content_id, self._contents["base"])
+
+    def _nodes_for(self, missing: InputMissing) -> list[str]:
+        """The nodes that give an executor what it lacks."""
+        stacks = self.session.stacks
+        of = stacks.legible if missing.names_only else stacks.whole
+        return [node for role in missing.roles for node in of(self.vertex.inputs[role])]
 
     def _origin(self) -> Op | None:
         source = self.vertex.inputs.get("from")
@@ -260,7 +268,7 @@ class StepNode:
         known = self.session.store.memo.get("selection", memo_key)
         if known is None:
             if not self.session.trees.complete(content_id):
-                raise InputNeeded(self.vertex.inputs[selector.role])
+                raise InputNeeded(*self.session.stacks.whole(self.vertex.inputs[selector.role]))
             known = selector.digest(self.session.trees.tree(content_id))
             self.session.store.memo.put("selection", memo_key, known)
         return str(known)

@@ -53,9 +53,9 @@ class Index:
         with self._translated():
             return self._connection().execute(sql, values).fetchall()
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Change something; gives the number of rows changed. Durable on return, or when the transaction ends."""
-        with self.transaction(), self._translated():
+    def execute(self, sql: str, values: Sequence[Any] = (), *, durable: bool = True) -> int:
+        """Change something; gives the number of rows changed. `durable` as of a `transaction`."""
+        with self.transaction(durable=durable), self._translated():
             return self._connection().execute(sql, values).rowcount
 
     def execute_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
@@ -67,7 +67,8 @@ class Index:
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """One write transaction of this thread; all or nothing, durable on return. An inner one joins the outer.
 
-        Without `durable` a loss of power may take it back; it is then as if it had never been.
+        Without `durable` a loss of power may take it back; it is then as if it had never been, nor what came after it.
+        The next transaction that is durable makes durable what came before it.
         """
         connection = self._connection()
         if connection.in_transaction:
@@ -231,10 +232,13 @@ class _Ending:
     """Closes a thread's connection when the thread ends."""
 
     def __init__(self, all_of_them: set[sqlite3.Connection], mine: sqlite3.Connection) -> None:
-        self._all, self._mine = all_of_them, mine
+        self._all, self._mine, self._pid = all_of_them, mine, os.getpid()
 
     def __del__(self) -> None:
         self._all.discard(self._mine)
+        # Nothing else closes it soon: a connection and its cache of statements refer to each other.
+        if os.getpid() == self._pid:
+            self._mine.close()
 
 
 def _open_database(path: Path, busy_seconds: float) -> sqlite3.Connection:

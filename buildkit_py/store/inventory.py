@@ -130,7 +130,10 @@ class Inventory:
         return IN_USE if (kind, id) in self._live else None
 
     def _mentioned(self) -> set[str]:
-        texts = self._store.index.rows("SELECT value FROM memo UNION ALL SELECT value FROM results")
+        # Of a tree that was only looked at, the diff itself is a blob.
+        texts = self._store.index.rows(
+            "SELECT value FROM memo UNION ALL SELECT value FROM results UNION ALL SELECT diff FROM trees"
+        )
         return {digest for (text,) in texts for digest in mentioned(text)}
 
 

@@ -3,7 +3,7 @@
     ROOT/                        0700; an OCI image layout (OCI image specification 1.1, image-layout.md)
     ├── version                  the version of this layout: "1"
     ├── oci-layout  index.json   the layout's marks; index.json repeats the image names of index.db
-    ├── blobs/sha256/HEX         manifests, configs, layers; named by what they hold
+    ├── blobs/sha256/HEX         manifests, configs, layers, diffs of trees without bytes
     ├── snapshots/HEX/           the bytes of one diff, HEX is its digest
     │   ├── fs/                  as an overlayfs upper directory: a whiteout is a character device 0:0
     │   ├── index                the diff: JSON lines, one entry a line; its SHA-256 is HEX

@@ -1,4 +1,8 @@
-"""Rows by key: trees, step results and derived facts. A row that fails its seal counts as missing."""
+"""Rows by key: trees, step results and derived facts. A row that fails its seal counts as missing.
+
+They tell of what is on the disk already, and come before the names and records that need them, whose transactions are
+durable. So none of them is synced alone: a loss of power in the middle of a build may cost some, and the work again.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +48,7 @@ class Trees:
             self._index.execute(
                 "INSERT OR REPLACE INTO trees (id, parent, diff, seal) VALUES (?, ?, ?, ?)",
                 (content_id, parent, diff_digest, seal(content_id, parent, diff_digest)),
+                durable=False,
             )
 
     def get(self, content_id: str) -> tuple[str | None, str] | None:
@@ -96,6 +101,7 @@ class Results:
         self._index.execute(
             "INSERT OR REPLACE INTO results (key, value, parts, build, created, seal) VALUES (?, ?, ?, ?, ?, ?)",
             (key, *fields, time.time(), seal(key, *fields)),
+            durable=False,
         )
 
 
@@ -121,6 +127,7 @@ class Memo:
         self._index.execute(
             "INSERT OR REPLACE INTO memo (kind, key, value, created, seal) VALUES (?, ?, ?, ?, ?)",
             (kind, key, text, time.time(), seal(kind, key, text)),
+            durable=False,
         )
 
 

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildkit_py.layer.apply import Applied, apply_layer
+from buildkit_py.layer.apply import Applied, apply_layer, outline_layer
 from buildkit_py.layer.archive import write_layer
 from buildkit_py.layer.compose import compose, needs_lower
 from buildkit_py.layer.draft import checkout
@@ -133,6 +133,7 @@ class Stack:
         path = Path(tempfile.mkdtemp(dir=self._top))
         path.chmod(0o755)
         applied = apply_layer(io.BytesIO(blob), path, lower=self.tree)
+        assert outline_layer(io.BytesIO(blob), lower=self.tree) == applied
         self.snapshots.append((path, applied.diff))
         return applied
 

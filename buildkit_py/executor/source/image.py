@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
 from buildkit_py.executor.source.meter import Meter
@@ -28,14 +29,34 @@ from buildkit_py.registry.retry import check
 if TYPE_CHECKING:
     from buildkit_py.executor.workshop import Workshop
     from buildkit_py.graph.op import ImageSource
+    from buildkit_py.layer.entry import Diff
     from buildkit_py.oci import Descriptor, ImageConfigDoc, Manifest
     from buildkit_py.registry.blobs import ImageReader, Progress
     from buildkit_py.registry.client import RegistryClient
     from buildkit_py.registry.source import OfferedLayout
     from buildkit_py.store import Store
 
+Lay = Callable[["Workshop", "_Layer"], None]
+"""Makes one layer's tree known to the store."""
 Tell = Callable[[int, int | None], None]
 """Told how many bytes were moved, and of how many, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A layer of an image: its blob, what its configuration says of it, and the trees above and below it."""
+
+    blob: Descriptor
+    diff_id: Digest
+    content_id: str
+    parent: str
+
+    def check(self, diff_id: str) -> None:
+        """Raise `IntegrityError` unless the layer holds what the configuration says."""
+        if diff_id != str(self.diff_id):
+            raise IntegrityError(
+                f"the layer {self.blob.digest} holds {diff_id}, but the image's configuration says {self.diff_id}"
+            )
 
 
 class Images:
@@ -77,31 +98,40 @@ class Images:
 
     def unpack(self, shop: Workshop, op: ImageSource, cancelled: Event, tell: Tell) -> str:
         """Bring an image's tree into the store; returns its content id. `tell` gets the bytes that were fetched."""
+        return self._bring(shop, op, shop.trees.complete, self._unpack_layer, cancelled, tell)
+
+    def outline(self, shop: Workshop, op: ImageSource, cancelled: Event, tell: Tell) -> str:
+        """As `unpack`, but bring only what is where in the tree, not the bytes of its files."""
+        return self._bring(shop, op, shop.trees.described, self._outline_layer, cancelled, tell)
+
+    def _bring(
+        self, shop: Workshop, op: ImageSource, there: Callable[[str], bool], lay: Lay, cancelled: Event, tell: Tell
+    ) -> str:
+        """Have `lay` do its work for every tree of the image's chain that is not `there`."""
         pulled = self.describe(op.ref, Platform.parse(op.platform), op.digest)
         chain = _trees_of(pulled)
-        missing = [content_id for content_id in chain if not shop.trees.complete(content_id)]
+        missing = [content_id for content_id in chain if not there(content_id)]
         if missing:
             with ExitStack() as stack:
                 # From the bottom up, as every image that shares a layer does: nobody waits in a circle.
                 for content_id in missing:
                     enter_patiently(stack, partial(self._hold, content_id), cancelled)
-                self._unpack(shop, pulled, chain, cancelled, tell)
+                layers = zip(pulled.layers, pulled.diff_ids, chain, (EMPTY_TREE, *chain), strict=False)
+                absent = [_Layer(*layer) for layer in layers if not there(layer[2])]
+                self._fetch_layers(pulled, absent, cancelled, tell)
+                for layer in absent:
+                    check(cancelled.is_set)
+                    lay(shop, layer)
         return chain[-1] if chain else EMPTY_TREE
 
     def _hold(self, content_id: str, seconds: float) -> AbstractContextManager[None]:
         return self._store.lock(f"unpack-{content_id}", timeout=seconds)
 
-    def _unpack(self, shop: Workshop, pulled: PulledImage, chain: Sequence[str], cancelled: Event, tell: Tell) -> None:
-        """Fetch and unpack the layers whose trees are not there; their locks are held."""
-        layers = list(zip(pulled.layers, pulled.diff_ids, chain, (EMPTY_TREE, *chain), strict=False))
-        layers = [layer for layer in layers if not shop.trees.complete(layer[2])]
-        wanted = {layer.digest: layer for layer, *_ in layers}
-        absent = [layer.size for layer in wanted.values() if not self._store.blobs.has(str(layer.digest))]
+    def _fetch_layers(self, pulled: PulledImage, layers: Sequence[_Layer], cancelled: Event, tell: Tell) -> None:
+        wanted = {layer.blob.digest: layer.blob for layer in layers}
+        absent = [blob.size for blob in wanted.values() if not self._store.blobs.has(str(blob.digest))]
         meter = Meter(tell, sum(absent))
         fetch_layers(pulled, self._store, only=wanted, cancel=cancelled.is_set, progress=meter)
-        for layer, diff_id, content_id, parent in layers:
-            check(cancelled.is_set)
-            self._unpack_layer(shop, layer, str(diff_id), parent, content_id)
 
     def fetch(
         self,
@@ -184,17 +214,27 @@ class Images:
         kind, _, rest = ref.partition(":")
         return f"{kind}:{(self._directory / rest).absolute()}"
 
-    def _unpack_layer(self, shop: Workshop, layer: Descriptor, diff_id: str, parent: str, content_id: str) -> None:
+    def _unpack_layer(self, shop: Workshop, layer: _Layer) -> None:
         from buildkit_py.layer.apply import apply_layer
 
-        with self._store.snapshots.area() as area, self._store.blobs.open(str(layer.digest)) as blob:
-            applied = apply_layer(blob, area.fs, lower=shop.trees.tree(parent))
-            if applied.diff_id != diff_id:
-                raise IntegrityError(
-                    f"the layer {layer.digest} holds {applied.diff_id}, but the image's configuration says {diff_id}"
-                )
+        with self._store.snapshots.area() as area, self._store.blobs.open(str(layer.blob.digest)) as blob:
+            applied = apply_layer(blob, area.fs, lower=shop.trees.tree(layer.parent))
+            layer.check(applied.diff_id)
             self._store.snapshots.commit(area, applied.diff.digest, applied.diff.encoded, applied.size)
-        self._store.trees.put(content_id, parent, applied.diff.digest)
+        self._know(shop, layer, applied.diff)
+
+    def _outline_layer(self, shop: Workshop, layer: _Layer) -> None:
+        from buildkit_py.layer.apply import outline_layer
+
+        with self._store.blobs.open(str(layer.blob.digest)) as blob:
+            applied = outline_layer(blob, lower=shop.trees.tree(layer.parent))
+        layer.check(applied.diff_id)
+        self._store.blobs.put(applied.diff.encoded)
+        self._know(shop, layer, applied.diff)
+
+    def _know(self, shop: Workshop, layer: _Layer, diff: Diff) -> None:
+        self._store.trees.put(layer.content_id, layer.parent, diff.digest)
+        shop.trees.learn(diff)
 
 
 def _trees_of(pulled: PulledImage) -> list[str]:

@@ -142,6 +142,17 @@ def test_sigterm_stops_as_an_interrupt_does(cli: Any) -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def test_the_process_ends_with_the_code_when_all_is_written() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "buildkit_py.cli", "completion", "bash"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.rstrip().endswith("pybuild")
+    done = subprocess.run(
+        [sys.executable, "-m", "buildkit_py.cli", "nonsense"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout) == (2, "") and "no such command" in done.stderr
+
+
 def test_a_reader_that_left_is_no_error() -> None:
     code = "import sys; from buildkit_py.cli import main; sys.exit(main(['completion', 'bash']))"
     reader, writer = os.pipe()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 import buildkit_py.engine.compile as compiling
 from buildkit_py.engine import BuildOptions, Engine
-from buildkit_py.errors import SourceInputError
+from buildkit_py.errors import NotFoundError, SourceInputError
 from buildkit_py.graph.definition import Definition
 
 FILE = """buildfile 1
@@ -161,3 +163,18 @@ def test_a_buildfile_wins_and_says_so(engine: Engine, options: BuildOptions) -> 
     notes: list[Any] = []
     engine.definition(options, notes.append)
     assert ["both a Buildfile and a Dockerfile" in note.text for note in notes] == [True]
+
+
+def test_a_frontend_that_came_along_is_found_without_asking_the_metadata_of_all_packages() -> None:
+    code = (
+        "import sys; from buildkit_py.engine.compile import load_frontend;"
+        "print(load_frontend('dockerfile').__name__, 'importlib.metadata' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "frontends.dockerfile False\n"
+
+
+@pytest.mark.parametrize("name", ["nobody", "no/body", "", "dockerfile.nobody"])
+def test_a_frontend_that_nobody_has(name: str) -> None:
+    with pytest.raises(NotFoundError, match="no frontend called"):
+        compiling.load_frontend(name)

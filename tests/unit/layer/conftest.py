@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from buildkit_py.layer.apply import Applied, Limits, apply_layer
+from buildkit_py.layer.apply import Applied, Limits, apply_layer, outline_layer
 from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
 
 Item = tuple[str, bytes, bytes | str]
@@ -68,6 +68,8 @@ class Stack:
         path.mkdir()
         path.chmod(0o755)
         applied = apply_layer(blob, path, lower=self.tree, limits=limits)
+        blob.seek(0)
+        assert outline_layer(blob, lower=self.tree, limits=limits) == applied
         self.applied.append((path, applied))
         return applied
 

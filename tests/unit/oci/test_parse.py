@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -181,11 +183,21 @@ def test_config_accessors() -> None:
         {"config": {"Labels": {"a": 1}}},
         {"os": 5},
         {"history": [{"empty_layer": "yes"}]},
+        {"history": [{"empty_layer": 1}]},
+        {"config": {"StopTimeout": 3.0}},
+        {"config": {"StopTimeout": "3"}},
+        {"config": {"StopTimeout": True}},
     ],
 )
 def test_refused_config(changes: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError, match="image configuration is malformed"):
         parse_config(config(**changes))
+
+
+def test_checking_loads_no_models() -> None:
+    code = "import sys, buildkit_py.oci.wire; print('pydantic_core' in sys.modules, 'pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"
 
 
 def test_config_of_another_type_is_refused() -> None:

@@ -104,6 +104,22 @@ def test_a_need_for_what_is_there_is_asked_again_at_once() -> None:
     assert drain(plan) == [Work("identify", "b")]
 
 
+def test_what_a_node_lies_upon_is_waited_for_though_it_is_no_input() -> None:
+    plan = Plan(CHAIN, {"c": ("a", "b")})
+    assert World(plan, hits="a", here="b").run() == ["a", "c", "d"]
+
+
+def test_who_waits_for_what_failed_is_skipped_though_it_is_no_input() -> None:
+    plan = Plan(CHAIN, {"c": ("a", "b")})
+    for name, here in (("a", False), ("b", True)):
+        drain(plan)
+        plan.hit(name, available=here)
+    drain(plan)
+    plan.missed("c")
+    assert drain(plan) == [Work("produce", "a")]
+    assert plan.failed("a") == ["c", "d"]
+
+
 def test_independent_nodes_are_ready_together() -> None:
     plan = Plan(graph("a:\nb: a\nc: a\nd: b c"), {})
     drain(plan)

@@ -73,6 +73,12 @@ class MemoryTrees:
     def complete(self, content_id: str) -> bool:
         return content_id in self.here
 
+    def described(self, content_id: str) -> bool:
+        return content_id in self.here
+
+    def holds(self, content_id: str, base: str) -> bool:
+        return content_id == base or content_id in self.here
+
     def known(self, content_id: str, lower: str) -> bool:
         return True
 

@@ -140,6 +140,13 @@ class TestTransactions:
             thread.join()
         assert len(store.index._all) == 1
 
+    def test_the_log_is_gone_when_all_is_closed(self, tmp_path: Path) -> None:
+        with Store.open(tmp_path / "other") as store:
+            thread = threading.Thread(target=lambda: store.memo.put("k", "k", 1))
+            thread.start()
+            thread.join()
+        assert [path.name for path in store.root.glob("index.db*")] == ["index.db"]
+
 
 class TestDamage:
     def fill(self, root: Path) -> str:
