@@ -95,10 +95,12 @@ def test_where_nothing_can_be_stacked_a_copy_takes_over_and_says_so(project: Pro
 
 def test_a_store_on_an_overlay_keeps_what_has_no_removals(project: Project) -> None:
     body = 'run echo x > /etc/x; chown 1:2 /etc/group\nwith mount(/bin, at: /mnt, from: "oci:base")\nrun /mnt/touch /y'
-    expected = project.ok(body)
+    expected, removed = project.ok(body), project.ok("remove /etc/group")
     with beside(project, OVERLAY) as other:
         assert other.ok(body).digest == expected.digest
-        for body in ("run rm /etc/group", "remove /etc/group"):
+        # A removal that no process sees needs no snapshot.
+        assert other.ok("remove /etc/group").digest == removed.digest
+        for body in ("run rm /etc/group", "remove /etc/group\nrun true"):
             built = other.build(body)
             assert built.code == 12, built.result.output
             assert "Buildfile:4:1: error:" in built.message
