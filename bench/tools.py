@@ -88,8 +88,8 @@ class Pybuild:
         return self._work(self._build(job))
 
     def push(self, job: Job, target: str) -> Work:
-        """See `Tool`; the build before it is a cached one."""
-        return self._work([*self._build(job), "--output", f"registry:{target}", "--push"])
+        """See `Tool`."""
+        return self._work(["push", "-q", IMAGE, target])
 
     def empty(self) -> None:
         """See `Tool`."""

@@ -23,6 +23,7 @@ look back at a build
 look into the store
   ls           list the images in the store
   inspect      show an image: configuration, layers, digests
+  push         send an image to a registry
   df           show what the store's space is used for
   prune        free space in the store
   store        check the store, or say where it is

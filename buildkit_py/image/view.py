@@ -26,7 +26,7 @@ def inspect_document(store: Store, name: str) -> dict[str, Any]:
     `digest`, `size`, `created`, `config` as the specification writes it, `annotations`, and `layers`, lowest first
     (`name`, `digest`, `diff_id`, `size`, `media_type`). Raises `NotFoundError`.
     """
-    descriptor = _find(store, name)
+    descriptor = find(store, name)
     return {
         "name": name,
         "digest": str(descriptor.digest),
@@ -36,7 +36,8 @@ def inspect_document(store: Store, name: str) -> dict[str, Any]:
     }
 
 
-def _find(store: Store, name: str) -> Descriptor:
+def find(store: Store, name: str) -> Descriptor:
+    """What a name in the store, or how a digest begins, stands for; raises `NotFoundError`."""
     found = store.images.get(name)
     if found is not None:
         return described_by(found)

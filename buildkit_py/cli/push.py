@@ -1,0 +1,79 @@
+"""`pybuild push`: an image of the store goes to a registry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
+from buildkit_py.cli.shell import Shell
+
+if TYPE_CHECKING:
+    from buildkit_py.oci import Descriptor
+    from buildkit_py.reference import Reference
+    from buildkit_py.registry.push import PushReport
+    from buildkit_py.store import Store
+
+
+def prepare(parser: Parser) -> None:
+    """Add the arguments."""
+    parser.add_argument("name", metavar="NAME", help="an image's name in the store, or its digest, or how that begins")
+    parser.add_argument(
+        "target", nargs="?", metavar="TARGET", help="where to, as registry.example/team/app:1 (default: NAME)"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only the reference with its digest")
+    add_json(parser)
+    add_store(parser)
+
+
+def run(args: Namespace, shell: Shell) -> int:
+    """Push, and say what had to be sent."""
+    from buildkit_py.image.view import find
+    from buildkit_py.reference import Reference
+
+    target = Reference.parse(args.target or args.name)
+    with shell.store(args.store, make=False) as store, store.lease():
+        report = _push(store, find(store, args.name), target)
+    if args.json:
+        fields = ("reference", "digest", "uploaded", "mounted", "existing", "bytes")
+        shell.print(json.dumps({name: getattr(report, name) for name in fields}, indent=2, default=list))
+    elif args.quiet:
+        shell.print(f"{report.reference}@{report.digest}")
+    else:
+        sent = f"{len(report.uploaded)} blobs uploaded ({report.bytes} bytes)"
+        mounted = f"{len(report.mounted)} mounted from other repositories"
+        shell.print(f"pushed {report.reference}: {sent}, {mounted}, {len(report.existing)} there before")
+    return 0
+
+
+def _push(store: Store, descriptor: Descriptor, target: Reference) -> PushReport:
+    """Layers of bases that were never fetched are mounted where the registry has them, else fetched and sent."""
+    from buildkit_py.executor.source.image import Images
+    from buildkit_py.image.stored import closure
+    from buildkit_py.reference import Reference
+    from buildkit_py.registry.source import is_local
+
+    images = Images(store, Path())
+    seen = {str(blob.digest): store.memo.get("origin", str(blob.digest)) for blob in closure(store, descriptor)}
+    origins = {digest: Reference.parse(ref) for digest, ref in seen.items() if ref is not None and not is_local(ref)}
+    return images.client.push(
+        target, descriptor, store.blobs, origins=origins, bring=lambda missing: images.fetch([missing])
+    )
+
+
+PUSH = Command(
+    "push",
+    usage="[options] NAME [TARGET]",
+    about=(
+        "Send an image of the store to a registry. What the registry has already is not sent; what another of\n"
+        "its repositories has is mounted from there. The tag comes last, when everything else is there."
+    ),
+    examples=(
+        ("pybuild push registry.example/team/app:1", "an image that is called after its place"),
+        ("pybuild push app:1 registry.example/team/app:1", "another name there"),
+        ("pybuild push 3f2a91c registry.example/app:test", "by how its digest begins"),
+    ),
+    prepare=prepare,
+    run=run,
+)
