@@ -38,7 +38,8 @@ class Bench:
 
     def run(self, case: Case, rounds: int, say: Callable[[str], None]) -> Iterator[Row]:
         """All rounds of one case."""
-        tools: list[Tool] = [self.pybuild.with_runtime(case.runtime) if case.runtime else self.pybuild, *self.peers]
+        ours = self.pybuild.with_runtime(case.runtime) if case.runtime else self.pybuild
+        tools: list[Tool] = [ours, *([] if case.alone else self.peers)]
         job = self._job(case)
         self._warm(job.context)
         if case.mode in (Mode.NOOP, Mode.EDIT, Mode.PUSH):
