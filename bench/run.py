@@ -39,7 +39,8 @@ class Bench:
     def run(self, case: Case, rounds: int, say: Callable[[str], None]) -> Iterator[Row]:
         """All rounds of one case."""
         ours = self.pybuild.with_runtime(case.runtime) if case.runtime else self.pybuild
-        tools: list[Tool] = [ours, *([] if case.alone else self.peers)]
+        peers = [] if case.alone else [peer for peer in self.peers if peer.name not in case.without]
+        tools: list[Tool] = [ours, *peers]
         job = self._job(case)
         self._warm(job.context)
         if case.mode in (Mode.NOOP, Mode.EDIT, Mode.PUSH):
