@@ -5,12 +5,13 @@ The library compiles six methods for every class, half a millisecond a class eac
 shared, `__init__` is compiled when the first value is made, and what `dataclasses` wants to know of a class is told
 when it asks (so `dataclasses.fields`, `asdict` and `replace` work). Type checkers see the library's own.
 
-What of the library nobody here uses is not there: `hash`, `init`, `match_args`, orders other than `<`.
+What of the library nobody here uses is not there: the options `hash`, `init` and `match_args`, and annotations of
+`__init__`.
 """
 
 from __future__ import annotations
 
-from operator import attrgetter
+from operator import attrgetter, ge, gt, le, lt
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,9 +49,6 @@ else:
         """A copy of `value` in which some fields have other values."""
         return value.__own_replace__(**changes)
 
-    class FrozenError(AttributeError):
-        """A field of a value that does not change was assigned to."""
-
     class _Late:
         """Compiles a method when somebody looks at it, and takes its own place by it."""
 
@@ -60,7 +58,10 @@ else:
             self._name, self._compile = name, compile_it
 
         def __get__(self, value, cls):
-            owner = next(each for each in cls.__mro__ if each.__dict__.get(self._name) is self)
+            owner = next((each for each in cls.__mro__ if each.__dict__.get(self._name) is self), None)
+            if owner is None:
+                # Another thread has done it meanwhile.
+                return getattr(cls if value is None else value, self._name)
             function = self._compile(owner)
             setattr(owner, self._name, function)
             return function if value is None else function.__get__(value, cls)
@@ -74,7 +75,9 @@ else:
             self._name = name
 
         def __get__(self, value, cls):
-            owner = next(each for each in cls.__mro__ if each.__dict__.get(self._name) is self)
+            owner = next((each for each in cls.__mro__ if each.__dict__.get(self._name) is self), None)
+            if owner is None:
+                return getattr(cls, self._name)
             told = getattr(_twin(owner), self._name)
             setattr(owner, self._name, told)
             return told
@@ -140,11 +143,14 @@ else:
         def hashed(self):
             return hash(values(self))
 
-        def less(self, other):
-            return values(self) < values(other) if other.__class__ is self.__class__ else NotImplemented
+        def ordered(compare):
+            def method(self, other):
+                return compare(values(self), values(other)) if other.__class__ is self.__class__ else NotImplemented
+
+            return method
 
         methods = {"__eq__": equal, "__hash__": space.get("__hash__") or (hashed if frozen else None)}
-        return methods | ({"__lt__": less} if order else {})
+        return methods | ({f"__{each.__name__}__": ordered(each) for each in (lt, le, gt, ge)} if order else {})
 
     def _compiled(cls):
         """The `__init__` of a class."""
@@ -214,7 +220,9 @@ else:
         return f"{type(self).__qualname__}({shown})"
 
     def _refuse(self, name, *_):
-        raise FrozenError(f"cannot assign to field {name!r}")
+        from dataclasses import FrozenInstanceError
+
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
     def _state(self):
         return [getattr(self, name) for name in self.__own_fields__]

@@ -1,9 +1,11 @@
 """Receipts: what a build that had nothing to do looked at, so that the next one like it need only look again.
 
-A build whose steps were all cached leaves one, under the words and the environment that it was started with:
+A build whose steps were all cached leaves one, under the words that it was started with and the directory; it holds for
+one environment:
 
     trees    {directory: [digest of the stamps of it and of the names that were looked at, [name, …]]}
-    texts    {file: its stamp}, build files and what else was read by name; "" for one that was not there
+    texts    {path: its stamp}, build files and what else was read by name, taken before it was read; "" for one that
+             was not there; for a directory, where it really is
     uses     what was looked up in the store: [kind, id]; `rows` is one digest over all that was found
     events   what the build told; `record`, what it left in the list of builds
 
@@ -19,6 +21,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py import __version__
@@ -27,7 +30,7 @@ from buildkit_py.dataclass import dataclass
 if TYPE_CHECKING:
     from buildkit_py.store import Store
 
-FORMAT = 1
+FORMAT = 2
 KIND = "receipt"
 """The kind of `store.memo` that receipts are kept as."""
 YOUNG_NS = 2_000_000_000
@@ -49,11 +52,16 @@ class Evidence:
     rows: str
 
 
-def key_of(words: Sequence[str], environ: Mapping[str, str], *terminal: bool) -> str:
-    """What a command line is known by; `terminal` says what its streams are."""
-    variables = sorted(item for item in environ.items() if item[0] not in _PASSING)
-    request = [FORMAT, __version__, os.getcwd(), os.geteuid(), list(words), variables, terminal]  # noqa: PTH109
+def key_of(words: Sequence[str]) -> str:
+    """What a command line is known by; raises `OSError` where there is no current directory."""
+    request = [FORMAT, __version__, os.getcwd(), os.geteuid(), list(words)]  # noqa: PTH109
     return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+
+
+def surroundings(environ: Mapping[str, str], *terminal: bool) -> str:
+    """A digest of the environment; `terminal` says what the streams are."""
+    variables = sorted(item for item in environ.items() if item[0] not in _PASSING)
+    return hashlib.sha256(json.dumps([variables, terminal]).encode()).hexdigest()
 
 
 def stamp(status: os.stat_result) -> Stamp:
@@ -67,11 +75,15 @@ def digest_of(stamps: Iterable[Stamp]) -> str:
 
 
 def text_stamp(path: str) -> str:
-    """The stamp of a file and of the link that may lead to it; empty where there is nothing of that name."""
+    """The stamp of a file, of the link that may lead to it, and where its directory really is; of a directory, only
+    where that is. Empty where there is nothing of that name."""
     try:
-        return repr((stamp(os.lstat(path)), stamp(os.stat(path))))  # noqa: PTH116
+        itself, target = os.lstat(path), os.stat(path)  # noqa: PTH116
     except OSError:
         return ""
+    if S_ISDIR(target.st_mode):
+        return os.path.realpath(path)
+    return repr((os.path.realpath(os.path.dirname(path)), stamp(itself), stamp(target)))  # noqa: PTH120
 
 
 def holds(plain: Mapping[str, Any], store: Store) -> bool:

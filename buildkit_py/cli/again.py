@@ -27,15 +27,16 @@ def again(words: Sequence[str], shell: Shell) -> bool:
     """Whether there is a receipt for this command line and it holds: everything has then been told."""
     began = time.monotonic()
     root = _store_of(words)
-    if not (shell.store_path(root) / "index.db").exists():
-        return False
     try:
+        if not (shell.store_path(root) / "index.db").exists():
+            return False
+        key = receipt.key_of(words)
         with shell.store(root) as store:
-            plain = store.memo.get(receipt.KIND, _key(words, shell))
-            if plain is None or not receipt.holds(plain, store):
+            plain = store.memo.get(receipt.KIND, key)
+            if plain is None or plain.get("environment") != _environment(shell) or not receipt.holds(plain, store):
                 return False
             _tell(plain, shell, began, _record(plain, store, began))
-    except PybuildError:
+    except (PybuildError, OSError, ValueError):
         return False  # the long way says what is wrong
     return True
 
@@ -66,17 +67,17 @@ def keep(shell: Shell, engine: Engine, told: dict[str, Any]) -> None:
     evidence = engine.evidence
     if evidence is not None and engine.record and told["events"] is not None:
         looked = {item.name: getattr(evidence, item.name) for item in fields(evidence)}
-        kept = {**told, **looked, "record": _timeless(engine.record)}
+        kept = {**told, **looked, "environment": _environment(shell), "record": _timeless(engine.record)}
         with suppress(StoreError), engine.store.index.transaction(durable=False):
-            engine.store.memo.put(receipt.KIND, _key(shell.words, shell), kept)
+            engine.store.memo.put(receipt.KIND, receipt.key_of(shell.words), kept)
 
 
 def _plain(event: Event) -> list[Any]:
     return [type(event).__name__, {item.name: getattr(event, item.name) for item in fields(event) if item.name != "at"}]
 
 
-def _key(words: Sequence[str], shell: Shell) -> str:
-    return receipt.key_of(words, shell.environ, shell.out.isatty(), shell.err.isatty())
+def _environment(shell: Shell) -> str:
+    return receipt.surroundings(shell.environ, shell.out.isatty(), shell.err.isatty())
 
 
 def _store_of(words: Sequence[str]) -> str | None:

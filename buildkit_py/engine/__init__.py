@@ -29,6 +29,7 @@ from buildkit_py.store import Store
 
 if TYPE_CHECKING:
     from buildkit_py.engine.asking import Answer, Describe, Question
+    from buildkit_py.engine.evidence import Looks
     from buildkit_py.engine.run import BuildRun
     from buildkit_py.events import Emit
     from buildkit_py.executor.source.image import Images
@@ -48,7 +49,7 @@ class Engine:
         self._root = store_root or store_path()
         self._store: Store | None = None
         self._readers: dict[object, Images] = {}
-        self._files: set[str] = set()
+        self._files: dict[str, str] = {}
         self.texts = Texts()
         self.evidence: Evidence | None = None
         self.record: Mapping[str, Any] = {}
@@ -97,10 +98,11 @@ class Engine:
 
     def build(self, options: BuildOptions, emit: Emit) -> BuildResult:
         """Build what a request asks for; raises the first failure after everything that could be done was done."""
+        from buildkit_py.engine.evidence import Looks
         from buildkit_py.engine.run import BuildRun
 
         with self.store.lease():
-            started, began = time.monotonic(), time.time_ns()
+            started, looks = time.monotonic(), Looks.begin(self.store, options)
             definition = self.definition(options, emit)
             warnings = tuple(dict.fromkeys(definition.warnings))
             for warning in warnings:
@@ -109,20 +111,14 @@ class Engine:
             run = BuildRun(self.store, self._images(options), options, definition, emit, started)
             result = replace(run.run(), warnings=warnings)
             self.record = run.record
-            self.evidence = self._evidence(run, options, definition, result, began)
+            self.evidence = self._evidence(run, looks, definition, result)
             return result
 
-    def _evidence(
-        self, run: BuildRun, options: BuildOptions, definition: Definition, result: BuildResult, began: int
-    ) -> Evidence | None:
+    def _evidence(self, run: BuildRun, looks: Looks, definition: Definition, result: BuildResult) -> Evidence | None:
         """What a receipt rests on, where the build had nothing to do."""
         if result.ran:
             return None
-        from buildkit_py.engine.evidence import evidence
-
-        return evidence(
-            self.store, options, definition, result, read=self._files, trees=run.contexts.opened(), began=began
-        )
+        return looks.evidence(definition, read=self._files, trees=run.contexts.opened())
 
     def update(self, options: BuildOptions, names: Sequence[str]) -> list[tuple[str, str | None, str | None]]:
         """Ask anew for what the lock file pins (all, or `names`), and write it. Returns rows: name, old, new."""

@@ -3,48 +3,62 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
+from buildkit_py.dataclass import dataclass
 from buildkit_py.engine.buildfile import NAMES
 from buildkit_py.executor.tools import HOST_PATH
-from buildkit_py.graph.op import GitSource, Host, HttpSource, ImageSource
+from buildkit_py.graph.op import ExecStep, GitSource, Host, HttpSource, ImageSource
 from buildkit_py.platform import Platform
 from buildkit_py.receipt import MOST_NAMES, YOUNG_NS, Evidence, digest_of, rows, stamp, text_stamp
 
 if TYPE_CHECKING:
-    from buildkit_py.engine.options import BuildOptions, BuildResult
-    from buildkit_py.graph.definition import Definition
+    from buildkit_py.engine.options import BuildOptions
+    from buildkit_py.graph.definition import Definition, ImageTarget
     from buildkit_py.layer.context import ContextTree
     from buildkit_py.store import Store
 
 _LOCAL = ("oci:", "oci-archive:")
 
 
-def evidence(
-    store: Store,
-    options: BuildOptions,
-    definition: Definition,
-    result: BuildResult,
-    *,
-    read: Iterable[str],
-    trees: Iterable[ContextTree],
-    began: int,
-) -> Evidence | None:
-    """None where the same command could do something another time. `began` is the build's start, in nanoseconds."""
-    if result.ran or not _settled(options) or not all(map(_still, _ops(definition))):
-        return None
-    if any(target.outputs or target.platform != str(Platform.host()) for target in definition.targets):
-        return None
-    texts = {path: text_stamp(path) for path in {*read, *_looked_for(options), *_programs(definition)}}
-    seen = dict(_seen(trees, began - YOUNG_NS))
-    if any(_young(path, began - YOUNG_NS) for path in texts) or any(names is None for names in seen.values()):
-        return None
-    found = {place: names for place, names in seen.items() if names is not None}
-    if sum(len(names) for _, names in found.values()) > MOST_NAMES:
-        return None
-    uses = sorted(store.owner.noted)
-    return Evidence(trees=found, texts=texts, uses=uses, rows=rows(store, uses))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """What a build is about to look at: stamps of the places where it looks for its own files, from before it does, and
+    what nobody else may have changed in the store until its end."""
+
+    store: Store
+    options: BuildOptions
+    began: int
+    version: int
+    texts: Mapping[str, str]
+
+    @classmethod
+    def begin(cls, store: Store, options: BuildOptions) -> Looks:
+        """Before anything is read."""
+        texts = {path: text_stamp(path) for path in _looked_for(options)}
+        return cls(store=store, options=options, began=time.time_ns(), version=store.index.version, texts=texts)
+
+    def evidence(
+        self, definition: Definition, *, read: Mapping[str, str], trees: Iterable[ContextTree]
+    ) -> Evidence | None:
+        """None where the same command could do something another time."""
+        if not (_settled(self.options) and all(map(_still, _ops(definition))) and all(map(_plain, definition.targets))):
+            return None
+        limit = self.began - YOUNG_NS
+        texts = {**self.texts, **read, **{path: text_stamp(path) for path in _programs(definition)}}
+        seen = dict(_seen(trees, limit))
+        found = {place: names for place, names in seen.items() if names is not None}
+        many = sum(len(names) for _, names in found.values()) > MOST_NAMES
+        if many or len(found) < len(seen) or any(_young(path, limit) for path in texts):
+            return None
+        uses = sorted(self.store.owner.noted)
+        state = rows(self.store, uses)
+        # What was found at the end is what was found on the way only if nobody wrote meanwhile.
+        unchanged = self.store.index.version == self.version
+        return Evidence(trees=found, texts=texts, uses=uses, rows=state) if unchanged else None
 
 
 def _settled(options: BuildOptions) -> bool:
@@ -60,19 +74,26 @@ def _ops(definition: Definition) -> Iterator[object]:
 
 def _still(op: object) -> bool:
     """Whether what an op stands for can only change in ways that a receipt sees."""
+    if isinstance(op, ExecStep):
+        return op.platform in ("", str(Platform.host()))
     return not isinstance(op, HttpSource | GitSource) and not (
         isinstance(op, ImageSource) and op.ref.startswith(_LOCAL)
     )
 
 
+def _plain(target: ImageTarget) -> bool:
+    return not target.outputs and target.platform == str(Platform.host())
+
+
 def _looked_for(options: BuildOptions) -> Iterator[str]:
-    """Where a build file, and its lock, may be."""
+    """Where a build file, and its lock, may be, and the directories that are offered."""
+    yield from (str(place.absolute()) for place in (options.context, *options.contexts.values()))
     if options.file is not None:
         yield str(options.file.absolute())
         yield f"{options.file.absolute()}.lock"
     else:
         yield from (str((options.context / name).absolute()) for name in (*NAMES, "dockerfile"))
-        yield from (str((options.context / f"{name}.lock").absolute()) for name in NAMES)
+        yield from (str((options.context / f"{name}.lock").absolute()) for name in (*NAMES, "dockerfile"))
 
 
 def _programs(definition: Definition) -> Iterator[str]:
@@ -83,7 +104,10 @@ def _programs(definition: Definition) -> Iterator[str]:
 
 
 def _young(path: str, limit: int) -> bool:
+    """Whether a file could have changed since it was stamped; of directories only their place counts."""
     try:
+        if S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116
+            return False
         return any(max(each.st_mtime_ns, each.st_ctime_ns) >= limit for each in (os.lstat(path), os.stat(path)))  # noqa: PTH116
     except OSError:
         return False

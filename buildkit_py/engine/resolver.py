@@ -12,6 +12,7 @@ from buildkit_py.digest import Digest
 from buildkit_py.errors import RegistryError, SourceError, SourceInputError
 from buildkit_py.graph.resolver import ResolvedImage
 from buildkit_py.layer.openat import open_beneath
+from buildkit_py.receipt import text_stamp
 
 if TYPE_CHECKING:
     from buildkit_py.executor.source.image import Images
@@ -52,8 +53,8 @@ class EngineResolver:
         self._lock: LockFile | None = None
         self._read: dict[str, str] = {}
         self.texts: dict[str, str] = {}
-        self.files: set[str] = set()
-        """The files that were looked for, by their absolute paths."""
+        self.files: dict[str, str] = {}
+        """The files that were looked for, by their absolute paths, with their stamps from before they were read."""
 
     def lock_text(self) -> str | None:
         """The lock file as it is on disk, None where there is none."""
@@ -152,7 +153,8 @@ class EngineResolver:
         return self._text(self._contexts[context], path, path)
 
     def _text(self, directory: Path, path: str, name: str) -> str | None:
-        self.files.add(str((directory / path).absolute()))
+        place = str((directory / path).absolute())
+        self.files.setdefault(place, text_stamp(place))
         return _read_text(directory, path, name)
 
     def _state(self, name: str) -> str:

@@ -57,10 +57,10 @@ def write_layer(
             if entry.type == "file":
                 _write_content(entry, open_content, tar)
         tar.write(PADDING)
+        digest = tar.close()
     except BaseException:
         tar.abort()
         raise
-    digest = tar.close()
     times = {"hash": tar.hashing, "compress": tar.pressing}
     return Written(diff_id=digest, media_type=MEDIA_TYPES[compression], times=times)
 

@@ -100,7 +100,10 @@ class ContextTree:
 
     def _opened(self, path: str) -> int:
         """A descriptor of a regular file. The directory it is in stays open for the next one."""
-        root = self._roots.pop() if self._roots else Root(Path(self._path), self._fd)
+        try:
+            root = self._roots.pop()
+        except IndexError:
+            root = Root(Path(self._path), self._fd)
         try:
             parent, name = root.parent(path)
             return open_name(parent, name)
@@ -114,8 +117,9 @@ class ContextTree:
         for path in self._entries:
             directory, _, name = path.rpartition("/")
             asked[directory][name] = self._listed[directory][name]
+        real = os.path.realpath(self._path)
         for directory, names in asked.items():
-            yield f"{self._path}/{directory}".rstrip("/"), {"": self._directories[directory], **names}
+            yield f"{real}/{directory}".rstrip("/"), {"": self._directories[directory], **names}
 
     def _listed_in(self, path: str, status: os.stat_result) -> bool:
         """Whether its directory's list has it. What was made only to hold hidden paths comes and goes with them."""

@@ -159,8 +159,11 @@ class Squeeze:
             self.pressing = perf_counter() - hashed
             self._out.write(block)
         else:
-            self._lanes.put(rest)
-            self._lanes.end()
+            try:
+                self._lanes.put(rest)
+            finally:
+                self._lanes.stop()
+            self._lanes.check()
             self.hashing += self._lanes.hashing
             self.pressing = self._lanes.pressing
         self._out.write(self._method.tail())
@@ -203,6 +206,7 @@ class _Lanes:
         self._out = out
         self._room = Semaphore(_FLIGHT)
         self._failure: BaseException | None = None
+        self._stopped = False
         self.hashing = 0.0
         self.pressing = 0.0
         self._hashing, self._pressing, self._writing = (SimpleQueue[_Job | None]() for _ in range(3))
@@ -213,16 +217,15 @@ class _Lanes:
 
     def put(self, data: Block) -> None:
         self._room.acquire()
-        self._raise()
+        self.check()
         job = _Job(data)
         for queue in (self._hashing, self._pressing, self._writing):
             queue.put(job)
 
-    def end(self) -> None:
-        self.stop()
-        self._raise()
-
     def stop(self) -> None:
+        if self._stopped:
+            return
+        self._stopped = True
         self._hashing.put(None)
         self._writing.put(None)
         for _ in self._threads[2:]:
@@ -230,16 +233,20 @@ class _Lanes:
         for thread in self._threads:
             thread.join()
 
-    def _raise(self) -> None:
+    def check(self) -> None:
         if self._failure is not None:
             raise self._failure
 
     def _hash(self) -> None:
         while (job := self._hashing.get()) is not None:
             began = perf_counter()
-            self._digest(job.data)
-            self._method.note(job.data)
+            try:
+                self._digest(job.data)
+                self._method.note(job.data)
+            except BaseException as error:
+                self._failure = self._failure or error
             self.hashing += perf_counter() - began
+            job.done.release()
 
     def _press(self) -> None:
         while (job := self._pressing.get()) is not None:
@@ -253,6 +260,8 @@ class _Lanes:
 
     def _write(self) -> None:
         while (job := self._writing.get()) is not None:
+            # Hashed and compressed: so that nothing is held longer than it takes.
+            job.done.acquire()
             job.done.acquire()
             try:
                 if self._failure is None:

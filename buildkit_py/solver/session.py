@@ -98,7 +98,8 @@ class Session:
         """Note how a node ended; of one that was spared its work nothing is said, and a failure always has a begin."""
         if outcome == "failed":
             self.begin(node)
-        if node.id in self._begun and node.id not in self._ended:
+        # A step that was done may still fail when its files are laid down.
+        if node.id in self._begun and (outcome == "failed" or node.id not in self._ended):
             self._ended.add(node.id)
             self.emit(Finished(at=self.now(), id=node.id, outcome=outcome, error=error))
 

@@ -63,6 +63,12 @@ class Index:
         with self.transaction(), self._translated():
             self._connection().executemany(sql, values)
 
+    @property
+    def version(self) -> int:
+        """Changes when anybody but this thread has written."""
+        row = self.row("PRAGMA data_version")
+        return int(row[0]) if row is not None else 0
+
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """One write transaction of this thread; all or nothing, durable on return. An inner one joins the outer.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from buildkit_py.engine import BuildOptions, Engine
+from buildkit_py.events import BuildDone
 from buildkit_py.store import Store
 from tests.support.command import Pybuild, Result
 
@@ -123,6 +126,65 @@ def test_a_change_is_seen(pybuild: Pybuild, project: Path, change: str) -> None:
     CHANGES[change](project)
     result = pybuild("build", "-t", "app:1", ".", cwd=project)
     assert whole(result), result.output
+
+
+def test_a_directory_on_the_way_to_the_build_file_that_leads_away(pybuild: Pybuild, project: Path) -> None:
+    (project / "sub").mkdir()
+    (project / "Dockerfile").rename(project / "sub" / "Dockerfile")
+    settle(project)
+    for _ in range(2):
+        built(pybuild, project, "-f", "sub/Dockerfile")
+    assert not whole(built(pybuild, project, "-f", "sub/Dockerfile"))
+    (project / "sub").rename(project.parent / "away")
+    (project / "sub").symlink_to(project.parent / "away")
+    result = pybuild("build", "-t", "app:1", "-f", "sub/Dockerfile", ".", cwd=project)
+    assert whole(result)
+
+
+def test_a_context_may_be_a_link_and_lead_elsewhere_later(pybuild: Pybuild, project: Path) -> None:
+    link, other = project.parent / "link", project.parent / "other"
+    link.symlink_to(project)
+    settle(project)
+    for _ in range(2):
+        pybuild.ok("build", "-q", "../link", cwd=project)
+    assert not whole(pybuild.ok("build", "-q", "../link", cwd=project))
+    subprocess.run(["cp", "-a", project, other], check=True)
+    link.unlink()
+    link.symlink_to(other)
+    assert whole(pybuild.ok("build", "-q", "../link", cwd=project))
+
+
+def test_one_command_leaves_one_receipt(pybuild: Pybuild, project: Path) -> None:
+    settle(project)
+    for number in range(4):
+        built(pybuild.having(CI_RUN=str(number)), project)
+    with Store.open(pybuild.store) as store:
+        assert store.index.row("SELECT count(*) FROM memo WHERE kind = 'receipt'") == (1,)
+
+
+def test_what_another_build_wrote_meanwhile_leaves_none(
+    pybuild: Pybuild, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another build takes the tag between the naming of the image and the end."""
+    settle(project)
+    built(pybuild, project)
+    options = BuildOptions(context=project, tags=("app:1",))
+
+    def interfere(event: object) -> None:
+        if isinstance(event, BuildDone):
+            with Store.open(pybuild.store) as store:
+                store.images.put("app:2", store.images.list()[0].descriptor)
+
+    for emit in (interfere, lambda event: None):
+        with Engine(pybuild.store) as engine:
+            engine.build(options, emit)
+            found = engine.evidence
+        assert (found is None) == (emit is interfere)
+
+
+@pytest.mark.parametrize("words", [("--store", "x" * 5000), ("--store", "/dev/null/x")])
+def test_a_store_that_can_not_be_is_told_the_long_way(pybuild: Pybuild, project: Path, words: tuple[str, str]) -> None:
+    assert pybuild("build", *words, ".", cwd=project).code == 12
 
 
 def test_what_no_step_takes_may_change(pybuild: Pybuild, project: Path) -> None:

@@ -187,4 +187,20 @@ def test_a_full_disk_is_told_and_leaves_no_thread() -> None:
         for _ in range(100):
             stream.write(random.Random(1).randbytes(1 << 20))
     stream.abort()
+    late = Squeeze(Gzip(), Full())
+    late.write(random.Random(1).randbytes(3 << 20))
+    with pytest.raises(StoreError, match="full"):
+        late.close()
     assert threading.active_count() == before
+
+
+def test_a_digest_that_failed_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def note(self: Gzip, data: bytes) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Gzip, "note", note)
+    stream = Squeeze(Gzip(), io.BytesIO())
+    with pytest.raises(MemoryError):
+        stream.write(bytes(5 << 20))
+        stream.close()
+    stream.abort()
