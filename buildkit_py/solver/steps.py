@@ -9,7 +9,7 @@ from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import PybuildError, StepError, TestError
 from buildkit_py.graph.codec import encode
 from buildkit_py.graph.definition import Vertex
-from buildkit_py.graph.op import WHOLE, ExecStep, Host, LocalSource, Op, Run, SecretMount, SshMount
+from buildkit_py.graph.op import WHOLE, Chmod, Chown, ExecStep, Host, LocalSource, Op, Run, SecretMount, SshMount
 from buildkit_py.graph.title import title
 from buildkit_py.protocol import InputMissing, StepResult, StepTask, TaskInput
 from buildkit_py.solver.key import Key, key_of
@@ -55,8 +55,9 @@ class StepNode:
         op = self.vertex.op
         self.id, self.kind, self.title = self.vertex.digest, op.type, title(op, origin=self._origin())
         self.inputs = tuple(self.vertex.inputs.values())
-        # A file step looks at its base only where it must; a process needs whole trees.
-        lazy = () if isinstance(op, ExecStep) else ("base",)
+        # A file step looks at its base only where it must; a process needs whole trees, and who gives a file another
+        # owner or mode keeps its bytes.
+        lazy = () if isinstance(op, ExecStep | Chmod | Chown) else ("base",)
         needed = (digest for role, digest in self.vertex.inputs.items() if role not in lazy)
         self.eager = tuple(each for digest in needed for each in self.session.stacks.whole(digest))
         self.slow = any(self._local(role) for role in self.vertex.inputs)

@@ -66,3 +66,14 @@ def test_a_linked_copy_below_a_step_that_runs(project: Project) -> None:
 def test_two_stages_one_that_runs_and_one_that_copies(project: Project) -> None:
     build(project, "RUN echo made > /made", "FROM oci:base", "COPY --from=0 /made /etc/made")
     assert project.unpacked("-f", "Dockerfile").files()["/etc/made"].text == "made\n"
+
+
+def test_a_file_that_was_never_laid_down_gets_another_owner(project: Project) -> None:
+    """The bytes of what `chown` keeps come from a step whose files nobody needed before."""
+    text = 'write /srv/data "kept"\nwrite /srv/other "o"'
+    project.image(text)
+    project.build()
+    project.image(f"{text}\nchown 12:34 /srv/data")
+    project.build()
+    files = project.unpacked().files()
+    assert (files["/srv/data"].text, files["/srv/data"].uid) == ("kept", 12)
