@@ -28,6 +28,8 @@ from tests.support import cache
 from tests.support.registry import serve_registry
 
 _HERE = Path(__file__).parent
+_LOOKS = 2
+"""How often the bounds are measured between the cases."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -35,24 +37,32 @@ def main(words: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
     if options.compare and options.against:
         return _compare(options.compare, options.against)
+    if options.draw:
+        return _written(options.out, options.out / "results.jsonl")
     chosen = [case for case in CASES if not options.only or any(case.name.startswith(name) for name in options.only)]
     directory = options.out
     directory.mkdir(parents=True, exist_ok=True)
     lines = directory / "results.jsonl"
     with lines.open("w") as out, _bench(options.quick, options.alone) as bench:
         out.write(json.dumps(_about(bench)) + "\n")
-        for case in chosen:
+        for number, case in enumerate(chosen):
             for each in bench.run(case, _rounds(case, options), lambda text: print(text, flush=True)):
                 out.write(row("case", each.case, each.sample, tool=each.tool, round=each.round))
                 out.flush()
-        if not options.only:
-            for name, sample in bounds(bench.root, bench.scale):
-                out.write(row("bound", name, sample))
+            if not options.only and number % (len(chosen) // _LOOKS) == 0:
+                for name, sample in bounds(bench.root, bench.scale):
+                    out.write(row("bound", name, sample))
+    _written(directory, lines)
+    return _compare(options.compare, lines) if options.compare else 0
+
+
+def _written(directory: Path, lines: Path) -> int:
+    """Write the page and the picture."""
     results = Results.read(lines)
     (directory / "results.svg").write_text(draw(results.lines))
     (directory / "RESULTS.md").write_text(report(results, "results.svg"))
     print(f"{directory / 'RESULTS.md'}: {sum(line.met is False for line in results.lines)} targets missed")
-    return _compare(options.compare, lines) if options.compare else 0
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="rounds of every case")
     parser.add_argument("--alone", action="store_true", help="pybuild without its peers")
     parser.add_argument("--out", type=Path, default=_HERE, help="where the results go (default: bench/)")
+    parser.add_argument("--draw", action="store_true", help="measure nothing: write the page anew from results.jsonl")
     parser.add_argument("--compare", type=Path, metavar="OLD.jsonl", help="say what became slower since")
     parser.add_argument("--against", type=Path, metavar="NEW.jsonl", help="with --compare: measure nothing")
     return parser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench.results import Figure, Line, Results
 
@@ -28,10 +28,11 @@ def _page(results: Results, picture: str) -> Iterator[str]:
     names = sorted({figure.tool for line in results.lines for figure in line.peers})
     yield f"| case | pybuild | {' | '.join(names)} | ratio | target | met | listed |"
     yield f"|---|---|{'---|' * len(names)}---|---|---|---|"
-    slow = [line for line in results.lines if (line.ratio or 0) > 1 and line.case.target is not None]
+    slow = [line for line in results.lines if (line.ratio or 0) > 1]
     for line in (*slow, *(line for line in results.lines if line not in slow)):
         yield _row(line, names)
     yield ""
+    yield from _bounds(results.lines)
     yield "## Memory, bytes, processes"
     yield ""
     yield "Peak memory of the client's largest process, plus the daemons' peaks; megabytes handed to the file system;"
@@ -47,7 +48,17 @@ def _page(results: Results, picture: str) -> Iterator[str]:
     yield ""
     yield "| work | seconds |"
     yield "|---|---|"
-    yield from (f"| {name} | {sample.wall:.3f} |" for name, sample in results.bounds.items())
+    yield from (f"| {name} | {seconds:.3f} |" for name, seconds in results.bounds.items())
+
+
+def _bounds(lines: Sequence[Line]) -> Iterator[str]:
+    """What stands in the way of the rows that missed."""
+    missed = [line for line in lines if line.met is False]
+    if missed:
+        yield "## What bounds the rows that missed"
+        yield ""
+        yield from (f"- **{line.case.name}**: {line.case.bound or 'not known yet'}" for line in missed)
+        yield ""
 
 
 def _row(line: Line, names: list[str]) -> str:

@@ -80,22 +80,24 @@ class Results:
 
     about: Mapping[str, Any]
     lines: Sequence[Line]
-    bounds: Mapping[str, Sample]
+    bounds: Mapping[str, float]
+    """Medians, in seconds."""
 
     @classmethod
     def read(cls, file: Path) -> Results:
         """Take the JSON lines apart. Raises `ValueError` where they are none."""
         rows = [json.loads(text) for text in file.read_text().splitlines()]
         samples: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
-        bounds = {}
+        bounds: dict[str, list[float]] = defaultdict(list)
         for row in rows[1:]:
             sample = Sample(**row["sample"])
             if row["kind"] == "bound":
-                bounds[row["case"]] = sample
+                bounds[row["case"]].append(sample.wall)
             else:
                 samples[row["case"]][row["tool"]].append(sample)
         found = [_line(case, samples[case.name]) for case in CASES if case.name in samples]
-        return cls(about=rows[0], lines=[line for line in found if line is not None], bounds=bounds)
+        lines = [line for line in found if line is not None]
+        return cls(about=rows[0], lines=lines, bounds={name: statistics.median(each) for name, each in bounds.items()})
 
 
 def _line(case: Case, samples: Mapping[str, Sequence[Sample]]) -> Line | None:

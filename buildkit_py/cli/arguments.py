@@ -39,6 +39,7 @@ def _where(group: Group) -> None:
     )  # fmt: skip
     group.add_argument("--push", action="store_true", help="write registry outputs too; without any, push the tags")
     group.add_argument("--load", action="store_true", help="keep it in the store, as every build does")
+    group.add_argument("--fsync-output", action="store_true", help="end only when archives are on the disk for certain")
     group.add_argument("--iidfile", metavar="FILE", help="write the image's digest to a file")
     group.add_argument("--metadata-file", metavar="FILE", help="write what was made as JSON")
     repeatable(group, "--cache-to", "SPEC", SUPPRESS)

@@ -42,6 +42,7 @@ def options_of(args: Namespace, shell: Shell) -> BuildOptions:
         tags=tuple(store_name(text) for text in getattr(args, "tag", ())),
         outputs=outputs.destinations,
         push=getattr(args, "push", False),
+        fsync_output=getattr(args, "fsync_output", False),
         no_cache=getattr(args, "no_cache", False),
         refresh=getattr(args, "refresh", False),
         locked=args.locked,

@@ -71,6 +71,7 @@ class BuildOptions:
     tags: tuple[str, ...] = ()
     outputs: tuple[Output | Destination, ...] = ()
     push: bool = False
+    fsync_output: bool = False
     no_cache: bool = False
     refresh: bool = False
     locked: bool = False

@@ -191,6 +191,7 @@ class OutputWriter:
                 also=names[1:],
                 directory=self.options.context,
                 epoch=self.session.options.epoch,
+                durable=self.options.fsync_output,
             )
 
     @contextmanager

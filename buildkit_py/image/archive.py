@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def write_archive(
-    store: Store, descriptor: Descriptor, destination: Path | None, *, name: str, also: Sequence[str] = ()
+    store: Store,
+    descriptor: Descriptor,
+    destination: Path | None,
+    *,
+    name: str,
+    also: Sequence[str] = (),
+    durable: bool = False,
 ) -> None:
     """Write an image, or an index with all its images, as an OCI archive; without a destination to standard output.
 
@@ -26,7 +32,7 @@ def write_archive(
     """
     index = index_json([named(descriptor, each) for each in (name, *also)])
     blobs = {blob_path(blob): blob for blob in closure(store, descriptor)}
-    with new_file_or_stream(destination, store) as out, tarball(out) as tar:
+    with new_file_or_stream(destination, store, durable=durable) as out, tarball(out) as tar:
         tar.file("oci-layout", len(LAYOUT), BytesIO(LAYOUT))
         tar.file("index.json", len(index), BytesIO(index))
         tar.directory("blobs")

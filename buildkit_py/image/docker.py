@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 _ENDINGS = {"gzip": ".tar.gz", "none": ".tar", "zstd": ".tar"}
 
 
-def write_docker(image: StoredImage, destination: Path | None, *, name: str, also: Sequence[str] = ()) -> None:
+def write_docker(
+    image: StoredImage, destination: Path | None, *, name: str, also: Sequence[str] = (), durable: bool = False
+) -> None:
     """Write one image as a Docker archive, without a destination to standard output; raises `OutputError`.
 
     It is tagged with those of `name` and `also` that are references with a tag.
@@ -40,7 +42,7 @@ def write_docker(image: StoredImage, destination: Path | None, *, name: str, als
     manifest = canonical.dumps(
         [{"Config": config, "RepoTags": _tags((name, *also)), "Layers": [_file_name(layer) for layer in image.layers]}]
     )
-    with new_file_or_stream(destination, image.store) as out, tarball(out) as tar:
+    with new_file_or_stream(destination, image.store, durable=durable) as out, tarball(out) as tar:
         tar.file("manifest.json", len(manifest), BytesIO(manifest))
         tar.file(config, len(image.config.raw), BytesIO(image.config.raw))
         for path, layer in sorted(layers.items()):

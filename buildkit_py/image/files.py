@@ -46,12 +46,14 @@ def write_local(store: Store, described: Descriptor, destination: Path, *, epoch
                 _lay_out(tree, place, epoch * SECOND)
 
 
-def write_tar(store: Store, described: Descriptor, destination: Path | None, *, epoch: int) -> None:
+def write_tar(
+    store: Store, described: Descriptor, destination: Path | None, *, epoch: int, durable: bool = False
+) -> None:
     """Write the files of an image as a plain tar, without a destination to standard output; owners are kept.
 
     Raises `OutputError`.
     """
-    with ExitStack() as open_trees, new_file_or_stream(destination, store) as out:
+    with ExitStack() as open_trees, new_file_or_stream(destination, store, durable=durable) as out:
         entries: list[Entry] = []
         sources: dict[str, tuple[Tree, str]] = {}
         for folder, image in _by_folder(store, described):

@@ -30,6 +30,7 @@ def write_output(
     directory: Path,
     platform: Platform | None = None,
     epoch: int = 0,
+    durable: bool = False,
 ) -> None:
     """Write the image or index that `descriptor` names; all its blobs must be in the store.
 
@@ -38,7 +39,8 @@ def write_output(
     platform: of an index they take `platform`, else the host's, else the only one; `local` (a directory that may hold
     other things) and `tar` hold the files of all. `epoch` (seconds) is the time of all files.
 
-    Each output is written as a whole or not at all. Raises `OutputError`; `IntegrityError` where a blob is missing or
+    Each output is written as a whole or not at all. One that is a file is on the disk for certain only if it is to be
+    `durable`; directories always are. Raises `OutputError`; `IntegrityError` where a blob is missing or
     has another size than it should.
     """
     described = described_by(descriptor)
@@ -50,7 +52,7 @@ def write_output(
     if destination is not None and not destination.name:
         raise OutputError(f"not a path to write an image to: {value!r}")
     if kind in ("rootfs", "local", "tar"):
-        _write_files(store, kind, described, destination, platform, epoch)
+        _write_files(store, kind, described, destination, platform, epoch, durable)
     elif kind == "layout":
         from buildkit_py.image.layout import write_layout
 
@@ -58,15 +60,21 @@ def write_output(
     elif kind == "archive":
         from buildkit_py.image.archive import write_archive
 
-        write_archive(store, described, destination, name=name, also=also)
+        write_archive(store, described, destination, name=name, also=also, durable=durable)
     else:
         from buildkit_py.image.docker import write_docker
 
-        write_docker(_single(store, described, platform, kind), destination, name=name, also=also)
+        write_docker(_single(store, described, platform, kind), destination, name=name, also=also, durable=durable)
 
 
 def _write_files(
-    store: Store, kind: str, described: Descriptor, destination: Path | None, platform: Platform | None, epoch: int
+    store: Store,
+    kind: str,
+    described: Descriptor,
+    destination: Path | None,
+    platform: Platform | None,
+    epoch: int,
+    durable: bool,
 ) -> None:
     """Write the files of an image, without the image."""
     if kind == "rootfs":
@@ -77,7 +85,7 @@ def _write_files(
     from buildkit_py.image.files import write_local, write_tar
 
     if kind == "tar":
-        write_tar(store, described, destination, epoch=epoch)
+        write_tar(store, described, destination, epoch=epoch, durable=durable)
     else:
         write_local(store, described, _path(destination, kind), epoch=epoch)
 

@@ -36,12 +36,12 @@ _CHUNK = 1 << 20
 
 
 @contextmanager
-def new_file(destination: Path, *, known: bool = False) -> Iterator[BinaryIO]:
+def new_file(destination: Path, *, known: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
     """A file to write, seekable; it replaces `destination` when the block ends well, and leaves no trace otherwise.
 
     Where `destination` is a link, what it points to is replaced, if `check_replaceable` takes it or the caller knows
-    that it is one of pybuild's (`known`). Raises `OutputError`, also for every failure of the file system inside the
-    block.
+    that it is one of pybuild's (`known`). Unless it is to be `durable`, a loss of power soon after may cost it. Raises
+    `OutputError`, also for every failure of the file system inside the block.
     """
     with translated(destination):
         destination = destination.resolve()
@@ -52,16 +52,17 @@ def new_file(destination: Path, *, known: bool = False) -> Iterator[BinaryIO]:
             yield out
             out.flush()
             _make_ours(out.fileno())
-            os.fsync(out.fileno())
-            _publish(out, destination)
+            if durable:
+                os.fsync(out.fileno())
+            _publish(out, destination, durable=durable)
 
 
 @contextmanager
-def new_file_or_stream(destination: Path | None, store: Store) -> Iterator[BinaryIO]:
+def new_file_or_stream(destination: Path | None, store: Store, *, durable: bool = False) -> Iterator[BinaryIO]:
     """A file to write as `new_file` gives it; without a destination one that goes to standard output when it is whole,
     and lies in the store without a name until then. Raises `OutputError`."""
     if destination is not None:
-        with new_file(destination) as out:
+        with new_file(destination, durable=durable) as out:
             yield out
         return
     with translated(None), TemporaryFile(dir=store.root) as whole:
@@ -198,7 +199,7 @@ def _open(destination: Path) -> Iterator[BinaryIO]:
                 hidden.unlink(missing_ok=True)
 
 
-def _publish(out: BinaryIO, destination: Path) -> None:
+def _publish(out: BinaryIO, destination: Path, *, durable: bool) -> None:
     """Give the open file a hidden name, and with one rename the real one."""
     hidden = hidden_name(destination)
     parent = os.open(destination.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -206,7 +207,8 @@ def _publish(out: BinaryIO, destination: Path) -> None:
         os.link(f"/proc/self/fd/{out.fileno()}", hidden.name, dst_dir_fd=parent, follow_symlinks=True)
         with _removed_on_error(hidden):
             hidden.replace(destination)
-        os.fsync(parent)
+        if durable:
+            os.fsync(parent)
     finally:
         os.close(parent)
 

@@ -1,5 +1,6 @@
 """Archives, layouts and Docker archives: their bytes, and what remains when writing them fails."""
 
+import errno
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from buildkit_py.image import staging
 from buildkit_py.image.assemble import assemble_index
 from buildkit_py.image.outputs import write_output
 from buildkit_py.image.stored import StoredImage
+from buildkit_py.image.tarball import tarball
 from buildkit_py.oci import parse_index
 from buildkit_py.platform import Platform
 
@@ -146,8 +148,34 @@ def test_without_anonymous_files_nothing_remains_either(store, image, tmp_path: 
     assert everything(tmp_path) == ["web.tar"]
     monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(5, "Input/output error")))
     with pytest.raises(OutputError, match="Input/output error"):
-        write_output(store, "archive", "other.tar", image(), directory=tmp_path, **HERE)
+        write_output(store, "archive", "other.tar", image(), directory=tmp_path, **HERE, durable=True)
     assert everything(tmp_path) == ["web.tar"]
+
+
+@pytest.mark.parametrize("kind", ["archive", "docker"])
+def test_files_are_synced_where_that_is_asked_for(store, image, tmp_path: Path, monkeypatch, kind) -> None:
+    described = image()
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_output(store, kind, "a.tar", described, directory=tmp_path, **HERE)
+    assert not synced
+    write_output(store, kind, "b.tar", described, directory=tmp_path, **HERE, durable=True)
+    assert len(synced) == 2
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+
+
+@pytest.mark.parametrize("fault", [None, errno.EXDEV])
+def test_large_files_are_copied_by_the_kernel_where_it_can(tmp_path: Path, monkeypatch, fault) -> None:
+    data = bytes(range(256)) * 8192 + b"odd"
+    (tmp_path / "large").write_bytes(data)
+    if fault is not None:
+        monkeypatch.setattr(os, "copy_file_range", lambda *_: (_ for _ in ()).throw(OSError(fault, "no")))
+    with (tmp_path / "out.tar").open("w+b") as out, (tmp_path / "large").open("rb") as large, tarball(out) as tar:
+        tar.file("a", 1, io.BytesIO(b"a"))
+        tar.file("large", len(data), large)
+        tar.file("z", 1, io.BytesIO(b"z"))
+    assert [member(tmp_path / "out.tar", name) for name in ("a", "large", "z")] == [b"a", data, b"z"]
+    assert (tmp_path / "out.tar").stat().st_size % tarfile.RECORDSIZE == 0
 
 
 KILLED = """
