@@ -56,10 +56,10 @@ class Workload:
 class Case:
     """One row: what of a workload is timed, and how far ahead of the best peer pybuild is to be.
 
-    `listed` are the seconds of BuildKit 0.32 on another machine of this kind. `archive` asks for the result as an OCI
-    archive with gzip layers too. `runtime` names what pybuild runs steps in, where the row is about that; one that is
-    measured `alone` only stands beside another. `without` names peers whose result is another thing. `bound` says what stands in the way, where
-    the target may be missed.
+    `listed` are the seconds of BuildKit 0.32 on another machine of this kind. `archive` asks for the result as an
+    OCI archive with gzip layers too. `runtime` names what pybuild runs steps in, where the row is about that; one
+    that is measured `alone` only stands beside another. `without` names peers whose result is another thing.
+    `bound` says what stands in the way, where the target may be missed.
     """
 
     workload: Workload
