@@ -7,7 +7,9 @@ big      debian, and a layer of 6,000 text files of 10 KiB and 10 random files o
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import random
 import sys
 import tempfile
@@ -39,6 +41,34 @@ def _big(directory: Path) -> None:
     layouts.write_layout(directory, [*layouts.layers_of(layout("debian")), layouts.layer(entries)], _PATH)
 
 
+def _tell_history(directory: Path) -> None:
+    """Add a line of history a layer to the image in a layout: buildah takes no base without."""
+    index = json.loads((directory / "index.json").read_bytes())
+    (row,) = index["manifests"]
+    manifest = json.loads(_blob(directory, row["digest"]).read_bytes())
+    config = json.loads(_blob(directory, manifest["config"]["digest"]).read_bytes())
+    config["history"] = [{"created_by": "base"} for _ in manifest["layers"]]
+    manifest["config"] |= _put(directory, config)
+    row |= _put(directory, manifest)
+    (directory / "index.json").write_text(json.dumps(index))
+
+
+def _put(directory: Path, document: object) -> dict[str, object]:
+    data = json.dumps(document).encode()
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    _blob(directory, digest).write_bytes(data)
+    return {"digest": digest, "size": len(data)}
+
+
+def _blob(directory: Path, digest: str) -> Path:
+    return directory / "blobs" / digest.replace(":", "/")
+
+
+def _make(name: str, directory: Path) -> None:
+    _MAKERS[name](directory)
+    _tell_history(directory)
+
+
 _MAKERS = {"tiny": tiny, "debian": _debian, "big": _big}
 NAMES = tuple(_MAKERS)
 
@@ -46,7 +76,7 @@ NAMES = tuple(_MAKERS)
 def layout(name: str) -> Path:
     """The layout of a base."""
     recipe = "".join(map(inspect.getsource, (sys.modules[__name__], layouts, trees))) + debian.recipe()
-    return cache.once(f"bench-{name}", recipe, _MAKERS[name])
+    return cache.once(f"bench-{name}", recipe, lambda directory: _make(name, directory))
 
 
 def push(name: str, registry: str) -> str:

@@ -45,9 +45,13 @@ class Bench:
         self._warm(job.context)
         if case.mode in (Mode.NOOP, Mode.EDIT, Mode.PUSH):
             self._edit(case, job, 0)
-            for tool in tools:
+            for tool in list(tools):
                 tool.empty()
-                self._measure(tool, tool.build(job))
+                try:
+                    self._measure(tool, tool.build(job))
+                except FailedError as fault:
+                    say(f"{case.name}: {tool.name} left out: {fault}")
+                    tools.remove(tool)
         for number in range(1, rounds + 1):
             if case.mode in (Mode.EDIT, Mode.COLD):
                 self._edit(case, job, number)

@@ -143,8 +143,11 @@ class Buildah:
 
     def build(self, job: Job) -> Work:
         """See `Tool`; an archive is a second command."""
-        isolation = {"runc": ("--isolation", "oci", "--runtime", "runc"), "chroot": ("--isolation", "chroot")}
-        words = ["bud", "--layers", *isolation[self.isolation], "--network", "none", "--quiet", "--no-hosts"]
+        isolation = {
+            "runc": ("--isolation", "oci", "--runtime", "runc", "--network", "none"),
+            "chroot": ("--isolation", "chroot", "--network", "host"),
+        }
+        words = ["bud", "--layers", *isolation[self.isolation], "--quiet", "--no-hosts"]
         words += ["--signature-policy", str(self.root / "policy.json"), "--jobs", str(job.jobs or 1)]
         words += ["-t", f"localhost/{IMAGE}", "-f", str(job.dockerfile), str(job.context)]
         if job.archive is None:
@@ -219,11 +222,13 @@ class Docker:
     def empty(self) -> None:
         """See `Tool`."""
         for words in (("system", "prune", "--all", "--force"), ("builder", "prune", "--all", "--force")):
-            subprocess.run(["docker", *words], env=self.environment, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["/usr/bin/docker", *words], env=self.environment, check=True, stdout=subprocess.DEVNULL)
 
     def _work(self, *commands: list[str]) -> Work:
         return Work(
-            commands=[["docker", *words] for words in commands], directory=self.root, environment=self.environment
+            commands=[["/usr/bin/docker", *words] for words in commands],
+            directory=self.root,
+            environment=self.environment,
         )
 
 

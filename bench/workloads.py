@@ -181,7 +181,8 @@ CASES = (
     Case(workload=W5, mode=Mode.COLD, target=0.25, runs=3, quick=1, listed=2.39, runtime="bwrap", label="bwrap"),
     Case(workload=W6, mode=Mode.COLD, target=0.8, runs=3, quick=1, listed=1.54, jobs=8),
     Case(workload=W7, mode=Mode.COLD, target=0.1, runs=3, quick=1, listed=3.25, label="pull"),
-    Case(workload=W7, mode=Mode.PUSH, target=1.0, runs=7, quick=2, listed=0.454),
+    # By runc and by chroot buildah pushes alike, and one would find what the other has just sent.
+    Case(workload=W7, mode=Mode.PUSH, target=1.0, runs=7, quick=2, listed=0.454, without=("buildah (chroot)",)),
     Case(workload=W8, mode=Mode.COLD, target=0.6, runs=3, quick=1, listed=4.98),
     Case(workload=W8, mode=Mode.COLD, archive=True, target=0.65, runs=3, quick=1, listed=4.72),
     Case(workload=W9, mode=Mode.COLD, target=0.8, runs=5, quick=2, listed=0.164),

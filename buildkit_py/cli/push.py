@@ -57,9 +57,11 @@ def _push(store: Store, descriptor: Descriptor, target: Reference) -> PushReport
     images = Images(store, Path())
     seen = {str(blob.digest): store.memo.get("origin", str(blob.digest)) for blob in closure(store, descriptor)}
     origins = {digest: Reference.parse(ref) for digest, ref in seen.items() if ref is not None and not is_local(ref)}
-    return images.client.push(
+    report = images.client.push(
         target, descriptor, store.blobs, origins=origins, bring=lambda missing: images.fetch([missing])
     )
+    images.remember(report.uploaded, str(target).partition("@")[0])
+    return report
 
 
 PUSH = Command(

@@ -238,6 +238,7 @@ class OutputWriter:
             bring=lambda missing: self.images.fetch([missing], origins=origins),
             progress=meter,
         )
+        self.images.remember(report.uploaded, report.reference)
         text = (
             f"pushed {report.reference}: {len(report.uploaded)} blobs uploaded ({report.bytes} bytes), "
             f"{len(report.mounted)} mounted from other repositories, {len(report.existing)} there before"

@@ -45,6 +45,8 @@ def test_the_layers_of_a_base_are_mounted(pybuild: Pybuild, registry: RegistrySe
         check=True,
     ).stdout
     assert len(json.loads(raw)["layers"]) == 2
+    elsewhere = json.loads(pybuild.ok("push", "--json", "app:1", f"{registry.name}/other/app:1").stdout)
+    assert (len(elsewhere["uploaded"]), len(elsewhere["mounted"])) == (0, 3)
     again = pybuild.ok("push", "app:1", f"{registry.name}/team/app:1").stdout
     assert "0 blobs uploaded (0 bytes), 0 mounted from other repositories, 3 there before" in again
 

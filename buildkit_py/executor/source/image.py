@@ -133,6 +133,12 @@ class Images:
         meter = Meter(tell, sum(absent))
         fetch_layers(pulled, self._store, only=wanted, cancel=cancelled.is_set, progress=meter)
 
+    def remember(self, digests: Iterable[str], ref: str) -> None:
+        """Note that a registry has blobs, so that the next push to it mounts them from there."""
+        with self._store.index.transaction(durable=False):
+            for digest in digests:
+                self._store.memo.put("origin", digest, ref)
+
     def fetch(
         self,
         descriptors: Iterable[Descriptor],
