@@ -59,7 +59,6 @@ class Case:
     `listed` are the seconds of BuildKit 0.32 on another machine of this kind. `archive` asks for the result as an
     OCI archive with gzip layers too. `runtime` names what pybuild runs steps in, where the row is about that; one
     that is measured `alone` only stands beside another. `without` names peers whose result is another thing.
-    `bound` says what stands in the way, where the target may be missed.
     """
 
     workload: Workload
@@ -74,7 +73,6 @@ class Case:
     without: tuple[str, ...] = ()
     jobs: int = 0
     label: str = ""
-    bound: str = ""
 
     @property
     def name(self) -> str:
