@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,9 @@ def test_leftovers_are_seen(tmp_path: Path) -> None:
     finally:
         cache.run("umount", target)
     with subprocess.Popen(["sleep", "60"], cwd=target) as process:
+        # Its words are there only a moment after the call that starts it has returned.
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
+            time.sleep(0.001)
         found = leftovers(tmp_path)
         process.kill()
     assert found == [f"running: {process.pid} sleep 60"]
