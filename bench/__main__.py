@@ -21,10 +21,10 @@ from bench.picture import draw
 from bench.report import report
 from bench.results import Results, regressions, row
 from bench.run import Bench
-from bench.services import serve_docker
 from bench.tools import Buildah, Docker, Pybuild, Tool
 from bench.workloads import CASES, Case
 from tests.support import cache
+from tests.support.dockerd import serve_dockerd
 from tests.support.registry import serve_registry
 
 _HERE = Path(__file__).parent
@@ -92,7 +92,7 @@ def _bench(quick: bool, alone: bool) -> Iterator[Bench]:
         if not alone:
             peers += [Buildah(root=root / kind, registry=registry, isolation=kind) for kind in ("runc", "chroot")]
             docker = root / "docker"
-            peers.append(Docker(root=docker, daemon=stack.enter_context(serve_docker(docker))))
+            peers.append(Docker(root=docker, daemon=stack.enter_context(serve_dockerd(docker))))
         bench = Bench(
             root=root, registry=registry, bases=names, pybuild=pybuild, peers=peers, scale=0.25 if quick else 1.0
         )

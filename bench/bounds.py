@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.measure import Sample, Work, measure
-from bench.services import PATH
+from bench.measure import PATH, Sample, Work, measure
 from bench.workloads import W1, W3, W4R, W4T, W9
 
 _ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8"}

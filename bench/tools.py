@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from bench.measure import Work
-from bench.services import PATH, Dockerd
+from bench.measure import PATH, Work
+from tests.support.dockerd import Dockerd
 
 IMAGE = "bench/app:1"
 
@@ -35,12 +35,11 @@ class Tool(Protocol):
     name: str
     flushes: str
     """What is on the disk for certain when the command ends."""
-    compresses: bool
-    """Whether its archive has gzip layers."""
     daemons: tuple[int, ...]
 
     def version(self) -> str:
         """Its release, as it says it."""
+        return _said(self.start())
 
     def start(self) -> Work:
         """The least that can be asked of it."""
@@ -56,7 +55,7 @@ class Tool(Protocol):
 
 
 @dataclass(kw_only=True)
-class Pybuild:
+class Pybuild(Tool):
     """The command of this checkout, by the interpreter that runs the benchmark."""
 
     root: Path
@@ -64,7 +63,6 @@ class Pybuild:
     name: str = "pybuild"
     runtime: str = ""
     flushes: str = "blobs, index and names of the store; the archive is renamed, not synced"
-    compresses: bool = True
     daemons: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -74,10 +72,6 @@ class Pybuild:
     def with_runtime(self, runtime: str) -> Pybuild:
         """The same, with a runtime of the caller's choice."""
         return replace(self, runtime=runtime, name=f"pybuild ({runtime})" if runtime else self.name)
-
-    def version(self) -> str:
-        """See `Tool`."""
-        return _said(self.start())
 
     def start(self) -> Work:
         """See `Tool`."""
@@ -115,7 +109,7 @@ class Pybuild:
 
 
 @dataclass(kw_only=True)
-class Buildah:
+class Buildah(Tool):
     """`buildah` with layers, by runc or by chroot."""
 
     root: Path
@@ -123,7 +117,6 @@ class Buildah:
     isolation: str
     name: str = "buildah"
     flushes: str = "nothing"
-    compresses: bool = True
     daemons: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -132,10 +125,6 @@ class Buildah:
         (self.root / "registries.conf").write_text(text)
         (self.root / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
         self.name = f"buildah ({self.isolation})"
-
-    def version(self) -> str:
-        """See `Tool`."""
-        return _said(self.start())
 
     def start(self) -> Work:
         """See `Tool`."""
@@ -182,14 +171,13 @@ class Buildah:
 
 
 @dataclass(kw_only=True)
-class Docker:
+class Docker(Tool):
     """Debian's `docker` with BuildKit inside its daemon."""
 
     root: Path
     daemon: Dockerd
     name: str = "docker"
     flushes: str = "nothing"
-    compresses: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

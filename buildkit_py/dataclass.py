@@ -50,37 +50,20 @@ else:
         return value.__own_replace__(**changes)
 
     class _Late:
-        """Compiles a method when somebody looks at it, and takes its own place by it."""
+        """Something of a class that is made when somebody looks at it, and then takes its own place."""
 
-        __slots__ = ("_compile", "_name")
+        __slots__ = ("_made", "_make", "_name")
 
-        def __init__(self, name, compile_it):
-            self._name, self._compile = name, compile_it
-
-        def __get__(self, value, cls):
-            owner = next((each for each in cls.__mro__ if each.__dict__.get(self._name) is self), None)
-            if owner is None:
-                # Another thread has done it meanwhile.
-                return getattr(cls if value is None else value, self._name)
-            function = self._compile(owner)
-            setattr(owner, self._name, function)
-            return function if value is None else function.__get__(value, cls)
-
-    class _Told:
-        """What `dataclasses` keeps with a class, taken from a class that it makes of the same fields."""
-
-        __slots__ = ("_name",)
-
-        def __init__(self, name):
-            self._name = name
+        def __init__(self, name, make):
+            self._name, self._make, self._made = name, make, MISSING
 
         def __get__(self, value, cls):
             owner = next((each for each in cls.__mro__ if each.__dict__.get(self._name) is self), None)
-            if owner is None:
-                return getattr(cls, self._name)
-            told = getattr(_twin(owner), self._name)
-            setattr(owner, self._name, told)
-            return told
+            # Without an owner another thread has made it meanwhile.
+            if owner is not None:
+                self._made = self._make(owner)
+                setattr(owner, self._name, self._made)
+            return self._made if value is None or not hasattr(self._made, "__get__") else self._made.__get__(value, cls)
 
     def _made(cls, frozen, slots, kw_only, eq, order):
         gathered = _gathered(cls, kw_only)
@@ -97,10 +80,9 @@ else:
         space["__own_options__"] = (frozen, eq, order)
         space["__own_replace__"] = _Late("__own_replace__", _replacing)
         space["__match_args__"] = tuple(item.name for item in gathered.values() if item.init and not item.kw_only)
-        space |= {
-            "__dataclass_fields__": _Told("__dataclass_fields__"),
-            "__dataclass_params__": _Told("__dataclass_params__"),
-        }
+        # What `dataclasses` keeps with a class is taken from a class that it makes of the same fields.
+        for name in ("__dataclass_fields__", "__dataclass_params__"):
+            space[name] = _Late(name, lambda owner, name=name: getattr(_twin(owner), name))
         if "__init__" not in space:
             space["__init__"] = _Late("__init__", _compiled)
         if "__repr__" not in space:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -119,12 +119,17 @@ def _tell(plain: dict[str, Any], shell: Shell, began: float, build: str) -> None
     view.close()
     if plain["warnings"]:
         shell.complain(plain["warnings"])
-    if plain["mode"] == "quiet":
-        shell.write("".join(f"{digest}\n" for digest in plain["digests"]))
-    elif plain["mode"] != "json":
+    conclude(plain["mode"], plain["digests"], view, shell.write)
+
+
+def conclude(mode: Mode, digests: Iterable[str], view: View, say: Callable[[str], None]) -> None:
+    """Say at the end what was made, as the mode has it."""
+    if mode == "quiet":
+        say("".join(f"{digest}\n" for digest in digests))
+    elif mode != "json":
         from buildkit_py.progress.summary import render
 
-        shell.write(f"\n{render(view.model)}")
+        say(f"\n{render(view.model)}")
 
 
 def _events(kept: Sequence[Any], began: float, build: str) -> Iterator[Event]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -136,13 +135,9 @@ class _Build:
         return f"\n{render_diagnostics(found, self._shell)}\n{count(len(found), 'warning')}\n"
 
     def _tell(self, digests: list[str], view: View) -> None:
-        say: Callable[[str], None] = self._shell.complain if self._streams else self._shell.write
-        if self._mode == "quiet":
-            say("".join(f"{digest}\n" for digest in digests))
-        elif self._mode != "json":
-            from buildkit_py.progress.summary import render
+        from buildkit_py.cli.again import conclude
 
-            say(f"\n{render(view.model)}")
+        conclude(self._mode, digests, view, self._shell.complain if self._streams else self._shell.write)
 
     def _show_times(self, engine: Engine, view: View) -> None:
         """Show where the time went, if that is asked for and the build got so far that there is a record."""

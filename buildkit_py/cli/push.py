@@ -41,9 +41,7 @@ def run(args: Namespace, shell: Shell) -> int:
     elif args.quiet:
         shell.print(f"{report.reference}@{report.digest}")
     else:
-        sent = f"{len(report.uploaded)} blobs uploaded ({report.bytes} bytes)"
-        mounted = f"{len(report.mounted)} mounted from other repositories"
-        shell.print(f"pushed {report.reference}: {sent}, {mounted}, {len(report.existing)} there before")
+        shell.print(str(report))
     return 0
 
 

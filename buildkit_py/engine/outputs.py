@@ -239,8 +239,4 @@ class OutputWriter:
             progress=meter,
         )
         self.images.remember(report.uploaded, report.reference)
-        text = (
-            f"pushed {report.reference}: {len(report.uploaded)} blobs uploaded ({report.bytes} bytes), "
-            f"{len(report.mounted)} mounted from other repositories, {len(report.existing)} there before"
-        )
-        self.session.emit(Note(at=self.session.now(), text=text))
+        self.session.emit(Note(at=self.session.now(), text=str(report)))

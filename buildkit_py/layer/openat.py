@@ -56,19 +56,21 @@ def open_directory(path: Path) -> int:
 def open_name(directory: int, name: str) -> int:
     """Open the regular file of that name in an open directory; no link is followed, and nothing blocks."""
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=directory)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(errno.EINVAL, "not a regular file", name)
-    return fd
+    return _regular(fd, name)
 
 
 def open_regular(directory: int, path: str, *, links: bool = False) -> BinaryIO:
     """Open a regular file below a directory for reading; anything else raises `OSError`, and never blocks."""
     fd = open_below(directory, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, links=links)
+    return os.fdopen(_regular(fd, path), "rb", buffering=0)
+
+
+def _regular(fd: int, name: str) -> int:
+    """A descriptor that was just opened, if it is of a regular file."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    return os.fdopen(fd, "rb", buffering=0)
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    return fd
 
 
 def open_in(root: Path, path: str) -> BinaryIO:

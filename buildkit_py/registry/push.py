@@ -35,6 +35,12 @@ class PushReport:
     manifests: tuple[str, ...]
     bytes: int
 
+    def __str__(self) -> str:
+        return (
+            f"pushed {self.reference}: {len(self.uploaded)} blobs uploaded ({self.bytes} bytes), "
+            f"{len(self.mounted)} mounted from other repositories, {len(self.existing)} there before"
+        )
+
 
 def push(
     client: RegistryClient,

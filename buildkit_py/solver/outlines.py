@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from buildkit_py import canonical
 from buildkit_py.dataclass import dataclass, field
-from buildkit_py.graph.codec import encode
 from buildkit_py.graph.definition import Vertex
 from buildkit_py.graph.title import title
 from buildkit_py.protocol import StepTask
 from buildkit_py.solver.nodes import Identity
 from buildkit_py.solver.session import Session
+from buildkit_py.solver.sources import source_task
 from buildkit_py.solver.stacks import outline_id
 from buildkit_py.source import Span
 
@@ -50,12 +49,4 @@ class OutlineNode:
         self.session.executor.cancel(self._task().key)
 
     def _task(self) -> StepTask:
-        op = encode(self.vertex.op)
-        return StepTask(
-            key=str(canonical.digest({"outline": op})),
-            op=op,
-            inputs=(),
-            platform=getattr(self.vertex.op, "platform", ""),
-            epoch=self.session.options.epoch,
-            names_only=True,
-        )
+        return source_task(self.vertex.op, self.session.options.epoch, names_only=True)

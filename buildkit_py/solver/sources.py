@@ -7,7 +7,7 @@ from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import NotFoundError
 from buildkit_py.graph.codec import encode
 from buildkit_py.graph.definition import Vertex
-from buildkit_py.graph.op import GitSource, HttpSource, ImageSource, LocalSource, Scratch
+from buildkit_py.graph.op import GitSource, HttpSource, ImageSource, LocalSource, Op, Scratch
 from buildkit_py.graph.title import title
 from buildkit_py.layer.entry import EMPTY_TREE
 from buildkit_py.layer.stored import git_content_id, http_content_id
@@ -15,6 +15,19 @@ from buildkit_py.protocol import StepTask
 from buildkit_py.solver.nodes import Identity
 from buildkit_py.solver.session import Session
 from buildkit_py.source import Span
+
+
+def source_task(source: Op, epoch: int, *, names_only: bool = False) -> StepTask:
+    """The task that brings a source's tree into the store, or only what is where in it."""
+    op = encode(source)
+    return StepTask(
+        key=str(canonical.digest({"outline" if names_only else "source": op})),
+        op=op,
+        inputs=(),
+        platform=getattr(source, "platform", ""),
+        epoch=epoch,
+        names_only=names_only,
+    )
 
 
 @dataclass(slots=True)
@@ -54,14 +67,7 @@ class SourceNode:
         self.session.executor.cancel(self._task().key)
 
     def _task(self) -> StepTask:
-        op = encode(self.vertex.op)
-        return StepTask(
-            key=str(canonical.digest({"source": op})),
-            op=op,
-            inputs=(),
-            platform=getattr(self.vertex.op, "platform", ""),
-            epoch=self.session.options.epoch,
-        )
+        return source_task(self.vertex.op, self.session.options.epoch)
 
     def _content_id(self) -> str:
         op = self.vertex.op

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from buildkit_py.suggest import suggest
 from frontends.dockerfile.faults import fault
-from frontends.dockerfile.suggest import suggest
 from frontends.dockerfile.syntax import CheckOptions, File
 
 ARGUMENT = "BUILDKIT_DOCKERFILE_CHECK"

@@ -12,7 +12,7 @@ from typing import Literal
 
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.source import Diagnostic
-from frontends.dockerfile.suggest import suggest
+from buildkit_py.suggest import suggest
 from frontends.dockerfile.syntax import Flag
 from frontends.dockerfile.text import Part
 from frontends.dockerfile.words import SPACES

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from buildkit_py.source import Diagnostic, visible
+from buildkit_py.suggest import suggest
 from frontends.dockerfile import syntax
 from frontends.dockerfile.call import Call
 from frontends.dockerfile.copying import copy
@@ -14,7 +15,6 @@ from frontends.dockerfile.flags import Kind
 from frontends.dockerfile.forms import parted, read_command, read_list, read_words
 from frontends.dockerfile.mounts import read_spec
 from frontends.dockerfile.pairs import read_arguments, read_pairs
-from frontends.dockerfile.suggest import suggest
 from frontends.dockerfile.text import Part
 from frontends.dockerfile.words import SPACES
 

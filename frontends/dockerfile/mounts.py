@@ -10,9 +10,9 @@ from typing import Literal
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceError
 from buildkit_py.source import Diagnostic, visible
+from buildkit_py.suggest import suggest
 from frontends.dockerfile.csvline import CsvError, read_fields
 from frontends.dockerfile.faults import fault
-from frontends.dockerfile.suggest import suggest
 from frontends.dockerfile.syntax import Flag, MountSpec, Run
 
 Kind = Literal["bind", "cache", "tmpfs", "secret", "ssh"]

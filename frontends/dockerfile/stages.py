@@ -13,11 +13,11 @@ from buildkit_py.errors import SourceError, UsageError
 from buildkit_py.platform import Platform
 from buildkit_py.reference import Reference
 from buildkit_py.source import Span
+from buildkit_py.suggest import suggest
 from frontends.dockerfile import syntax
 from frontends.dockerfile.expand import Expansion
 from frontends.dockerfile.faults import fault
 from frontends.dockerfile.scope import Globals, expanded
-from frontends.dockerfile.suggest import suggest
 
 SCRATCH = "scratch"
 

@@ -8,11 +8,11 @@ from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.platform import Platform
 from buildkit_py.reference import Reference
 from buildkit_py.source import Span
+from buildkit_py.suggest import suggest
 from frontends.dockerfile import syntax
 from frontends.dockerfile.checks import Checks
 from frontends.dockerfile.scope import Globals, expanded, global_scope
 from frontends.dockerfile.stages import Start
-from frontends.dockerfile.suggest import suggest
 
 TARGET = "TARGETPLATFORM"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from buildkit_py.source import Diagnostic
+from buildkit_py.suggest import suggest
 from frontends.dockerfile import syntax
 from frontends.dockerfile.scope import BUILTIN, PROXIES
-from frontends.dockerfile.suggest import suggest
 
 
 def unused_arguments(

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +19,9 @@ from tests.differential.case import Case
 from tests.differential.record import Failure, Outcome
 from tests.support import cache
 from tests.support.command import Pybuild
+from tests.support.dockerd import serve_dockerd
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-_STARTED = 30.0
-"""Seconds that the daemon may take to start."""
 
 
 class Builder(Protocol):
@@ -146,31 +143,10 @@ class Docker:
 @contextmanager
 def serve_docker(root: Path) -> Iterator[Docker]:
     """A daemon of its own that reaches nothing, with the bases in its store."""
-    root.mkdir(parents=True)
-    (root / "daemon.json").write_text("{}")
-    places = ("--data-root", root / "data", "--exec-root", root / "exec", "--pidfile", root / "pid")
-    network = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false")
-    host = f"unix://{root}/s"  # short: a socket's path has 107 characters at most
-    settings = ("--config-file", root / "daemon.json", "--group", "root", "--host", host)
-    words = [os.fspath(word) for word in ("dockerd", *settings, *places, *network)]
-    with (root / "log").open("wb") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_ENVIRONMENT)
-    docker = Docker(host=host, root=root)
-    try:
-        _wait(process, docker)
+    with serve_dockerd(root) as daemon:
+        docker = Docker(host=daemon.host, root=root)
         docker.load_bases()
         yield docker
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], docker: Docker) -> None:
-    end = time.monotonic() + _STARTED
-    while docker.call("version", cwd=docker.root).returncode:
-        if process.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"dockerd does not start: {(docker.root / 'log').read_text()[-3000:]}")
-        time.sleep(0.1)
 
 
 def version(docker: Docker) -> int:

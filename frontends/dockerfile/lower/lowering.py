@@ -11,6 +11,7 @@ from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.platform import Platform
 from buildkit_py.reference import Reference
 from buildkit_py.source import Diagnostic, Span
+from buildkit_py.suggest import suggest
 from frontends.dockerfile import syntax
 from frontends.dockerfile.checks import Checks
 from frontends.dockerfile.faults import fault
@@ -21,7 +22,6 @@ from frontends.dockerfile.parser import parse_trigger
 from frontends.dockerfile.scope import Globals
 from frontends.dockerfile.stages import SCRATCH, Node, Stages, find_context
 from frontends.dockerfile.start_checks import base_platform
-from frontends.dockerfile.suggest import suggest
 
 _LOCAL = "local"
 _IMAGE = "docker-image://"
