@@ -10,7 +10,8 @@
     compress    compressing a layer
     write       writing what was made
 
-Parts that take turns, as hashing and compressing do, stand one after another, each as long as it was in all.
+Parts that take turns, as hashing and compressing do, stand one after another, each as long as it was in all; of parts
+that went on at the same time on several threads, each has its share.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def phases_of(
 def parts(times: Mapping[str, float], rest: str, began: float, ended: float) -> Iterator[Phase]:
     """Parts of known length one after another, and what is left."""
     at = began
+    share = min(1.0, (ended - began) / max(sum(times.values()), _LEAST))
     for name, seconds in times.items():
-        until = min(ended, at + seconds)
+        until = min(ended, at + seconds * share)
         yield name, at, until
         at = until
     yield rest, at, ended

@@ -40,3 +40,8 @@ def test_what_takes_no_time_is_left_out_and_equal_neighbours_are_one() -> None:
 def test_parts_never_reach_beyond_the_whole() -> None:
     found = phases_of("image", [("produce", 0.0, 2.0)], {"transfer": 5.0}, ready=0.0, reads=False)
     assert found == [("transfer", 0.0, 2.0)]
+
+
+def test_parts_that_went_on_together_share_the_time() -> None:
+    found = phases_of("commit", [("produce", 0.0, 3.0)], {"hash": 4.0, "compress": 2.0}, ready=0.0, reads=False)
+    assert found == [("hash", 0.0, 2.0), ("compress", 2.0, 3.0)]
