@@ -124,7 +124,7 @@ class _Applier:
     def _place(self, name: str) -> str:
         """Where a name of the layer is in the tree: links of its parents are followed inside it."""
         *parents, last = parts_of(name) or [""]
-        if any(part.startswith(_PREFIX) for part in parents):
+        if _PREFIX in name and any(part.startswith(_PREFIX) for part in parents):
             raise IntegrityError(f"it has something in a removal: {name[:200]!r}")
         parent = written = "/".join(parents)
         if written not in self._made:
@@ -167,6 +167,8 @@ class _Applier:
         return entry
 
     def _xattrs(self, member: tarfile.TarInfo) -> xattrs.Xattrs:
+        if not member.pax_headers:
+            return ()
         names = [key for key in member.pax_headers if key.startswith(_XATTR)]
         if len(names) > self._limits.xattrs:
             raise IntegrityError(f"it has an entry with {len(names)} attributes, {self._limits.xattrs} is the most")
