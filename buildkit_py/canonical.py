@@ -10,17 +10,19 @@ from typing import Any
 
 from buildkit_py.digest import Digest
 
+_PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_ESCAPED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 
 def dumps(value: Any) -> bytes:
     """The canonical bytes of a JSON value made of dict, list, tuple, str, int, bool and None.
 
     Lone surrogates (undecodable file names) are kept as `\\udcXX` escapes, so any path can be encoded.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     try:
-        return text.encode()
+        return _PLAIN.encode(value).encode()
     except UnicodeEncodeError:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        return _ESCAPED.encode(value).encode()
 
 
 def digest(value: Any) -> Digest:

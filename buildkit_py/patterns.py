@@ -8,7 +8,7 @@ with a dot is like any other.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 from buildkit_py.errors import SourceInputError
@@ -119,6 +119,25 @@ class Rules:
             if _covers(pattern, path):
                 return not again
         return False
+
+    def within(self, directory: str) -> Callable[[str], bool]:
+        """Says of the paths of the names in one directory what `excludes` says; what matches the directory, and with
+        it everything in it, is looked at once."""
+        open_rules: list[tuple[bool, re.Pattern[str]]] = []
+        settled = False
+        for again, pattern in reversed(self._rules):
+            if directory and _covers(pattern, directory):
+                settled = not again
+                break
+            open_rules.append((again, pattern))
+        if len(open_rules) == 1 and not settled and not open_rules[0][0]:
+            alone = open_rules[0][1].match
+            return lambda path: alone(path) is not None
+
+        def excluded(path: str) -> bool:
+            return next((not again for again, pattern in open_rules if pattern.match(path)), settled)
+
+        return excluded
 
     def prunes(self, path: str) -> bool:
         """Whether a directory is left out together with everything that can be in it."""

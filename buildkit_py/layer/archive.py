@@ -66,7 +66,7 @@ def write_layer(
 
 
 def _check_name(entry: Entry) -> None:
-    if entry.path.rpartition("/")[2].startswith(".wh."):
+    if ".wh." in entry.path and entry.path.rpartition("/")[2].startswith(".wh."):
         raise StepError(
             f"/{entry.path}: names that begin with .wh. mean a removal in a layer", hint="remove or rename the file"
         )

@@ -138,6 +138,31 @@ class _Walk:
 
     def run(self) -> Iterator[Inside]:
         """What is selected, directories before what is in them, and those that lead there."""
+        return self._chosen() if self._include or self._exclude else self._all()
+
+    def _all(self) -> Iterator[Inside]:
+        """Everything."""
+        lookup, inside, place = self._tree.lookup, f"{self._root}/" if self._root else "", ""
+        names = iter(self._tree.children(self._root))
+        stack = []
+        while True:
+            name = next(names, None)
+            if name is None:
+                if not stack:
+                    return
+                place, names = stack.pop()
+                continue
+            path = place + name
+            entry = lookup(inside + path)
+            if entry is None:
+                continue
+            yield Inside(path=path, entry=entry)
+            if entry.type == "dir":
+                stack.append((place, names))
+                place, names = f"{path}/", iter(self._tree.children(inside + path))
+
+    def _chosen(self) -> Iterator[Inside]:
+        """What the patterns leave."""
         stack = [self._level("", (), ())]
         while stack:
             level = stack[-1]

@@ -11,9 +11,8 @@ import hashlib
 import io
 import os
 import stat
-import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,7 +21,7 @@ from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.openat import DIRECTORY, Root, open_below, open_directory, open_name
 from buildkit_py.layer.statcache import StatCache, now, stamp_of
-from buildkit_py.layer.tree import ROOT, ancestors, join, printable
+from buildkit_py.layer.tree import ROOT, ancestors, printable
 from buildkit_py.patterns import Rules
 
 _BLOCK = 1 << 20
@@ -60,9 +59,10 @@ class ContextTree:
             raise SourceInputError(f"the directory {root} can't be read: {error.strerror}") from error
         self._roots: list[Root] = []
         weakref.finalize(self, _close, self._fd, self._roots)
-        self._lock = threading.Lock()
-        self._listed: dict[str, dict[str, os.stat_result]] = {}
+        self._listed: dict[str, dict[str, int]] = {}
+        self._offered: dict[str, list[str]] = {}
         self._directories: dict[str, os.stat_result] = {}
+        self._states: dict[str, os.stat_result] = {}
         self._entries: dict[str, Entry] = {}
 
     def lookup(self, path: str) -> Entry | None:
@@ -73,8 +73,11 @@ class ContextTree:
         if known is not None:
             return known
         directory, _, name = path.rpartition("/")
-        status = self._list(directory).get(name)
-        if status is None or not self._offered(path, status):
+        kind = self._list(directory).get(name)
+        if kind is None or not self._is_offered(path, kind, self._rules.excludes(path)):
+            return None
+        status = self._state(path)
+        if status is None:
             return None
         entry = self._entry(path, status)
         self._entries[path] = entry
@@ -82,33 +85,45 @@ class ContextTree:
 
     def children(self, path: str) -> Iterable[str]:
         """The names that are neither ignored nor hidden."""
-        found = self._list(path)
-        return sorted(
-            name
-            for name, status in found.items()
-            if self._listed_in(join(path, name), status) and self._offered(join(path, name), status)
-        )
+        known = self._offered.get(path)
+        if known is None:
+            found, above = self._list(path), f"{path}/" if path else ""
+            known = self._offered[path] = sorted(self._picked(found, above, self._rules.within(path)))
+        return known
+
+    def _picked(self, found: Mapping[str, int], above: str, excluded: Callable[[str], bool]) -> Iterator[str]:
+        for name, kind in found.items():
+            path = above + name
+            if kind == stat.S_IFREG:
+                if not excluded(path) and path not in self._hidden:
+                    yield name
+            elif self._is_listed(path, kind) and self._is_offered(path, kind, excluded(path)):
+                yield name
 
     def open(self, path: str) -> BinaryIO:
         """The file as it is now; a socket holds nothing."""
-        if self._special and self._is_socket(path):
-            return io.BytesIO()
         try:
             return io.FileIO(self._opened(path), "rb")
         except OSError as error:
+            if self._special and self._is_socket(path):
+                return io.BytesIO()
             raise self._failure(path, error) from error
 
     def _opened(self, path: str) -> int:
         """A descriptor of a regular file. The directory it is in stays open for the next one."""
-        try:
-            root = self._roots.pop()
-        except IndexError:
-            root = Root(Path(self._path), self._fd)
+        root = self._root()
         try:
             parent, name = root.parent(path)
             return open_name(parent, name)
         finally:
             self._roots.append(root)
+
+    def _root(self) -> Root:
+        """One that no other thread uses; whoever takes it puts it back."""
+        try:
+            return self._roots.pop()
+        except IndexError:
+            return Root(Path(self._path), self._fd)
 
     def seen(self) -> Iterator[tuple[str, dict[str, os.stat_result]]]:
         """Every directory that was looked at, by its absolute path, with the state (as it was then) of the names in it
@@ -116,35 +131,33 @@ class ContextTree:
         asked: dict[str, dict[str, os.stat_result]] = {place: {} for place in self._directories}
         for path in self._entries:
             directory, _, name = path.rpartition("/")
-            asked[directory][name] = self._listed[directory][name]
+            asked[directory][name] = self._states[path]
         real = os.path.realpath(self._path)
         for directory, names in asked.items():
             yield f"{real}/{directory}".rstrip("/"), {"": self._directories[directory], **names}
 
-    def _listed_in(self, path: str, status: os.stat_result) -> bool:
+    def _is_listed(self, path: str, kind: int) -> bool:
         """Whether its directory's list has it. What was made only to hold hidden paths comes and goes with them."""
         if path in self._hidden:
             return False
-        return path not in self._holders or not stat.S_ISDIR(status.st_mode) or bool(self.children(path))
+        return path not in self._holders or kind != stat.S_IFDIR or bool(self.children(path))
 
-    def _offered(self, path: str, status: os.stat_result) -> bool:
-        if stat.S_ISSOCK(status.st_mode) and not self._special:
+    def _is_offered(self, path: str, kind: int, excluded: bool) -> bool:
+        if kind == stat.S_IFSOCK and not self._special:
             return False
-        if not self._rules.excludes(path):
+        if not excluded:
             return True
         # An ignored directory is there as soon as a rule takes something in it in again.
-        return stat.S_ISDIR(status.st_mode) and not self._rules.prunes(path) and bool(self.children(path))
+        return kind == stat.S_IFDIR and not self._rules.prunes(path) and bool(self.children(path))
 
-    def _list(self, directory: str) -> dict[str, os.stat_result]:
-        with self._lock:
-            found = self._listed.get(directory)
+    def _list(self, directory: str) -> dict[str, int]:
+        """The kinds (`S_IFMT`) of what is in a directory, by name."""
+        found = self._listed.get(directory)
         if found is None:
-            found = self._read(directory)
-            with self._lock:
-                self._listed[directory] = found
+            found = self._listed.setdefault(directory, self._read(directory))
         return found
 
-    def _read(self, directory: str) -> dict[str, os.stat_result]:
+    def _read(self, directory: str) -> dict[str, int]:
         try:
             fd = open_below(self._fd, directory, DIRECTORY)
         except OSError as error:
@@ -153,13 +166,33 @@ class ContextTree:
                 return {}
             raise self._failure(directory, error) from error
         try:
-            self._directories[directory] = os.fstat(fd)
+            state = os.fstat(fd)
             with os.scandir(fd) as found:
-                return {each.name: each.stat(follow_symlinks=False) for each in found}
+                kinds = {
+                    each.name: stat.S_IFREG if each.is_file(follow_symlinks=False) else _kind(each) for each in found
+                }
         except OSError as error:
             raise self._failure(directory, error) from error
         finally:
             os.close(fd)
+        self._directories.setdefault(directory, state)
+        return kinds
+
+    def _state(self, path: str) -> os.stat_result | None:
+        """What a name is now; the first answer is kept."""
+        known = self._states.get(path)
+        if known is None:
+            root = self._root()
+            try:
+                parent, name = root.parent(path)
+                known = self._states.setdefault(path, os.stat(name, dir_fd=parent, follow_symlinks=False))
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise self._failure(path, error) from error
+            finally:
+                self._roots.append(root)
+        return known
 
     def _entry(self, path: str, status: os.stat_result) -> Entry:
         mode = stat.S_IMODE(status.st_mode)
@@ -187,8 +220,7 @@ class ContextTree:
 
     def _is_socket(self, path: str) -> bool:
         directory, _, name = path.rpartition("/")
-        status = self._list(directory).get(name)
-        return status is not None and stat.S_ISSOCK(status.st_mode)
+        return self._list(directory).get(name) == stat.S_IFSOCK
 
     def _target(self, path: str) -> str:
         directory, _, name = path.rpartition("/")
@@ -209,15 +241,22 @@ class ContextTree:
             return status.st_size, known
         read_at = now()
         hashed = hashlib.sha256()
-        with self.open(path) as file:
-            before = os.fstat(file.fileno())
-            left = before.st_size
-            while block := file.read(min(left + 1, _BLOCK)):
-                hashed.update(block)
-                left -= len(block)
-                if left <= 0:
-                    break
-            after = os.fstat(file.fileno())
+        try:
+            fd = self._opened(path)
+            try:
+                before = os.fstat(fd)
+                left = before.st_size
+                # One byte more than there should be tells of a file that has grown.
+                while block := os.read(fd, min(left + 1, _BLOCK)):
+                    hashed.update(block)
+                    left -= len(block)
+                    if left <= 0:
+                        break
+                after = os.fstat(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise self._failure(path, error) from error
         if stamp_of(before) != stamp_of(after) or left:
             raise SourceInputError(
                 f"{printable(path)} in {self._path} changed while it was being read", hint="run the same command again"
@@ -228,6 +267,12 @@ class ContextTree:
 
     def _failure(self, path: str, error: OSError) -> SourceInputError:
         return SourceInputError(f"{printable(path) or '.'} in {self._path} can't be read: {error.strerror}")
+
+
+def _kind(entry: os.DirEntry[str]) -> int:
+    if entry.is_dir(follow_symlinks=False):
+        return stat.S_IFDIR
+    return stat.S_IFLNK if entry.is_symlink() else stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
 
 
 def _close(fd: int, roots: list[Root]) -> None:

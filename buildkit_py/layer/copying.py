@@ -154,7 +154,9 @@ class _Copying:
             return
         link = link_key(entry, targets)
         content = partial(self.source.open, entry.path)
-        self.edit.put(replace(made, type="file", target=None), content, link and (self.number, *link))
+        if made.type == "hardlink":
+            made = replace(made, type="file", target=None)
+        self.edit.put(made, content, link and (self.number, *link))
 
     def _copied(self, entry: Entry, target: str) -> Entry:
         made = copied(self.op, entry, target, self.owner)

@@ -17,6 +17,8 @@ def header(entry: Entry, epoch: int) -> bytes:
     """The blocks that stand before an entry's content. A whiteout is an empty file `.wh.NAME`."""
     name, kind = os.fsencode(entry.path), _TYPES.get(entry.type, b"0")
     mode = entry.mode
+    if entry.type == "file" and len(name) <= 100 and _fits(entry):
+        return _block(name, kind, mode, entry.uid, entry.gid, entry.size, epoch, b"", (0, 0))
     if entry.type == "whiteout":
         parent, slash, last = name.rpartition(b"/")
         name, mode = parent + slash + b".wh." + last, 0
@@ -31,6 +33,12 @@ def header(entry: Entry, epoch: int) -> bytes:
         made = _block(b"PaxHeader", b"x", 0o644, 0, 0, len(body), epoch, b"", (0, 0))
         made += body + PADDING[: -len(body) % 512]
     return made + _block(name[:100], kind, mode, entry.uid, entry.gid, size, epoch, link[:100], entry.device or (0, 0))
+
+
+def _fits(file: Entry) -> bool:
+    """Whether a header without records has room for everything but, perhaps, the name."""
+    small = file.size <= _MAX_SIZE and file.uid <= _MAX_OCTAL and file.gid <= _MAX_OCTAL
+    return small and file.path.isascii() and not file.xattrs and not file.target
 
 
 def _records(entry: Entry, name: bytes, link: bytes, size: int) -> list[bytes]:

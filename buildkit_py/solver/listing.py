@@ -6,25 +6,25 @@ digest does: what that leaves out is left out here. Of several sources each has 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from buildkit_py.layer.tree import Tree
-    from buildkit_py.solver.selection import Selector
+    from buildkit_py.solver.selection import Selection, Selector
 
 _DIGITS = 16
 
 
-def files_of(selector: Selector, tree: Tree) -> dict[str, str]:
-    """The files that a selector takes from a tree."""
+def files_of(selector: Selector, selection: Selection) -> dict[str, str]:
+    """The files that a selector took."""
+    items = json.loads(selection.text)
     if selector.contents == "always":
-        return dict(_picked(selector.named(tree)))
-    return {row[0] or ".": _mark(row) for row in selector.rows(tree)}
+        return dict(_picked(list(zip(selection.names, items, strict=True))))
+    return {row[0] or ".": _mark(row) for row in items}
 
 
-def _picked(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
-    found = list(items)
+def _picked(found: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
     for name, item in found:
         if isinstance(item, str):
             yield name, item.partition(":")[2][:_DIGITS]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from buildkit_py import canonical
 from buildkit_py.dataclass import dataclass, replace
+from buildkit_py.digest import Digest
 from buildkit_py.graph.op import BindMount, CacheMount, Copy, ExecStep, Merge, Op, Unpack
 from buildkit_py.layer import contents, select
 from buildkit_py.layer.flat import link_key
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
     from buildkit_py.layer.tree import Tree
 
 Modes = Literal["all", "executable", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a selector takes from a tree, as canonical JSON; with `contents: always`, one item for each of `names`."""
+
+    names: tuple[str, ...]
+    text: bytes
+
+    @property
+    def digest(self) -> str:
+        """Names what is selected."""
+        return str(Digest.of(self.text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +71,12 @@ class Selector:
         else:
             select.check(tree, source, optional=self.optional)
 
-    def digest(self, tree: Tree) -> str:
-        """The digest of what is selected; raises `SourceInputError` where nothing is."""
-        always = self.contents == "always"
-        return str(canonical.digest([item for _, item in self.named(tree)] if always else list(self.rows(tree))))
+    def select(self, tree: Tree) -> Selection:
+        """What is selected; raises `SourceInputError` where nothing is."""
+        if self.contents != "always":
+            return Selection(names=(), text=canonical.dumps(list(self.rows(tree))))
+        named = list(self.named(tree))
+        return Selection(names=tuple(name for name, _ in named), text=canonical.dumps([item for _, item in named]))
 
     def rows(self, tree: Tree) -> Iterator[list[Any]]:
         """What is selected, as rows; not for `contents: always`."""
@@ -81,8 +97,13 @@ class Selector:
                 yield picked.name, {"file": self._row(_bare(share([(alone, None)])[0]))}
 
     def _inside(self, picked: Pick) -> Iterator[list[Any]]:
-        entries = [each.entry for each in picked.inside]
-        targets = {entry.target for entry in entries if entry.type == "hardlink"}
+        targets = {each.entry.target for each in picked.inside if each.entry.type == "hardlink"}
+        if not targets:
+            # No names of one file: each stands for itself.
+            for each in picked.inside:
+                _, *rest = self._row(_bare(each.entry))
+                yield [each.path, *rest, {"held": each.entry.mode}] if each.held else [each.path, *rest]
+            return
         named = share([
             (replace(each.entry, path=each.path), link_key(each.entry, targets)) for each in picked.inside
         ])  # fmt: skip

@@ -14,7 +14,7 @@ from buildkit_py.graph.title import title
 from buildkit_py.protocol import InputMissing, StepResult, StepTask, TaskInput
 from buildkit_py.solver.key import Key, key_of
 from buildkit_py.solver.nodes import Identity, InputNeeded
-from buildkit_py.solver.selection import Selector, selectors_of
+from buildkit_py.solver.selection import Selection, Selector, selectors_of
 from buildkit_py.solver.session import Session
 from buildkit_py.source import Span
 
@@ -47,6 +47,7 @@ class StepNode:
     cause: Cause = "key"
     _contents: Mapping[str, str] = field(default_factory=dict)
     _selections: Mapping[str, str] = field(default_factory=dict)
+    _selected: dict[str, Selection] = field(default_factory=dict)
     _fresh: bool = False
     _settled: bool = False
     """Whether the plan knows the result: what it then asks for are the bytes."""
@@ -71,6 +72,7 @@ class StepNode:
             self.cause = forced or self.cause
             return Identity(known=False)
         self.cause = "bytes"
+        self._selected.clear()
         self._learn(known.content_id)
         self._settled = True
         return Identity(known=True, available=self._available(known.content_id), spared=True)
@@ -220,7 +222,8 @@ class StepNode:
             if tree is not None and not listings.has(digest):
                 from buildkit_py.solver.listing import files_of
 
-                listings.put(digest, files_of(selector, tree))
+                selection = self._selected.pop(selector.name, None) or selector.select(tree)
+                listings.put(digest, files_of(selector, selection))
 
     def _tree_of(self, selector: Selector) -> Tree | None:
         source = self._local(selector.role)
@@ -235,6 +238,7 @@ class StepNode:
         # Read once: the key and the task must speak of the same trees, whatever other threads learn meanwhile.
         self.key = None
         self._contents = self._contents_now()
+        self._selected.clear()
         self._selections = {selector.name: self._located(selector) for selector in selectors}
         partly = {selector.role for selector in selectors} - WHOLE
         return key_of(
@@ -263,16 +267,21 @@ class StepNode:
     def _select(self, selector: Selector) -> str:
         source = self._local(selector.role)
         if source is not None:
-            return selector.digest(self.session.contexts.tree(source))
+            return self._look(selector, self.session.contexts.tree(source))
         content_id = self._contents[selector.role]
         memo_key = selector.memo_key(content_id)
         known = self.session.store.memo.get("selection", memo_key)
         if known is None:
             if not self.session.trees.complete(content_id):
                 raise InputNeeded(*self.session.stacks.whole(self.vertex.inputs[selector.role]))
-            known = selector.digest(self.session.trees.tree(content_id))
+            known = self._look(selector, self.session.trees.tree(content_id))
             self.session.store.memo.put("selection", memo_key, known)
         return str(known)
+
+    def _look(self, selector: Selector, tree: Tree) -> str:
+        """The digest of what is selected; what it is stays at hand until it is known whether the step runs."""
+        selection = self._selected[selector.name] = selector.select(tree)
+        return selection.digest
 
     def _task(self, key: Key) -> StepTask:
         op = self.vertex.op

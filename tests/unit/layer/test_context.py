@@ -124,8 +124,8 @@ def test_only_what_is_taken_is_read(root: Path, monkeypatch: pytest.MonkeyPatch)
     for name in ("a.c", "a.h", "big/x", "big/y.c"):
         put(root / name)
     opened: list[str] = []
-    plain = ContextTree.open
-    monkeypatch.setattr(ContextTree, "open", lambda tree, path: opened.append(path) or plain(tree, path))
+    plain = ContextTree._opened
+    monkeypatch.setattr(ContextTree, "_opened", lambda tree, path: opened.append(path) or plain(tree, path))
     assert selected(look(root), "/*.c", "/big/", exclude=("x",)) == ["a.c", "y.c"]
     assert opened == ["a.c", "big/y.c"]
 
