@@ -170,7 +170,11 @@ else:
     def _bare(cls):
         """A class of the same slots that lets itself be written to, where there is one: while it is made, a frozen
         value is one of these, which takes a third of the time that writing past its own class takes."""
-        return cls.__bases__ == (object,) and "__slots__" in cls.__dict__ and type("Bare", (), {"__slots__": cls.__slots__})
+        return (
+            cls.__bases__ == (object,)
+            and "__slots__" in cls.__dict__
+            and type("Bare", (), {"__slots__": cls.__slots__})
+        )
 
     def _replacing(cls):
         """What gives a value of a class with some fields changed."""

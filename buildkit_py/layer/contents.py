@@ -144,7 +144,7 @@ class _Walk:
         """Everything."""
         lookup, inside, place = self._tree.lookup, f"{self._root}/" if self._root else "", ""
         names = iter(self._tree.children(self._root))
-        stack = []
+        stack: list[tuple[str, Iterator[str]]] = []
         while True:
             name = next(names, None)
             if name is None:

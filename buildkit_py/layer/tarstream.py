@@ -37,7 +37,9 @@ _EXTENDED = (
 )
 
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
-_ALONE = frozenset((*tarfile.REGULAR_TYPES, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, *_DEVICES))
+_ALONE = frozenset(
+    (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, *_DEVICES)
+)
 _ALONE -= {tarfile.GNUTYPE_SPARSE}
 """Entries that are one header, and for files their bytes."""
 _END = bytes(tarfile.BLOCKSIZE)
@@ -287,7 +289,7 @@ def _measured(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _plain(member: _Member, header: bytes) -> _Member | None:
-    """Fill in a header as nearly all are: octal numbers, names in UTF-8, a right checksum. Others are left to `tarfile`.
+    """Fill in a header as nearly all are: octal numbers, UTF-8, a right checksum. Others are left to `tarfile`.
 
     POSIX.1-2017, pax, "ustar Interchange Format".
     """

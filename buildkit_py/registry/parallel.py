@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Event
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import TypeVar
 
 from buildkit_py.errors import Cancelled
@@ -18,21 +19,38 @@ def run_all(action: Callable[[T, Event], R], items: Sequence[T], jobs: int = JOB
 
     `stop` is set once one of them failed, or the waiting thread was interrupted; that failure is raised when all ended.
     """
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-
     stop = Event()
     if len(items) < 2:
         return [action(item, stop) for item in items]
-    with ThreadPoolExecutor(max_workers=min(jobs, len(items)), thread_name_prefix="transfer") as pool:
-        futures = [pool.submit(action, item, stop) for item in items]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            if not all(future.done() and future.exception() is None for future in futures):
+    results: dict[int, R] = {}
+    failures: list[BaseException] = []
+    todo = SimpleQueue[int]()
+    for number in range(len(items)):
+        todo.put(number)
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                number = todo.get_nowait()
+            except Empty:
+                return
+            try:
+                results[number] = action(items[number], stop)
+            except BaseException as error:
+                failures.append(error)
                 stop.set()
-                for future in futures:
-                    future.cancel()
-    failures = [error for future in futures if not future.cancelled() and (error := future.exception())]
+
+    threads = [Thread(target=work, name=f"transfer_{number}") for number in range(min(jobs, len(items)))]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:
+        if len(results) < len(items):
+            stop.set()
+        for thread in threads:
+            thread.join()
     for failure in sorted(failures, key=lambda error: isinstance(error, Cancelled)):
         raise failure
-    return [future.result() for future in futures]
+    return [results[number] for number in range(len(items))]

@@ -1,7 +1,7 @@
 """HTTP as registries need it: one request, one answer, read piece by piece; redirects, proxies and TLS.
 
-It knows nothing of tokens. urllib3 does the wire (pooled connections, TLS host checks, framing); it is imported with
-the first request. Nothing is retried here, and every error of a socket leaves as a `TransferError`.
+It knows nothing of tokens. What does the wire is imported with the first request. Nothing is retried here, and every
+error of a socket leaves as a `TransferError`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from buildkit_py.registry.config import RegistryConfig
 from buildkit_py.registry.faults import TransferError
 
 if TYPE_CHECKING:
-    import ssl
+    from http.client import HTTPConnection, HTTPResponse
 
-    import urllib3
+    from buildkit_py.registry.connections import Connections, Place
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
-_CONNECT_SECONDS = 10.0
-_READ_SECONDS = 60.0
 _AGENT = "pybuild"
 # Only what RFC 3986 allows: two parsers must not see two hosts in one address.
 _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+\Z")
@@ -62,15 +60,17 @@ class Origin:
 class Answer:
     """One answer. Read it, then close it; a connection is reused only if its answer was read to the end."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, url: str, transport: Transport) -> None:
+    def __init__(
+        self, transport: Transport, connections: Connections, on: HTTPConnection, response: HTTPResponse, url: str
+    ) -> None:
+        self._transport, self._connections, self._connection = transport, connections, on
         self._response = response
-        self._transport = transport
         self.url = url
         self.status = response.status
 
     def header(self, name: str) -> str | None:
         """A header's value, by any case of its name."""
-        return self._response.headers.get(name)
+        return self._response.getheader(name)
 
     @property
     def length(self) -> int | None:
@@ -80,8 +80,10 @@ class Answer:
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; empty at the end. Raises `TransferError` where the connection ends too early."""
+        from buildkit_py.registry.connections import read
+
         with self._transport.translated(self.url):
-            return self._response.read(size)
+            return read(self._response, size)
 
     def read_all(self, limit: int) -> bytes:
         """The whole body if it has at most `limit` bytes; one byte more than `limit` otherwise."""
@@ -93,11 +95,7 @@ class Answer:
 
     def close(self) -> None:
         """Give the connection back if nothing more is to come, else drop it."""
-        if self._response.length_remaining == 0:
-            self._response.drain_conn()  # reads nothing, but lets the connection see the end of an empty body
-            self._response.release_conn()
-        else:
-            self._response.close()
+        self._connections.give_back(self._connection, self._response)
 
     def __enter__(self) -> Answer:
         return self
@@ -113,7 +111,7 @@ class Transport:
         self._config = config
         self._environ = environ
         self._lock = Lock()
-        self._pools: dict[tuple[bool, str | None, str | None], urllib3.PoolManager] = {}
+        self._places: dict[Place, Connections] = {}
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | IO[bytes] | None = None) -> Answer:
         """One request; a GET or HEAD follows redirects, without `Authorization` once they leave the origin.
@@ -142,77 +140,87 @@ class Transport:
 
     def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes | IO[bytes] | None) -> Answer:
         with self.translated(url):
-            response = self._pool(Origin.of(url)).request(
-                method,
-                url,
-                headers=dict(headers),
-                body=body,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-            )
-        return Answer(response, url, self)
+            connections = self._to(Origin.of(url))
+            connection, response = connections.request(method, url, headers, body)
+        return Answer(self, connections, connection, response, url)
 
-    def _pool(self, origin: Origin) -> urllib3.PoolManager:
+    def _to(self, origin: Origin) -> Connections:
+        from buildkit_py.registry.connections import Connections, Place
+
         ca = self._config.settings(origin.netloc).ca
-        key = (origin.scheme == "https", self._proxy(origin), str(ca) if ca else None)
+        secure = origin.scheme == "https"
+        place = Place(secure, origin.host, origin.port, self._proxy(origin), str(ca) if ca else None)
         with self._lock:
-            if key not in self._pools:
-                self._pools[key] = _make_pool(*key)
-            return self._pools[key]
+            if place not in self._places:
+                self._places[place] = Connections(place)
+            return self._places[place]
 
     def _proxy(self, origin: Origin) -> str | None:
-        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
-
         names = (f"{origin.scheme}_proxy", f"{origin.scheme.upper()}_PROXY")
         proxy = next((self._environ[name] for name in names if self._environ.get(name)), None)
+        if not proxy:
+            return None
+        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+
         excluded = self._environ.get("no_proxy") or self._environ.get("NO_PROXY") or ""
-        if not proxy or proxy_bypass_environment(origin.netloc, {"no": excluded}):
+        if proxy_bypass_environment(origin.netloc, {"no": excluded}):
             return None
         return proxy if "://" in proxy else f"http://{proxy}"
 
     @contextmanager
     def translated(self, url: str) -> Iterator[None]:
-        """Errors of urllib3 and of sockets inside leave as `TransferError`s that name the host."""
-        from urllib3.exceptions import HTTPError
+        """Errors of sockets and of what they carried leave as `TransferError`s that name the host."""
+        from http.client import HTTPException
+
+        from buildkit_py.registry.connections import ConnectError
 
         try:
             yield
-        except (HTTPError, OSError) as error:
-            raise self._fault(Origin.of(url), error) from None
+        except ConnectError as error:
+            raise self._not_connected(Origin.of(url), error.reason) from None
+        except TimeoutError:
+            raise self._silent(Origin.of(url)) from None
+        except (HTTPException, OSError) as error:
+            raise self._broken(Origin.of(url), error) from None
 
-    def _fault(self, origin: Origin, error: Exception) -> TransferError:
-        from urllib3 import exceptions as known
+    def _not_connected(self, origin: Origin, error: OSError) -> TransferError:
+        from socket import EAI_AGAIN, gaierror
 
-        host, words, table = origin.netloc, str(error), f'[registry."{origin.netloc}"]'
-        file = self._config.path or "registries.toml"
-        if isinstance(error, known.ProxyError):
+        from buildkit_py.registry.connections import CONNECT_SECONDS
+
+        host = origin.netloc
+        if "SSL" in type(error).__name__:
+            return self._broken(origin, error)
+        if self._proxy(origin) is not None:
             return TransferError(f"can't reach {host} through the proxy of the environment", retry=True)
-        if "CERTIFICATE_VERIFY_FAILED" in words:
+        if isinstance(error, gaierror):
+            # "Temporary failure …" may go away; that nobody is called so does not.
+            hint = "check the name, the network and the DNS"
+            return TransferError(f"no address is known for {host}", hint=hint, retry=error.errno == EAI_AGAIN)
+        if isinstance(error, TimeoutError) and error.errno is None:
+            return TransferError(f"{host} does not answer within {CONNECT_SECONDS:.0f} s", retry=True)
+        reason = (error.strerror or "no connection").lower()
+        hint = "is the registry running, and is this its port?"
+        return TransferError(f"can't connect to {host}: {reason}", hint=hint, retry=True)
+
+    def _silent(self, origin: Origin) -> TransferError:
+        from buildkit_py.registry.connections import READ_SECONDS
+
+        return TransferError(f"{origin.netloc} sent nothing for {READ_SECONDS:.0f} s", retry=True)
+
+    def _broken(self, origin: Origin, error: Exception) -> TransferError:
+        host, table = origin.netloc, f'[registry."{origin.netloc}"]'
+        file = self._config.path or "registries.toml"
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return TransferError(
                 f"the certificate of {host} is not trusted",
                 hint=f'name the authority that signed it: ca = "FILE.pem" under {table} in {file}',
             )
-        if isinstance(error, known.SSLError) or "SSL" in words:
+        if "SSL" in type(error).__name__:
             return TransferError(
                 f"{host} does not speak TLS as it should",
                 hint=f"if it speaks plain HTTP, set plain_http = true under {table} in {file}",
             )
-        if isinstance(error, known.NameResolutionError) or "Name or service" in words:
-            # "Temporary failure …" may go away; that nobody is called so does not.
-            again = "Name or service" not in words
-            return TransferError(
-                f"no address is known for {host}", hint="check the name, the network and the DNS", retry=again
-            )
-        if isinstance(error, known.NewConnectionError):
-            reason = getattr(error.__cause__, "strerror", None) or "no connection"
-            hint = "is the registry running, and is this its port?"
-            return TransferError(f"can't connect to {host}: {reason.lower()}", hint=hint, retry=True)
-        if isinstance(error, known.ConnectTimeoutError):
-            return TransferError(f"{host} does not answer within {_CONNECT_SECONDS:.0f} s", retry=True)
-        if isinstance(error, known.ReadTimeoutError):
-            return TransferError(f"{host} sent nothing for {_READ_SECONDS:.0f} s", retry=True)
         return TransferError(f"the connection to {host} broke", retry=True)
 
 
@@ -224,33 +232,3 @@ def join(url: str, target: str) -> str:
         following = ""
     Origin.of(following)
     return following
-
-
-def _trusting(ca: str | None) -> ssl.SSLContext:
-    """Trusts the authorities of this machine, and one more."""
-    import ssl
-
-    context = ssl.create_default_context()
-    if ca is not None:
-        try:
-            context.load_verify_locations(cafile=ca)
-        except OSError as error:
-            raise TransferError(f"can't read the certificate authority {ca}: {error.strerror or error}") from None
-    return context
-
-
-def _make_pool(secure: bool, proxy: str | None, ca: str | None) -> urllib3.PoolManager:
-    import urllib3
-
-    # Reading the authorities takes longer than a whole request to a registry nearby.
-    context = _trusting(ca) if secure else None
-    timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
-    if proxy is None:
-        return urllib3.PoolManager(maxsize=8, ssl_context=context, timeout=timeout, blocksize=1 << 18)
-    secret = urlsplit(proxy)
-    headers = None
-    if secret.username is not None:
-        headers = urllib3.make_headers(proxy_basic_auth=f"{secret.username}:{secret.password or ''}")
-    return urllib3.ProxyManager(
-        proxy, proxy_headers=headers, maxsize=8, ssl_context=context, timeout=timeout, blocksize=1 << 18
-    )

@@ -210,7 +210,8 @@ def test_token_that_runs_out_in_the_middle(registry: FaultyRegistry) -> None:
     registry.faults += [on("GET", "/token", token), guard]
     push(registry)
     assert complete(registry)
-    assert len(registry.asked("GET", "/token")) == 2
+    # One more where a thread had the first token, and had not used it yet.
+    assert len(registry.asked("GET", "/token")) in (2, 3)
     scopes = registry.asked("GET", "/token")[0].path
     assert "repository%3Ateam%2Fapp%3Apull%2Cpush" in scopes
 

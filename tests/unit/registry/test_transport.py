@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -31,3 +37,96 @@ def test_plain_http_reads_no_authorities(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(TransferError, match="TLS"):
             transport.send("GET", f"{server.url.replace('http:', 'https:')}/file", {})
         assert len(read) == 1
+
+
+def test_a_connection_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    connect = HTTPConnection.connect
+    monkeypatch.setattr(HTTPConnection, "connect", lambda connection: made.append(connection) or connect(connection))
+    (tmp_path / "file").write_bytes(b"x" * 1000)
+    (tmp_path / "empty").write_bytes(b"")
+    transport = Transport(load(), {})
+    with httpd.serve(tmp_path) as server:
+        for name, size in (("file", 1000), ("empty", 0), ("file", 1000)):
+            with transport.send("GET", f"{server.url}/{name}", {}) as answer:
+                assert len(answer.read_all(2000)) == size
+        assert len(made) == 1
+        with transport.send("GET", f"{server.url}/file", {}) as answer:
+            assert answer.read(10) == b"x" * 10
+        with transport.send("HEAD", f"{server.url}/file", {}) as answer:
+            assert answer.length == 1000
+        # What was not read to its end can't be used again.
+        assert len(made) == 2
+
+
+def test_a_connection_that_was_closed_meanwhile_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    transport = Transport(load(), {})
+    port = 0
+    for _ in range(2):
+        with httpd.serve(tmp_path, port=port) as server:
+            port = server.port
+            with transport.send("GET", f"{server.url}/file", {}) as answer:
+                assert answer.read_all(10) == b"x"
+
+
+def test_a_body_that_ends_early_is_an_error(tmp_path: Path) -> None:
+    with (
+        listening(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc") as port,
+        Transport(load(), {}).send("GET", f"http://127.0.0.1:{port}/", {}) as answer,
+    ):
+        assert answer.read(100) == b"abc"
+        with pytest.raises(TransferError, match="broke"):
+            answer.read(100)
+
+
+def test_what_speaks_no_http_is_an_error() -> None:
+    with listening(b"220 mail.example ESMTP\r\n") as port, pytest.raises(TransferError, match="broke"):
+        Transport(load(), {}).send("GET", f"http://127.0.0.1:{port}/", {})
+
+
+def test_plain_requests_go_through_the_proxy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with httpd.serve(tmp_path) as server:
+        transport = Transport(load(), {"http_proxy": f"http://user:pass@127.0.0.1:{server.port}"})
+        with transport.send("GET", "http://far.test/file?n=1", {}) as answer:
+            assert answer.read_all(10) == b"x"
+        direct = Transport(load(), {"http_proxy": f"127.0.0.1:{server.port}", "no_proxy": "127.0.0.1"})
+        with direct.send("GET", f"{server.url}/file", {}) as answer:
+            assert answer.status == 200
+
+
+def test_requests_over_tls_ask_the_proxy_for_a_tunnel() -> None:
+    heard: list[bytes] = []
+    with listening(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", heard) as port:
+        transport = Transport(load(), {"https_proxy": f"http://user:p%40ss@127.0.0.1:{port}"})
+        with pytest.raises(TransferError, match=r"can't reach far.test through the proxy"):
+            transport.send("GET", "https://far.test/file", {"Authorization": "Bearer secret"})
+    assert heard[0].startswith(b"CONNECT far.test:443 ")
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:p@ss") in heard[0]
+    assert b"secret" not in heard[0]
+
+
+def test_a_proxy_that_can_not_be_used_is_refused() -> None:
+    transport = Transport(load(), {"http_proxy": "socks5://user:word@127.0.0.1:1080"})
+    with pytest.raises(TransferError, match=r"can't be used: socks5://127.0.0.1$"):
+        transport.send("GET", "http://far.test/file", {})
+
+
+@contextmanager
+def listening(answer: bytes, heard: list[bytes] | None = None) -> Iterator[int]:
+    """Hears one request, says something, and hangs up."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            said = connection.recv(1 << 16)
+            if heard is not None:
+                heard.append(said)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(10)
