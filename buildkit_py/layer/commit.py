@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from buildkit_py.dataclass import dataclass
@@ -48,16 +49,20 @@ def commit(
     """
     composed = compose([trees.diff(digest) for digest in diffs], trees.tree(lower) if lower else EmptyTree())
 
-    def content(entry: Entry) -> BinaryIO:
-        number, path = composed.origin[entry.path]
-        try:
-            return trees.open(diffs[number], path)
-        except OSError as error:
-            raise StoreError(
-                f"the snapshot {diffs[number]} has lost /{path}: {error.strerror}", hint="run `pybuild store check`"
-            ) from None
+    with store.blobs.writer() as writer, ExitStack() as stack:
+        sources: dict[int, Callable[[str], BinaryIO]] = {}
 
-    with store.blobs.writer() as writer:
+        def content(entry: Entry) -> BinaryIO:
+            number, path = composed.origin[entry.path]
+            try:
+                if number not in sources:
+                    sources[number] = stack.enter_context(trees.opened(diffs[number]))
+                return sources[number](path)
+            except OSError as error:
+                raise StoreError(
+                    f"the snapshot {diffs[number]} has lost /{path}: {error.strerror}", hint="run `pybuild store check`"
+                ) from None
+
         written = write_layer(composed.diff, content, writer, compression=compression, epoch=epoch)
         digest, size = writer.commit()
     took(written.times)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import os
 import stat
 from pathlib import Path
@@ -125,3 +126,7 @@ class Root:
             self.forget()
             self._last, self._last_fd = folder, fd
         return self._last_fd, name
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a regular file below it for reading, as `open_regular` does; raises `OSError`."""
+        return io.FileIO(open_name(*self.parent(path)), "rb")

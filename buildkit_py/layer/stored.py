@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -12,7 +13,7 @@ from buildkit_py import canonical
 from buildkit_py.errors import NotFoundError
 from buildkit_py.graph.op import GitSource, HttpSource
 from buildkit_py.layer.entry import EMPTY_TREE, Diff
-from buildkit_py.layer.openat import open_in
+from buildkit_py.layer.openat import Root, open_in
 from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
 from buildkit_py.store.snapshots import INDEX_LIMIT
 
@@ -87,6 +88,16 @@ class StoredTrees:
     def readable(self, digest: str) -> bool:
         """Whether the bytes of a diff can be read: from its snapshot, or from where a draft takes them."""
         return digest in self._drafts or self._store.snapshots.has(digest)
+
+    @contextmanager
+    def opened(self, digest: str) -> Iterator[Callable[[str], BinaryIO]]:
+        """Opens many files of a diff, one after another; the call raises `OSError`."""
+        draft = self._drafts.get(digest)
+        if draft is not None:
+            yield lambda path: draft.contents[path]()
+            return
+        with Root(self._store.snapshots.fs(digest)) as root:
+            yield root.open
 
     def open(self, digest: str, path: str) -> BinaryIO:
         """A file of a diff; raises `OSError`."""

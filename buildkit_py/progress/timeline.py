@@ -66,6 +66,11 @@ class Row:
         waits = [number for number, phase in enumerate(self.phases[:-1]) if phase.name == WAIT]
         return self.phases[waits[-1] + 1].begin if waits else self.begin
 
+    def gave(self, limit: float) -> float | None:
+        """When it last gave something, no later than `limit`: what it is may be known long before its bytes are."""
+        moments = (self.known, *(phase.end for phase in self.phases if phase.name != WAIT))
+        return max((moment for moment in moments if 0 < moment <= limit), default=None)
+
     @property
     def took(self) -> float:
         """The seconds of work, without waiting."""
@@ -122,8 +127,8 @@ def critical_path(rows: Sequence[Row]) -> list[Row]:
     while current is not None:
         path.append(current)
         limit = current.resumed + _NEAR
-        before = [row for row in current.inputs if row.end <= limit and row not in path]
-        current = max(before, key=lambda row: row.end, default=None)
+        gave = {row: moment for row in current.inputs if row not in path and (moment := row.gave(limit)) is not None}
+        current = max(gave, key=lambda row: gave[row], default=None)
     return path[::-1]
 
 

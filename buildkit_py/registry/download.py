@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Event
 
+from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, RegistryError, SourceInputError
 from buildkit_py.oci import Descriptor
 from buildkit_py.registry.blobs import BlobSource, BlobStore, BlobStream, Partial, Progress
@@ -12,6 +13,7 @@ from buildkit_py.registry.faults import TransferError
 from buildkit_py.registry.parallel import run_all
 from buildkit_py.registry.retry import Cancel, Retry, check, either
 
+Arrived = Callable[[str], None]
 _CHUNK = 1 << 18
 _GOOD_PROGRESS = 1 << 20
 
@@ -24,12 +26,23 @@ def fetch_blobs(
     retry: Retry,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    arrived: Arrived | None = None,
 ) -> None:
-    """Fetch all that are not in the store yet, a few at a time; the first failure stops the others."""
-    wanted = {item.digest: item for item in descriptors if not blobs.has(str(item.digest))}
+    """Fetch all that are not in the store yet, a few at a time; the first failure stops the others.
+
+    `arrived` is called with the digest of each that is there, from any thread.
+    """
+    wanted: dict[Digest, Descriptor] = {}
+    for item in descriptors:
+        if not blobs.has(str(item.digest)):
+            wanted[item.digest] = item
+        elif arrived is not None:
+            arrived(str(item.digest))
 
     def one(descriptor: Descriptor, stop: Event) -> None:
         fetch_blob(descriptor, sources, blobs, retry=retry, progress=progress, cancel=either(stop, cancel))
+        if arrived is not None:
+            arrived(str(descriptor.digest))
 
     run_all(one, list(wanted.values()))
 

@@ -24,7 +24,7 @@ from buildkit_py.oci import (
 from buildkit_py.oci.media_types import CONFIGS, layer_compression
 from buildkit_py.platform import Platform
 from buildkit_py.registry.blobs import BlobStore, HasBlobs, ImageReader, Progress
-from buildkit_py.registry.download import fetch_blobs
+from buildkit_py.registry.download import Arrived, fetch_blobs
 from buildkit_py.registry.retry import Cancel, Retry
 
 _MAX_INDEXES = 3
@@ -110,13 +110,23 @@ def fetch_layers(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     retry: Retry | None = None,
+    arrived: Arrived | None = None,
 ) -> None:
     """Bring the layers' blobs (or those in `only`) into the store, several at a time; what is there is not fetched.
+    `arrived` is told of each that is there.
 
     Raises `RegistryError`, `IntegrityError`, `SourceInputError`, `Cancelled`.
     """
     wanted = [layer for layer in pulled.layers if only is None or layer.digest in only]
-    fetch_blobs(wanted, pulled.reader.sources(), store.blobs, retry=retry or Retry(), progress=progress, cancel=cancel)
+    fetch_blobs(
+        wanted,
+        pulled.reader.sources(),
+        store.blobs,
+        retry=retry or Retry(),
+        progress=progress,
+        cancel=cancel,
+        arrived=arrived,
+    )
 
 
 def _root(reader: ImageReader, blobs: BlobStore, pinned: Digest | None) -> tuple[Manifest | Index, Descriptor]:

@@ -47,6 +47,9 @@ class CheckNode:
         known = self.session.store.memo.get("check", self._memo_key())
         return Identity(known=known is True, available=True, spared=known is True)
 
+    def look_ahead(self) -> None:
+        """Nothing to look at."""
+
     def prepare(self) -> None:
         """Nothing to do."""
 

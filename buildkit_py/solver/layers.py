@@ -50,6 +50,9 @@ class LayerNode:
                 return Identity(known=True, available=True)
         return Identity(known=False)
 
+    def look_ahead(self) -> None:
+        """Nothing to look at."""
+
     def prepare(self) -> None:
         """Nothing to do."""
 

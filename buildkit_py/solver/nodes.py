@@ -43,6 +43,10 @@ class Node(Protocol):
     def identify(self) -> Identity:
         """Find out whether the result is known. `slow` nodes are asked on a thread of their own."""
 
+    def look_ahead(self) -> None:
+        """Do what `identify` will do without knowing any other node, so that it takes less time; asked of `slow` nodes
+        alone, on a thread of its own, and never fails."""
+
     def prepare(self) -> None:
         """Called on the scheduling thread before `produce`."""
 

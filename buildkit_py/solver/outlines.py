@@ -36,6 +36,9 @@ class OutlineNode:
         """Always known; available where its names are in the store."""
         return Identity(known=True, available=self.session.trees.described(self.session.content[self.vertex.digest]))
 
+    def look_ahead(self) -> None:
+        """Nothing to look at."""
+
     def prepare(self) -> None:
         """Nothing to do."""
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from buildkit_py.solver.session import Session
 
 _DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
+_PROCESSES = frozenset({"run", "host"})
+"""Kinds of nodes that keep a process of their own busy, and this one waiting."""
 Answer = Identity | None | BaseException
 Spell = tuple[str, float, float]
 """One piece of work: `identify` or `produce`, its begin and its end in seconds of the build."""
@@ -53,6 +55,7 @@ class Scheduler:
         self._producing: set[str] = set()
         self._cancelled: set[str] = set()
         self._spared: set[str] = set()
+        self._looks_ahead = False
         self.failures: list[Failure] = []
         self.skipped: list[str] = []
         self.spells: dict[str, list[Spell]] = {}
@@ -98,10 +101,19 @@ class Scheduler:
     def _start_thread(self, work: Work, node: Node, began: float) -> None:
         if work.kind == "produce":
             self._producing.add(node.id)
+            if node.kind in _PROCESSES and not self._looks_ahead:
+                self._looks_ahead = True
+                threading.Thread(target=self._look_ahead, name="look ahead", daemon=True).start()
         do: Callable[[], Identity] = node.identify if work.kind == "identify" else node.produce
         threading.Thread(
             target=lambda: self._answers.put((work, _answer(do), began)), name=f"{work.kind} {node.title}", daemon=True
         ).start()
+
+    def _look_ahead(self) -> None:
+        """While a process runs, read the files that later steps will ask for."""
+        for node in self._nodes.values():
+            if node.slow and not self._session.stopping.is_set():
+                node.look_ahead()
 
     def _settle(self, work: Work, answer: Answer, began: float) -> None:
         self.spells.setdefault(work.node, []).append((work.kind, began, self._session.now()))

@@ -54,6 +54,9 @@ class SourceNode:
         local = isinstance(self.vertex.op, LocalSource)
         return Identity(known=True, available=local or self.session.trees.complete(content_id))
 
+    def look_ahead(self) -> None:
+        """Nothing to look at."""
+
     def prepare(self) -> None:
         """Nothing to do."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.dataclass import dataclass, field
@@ -76,6 +77,14 @@ class StepNode:
         self._learn(known.content_id)
         self._settled = True
         return Identity(known=True, available=self._available(known.content_id), spared=True)
+
+    def look_ahead(self) -> None:
+        """Read the local files that it selects: their digests stay known."""
+        for selector in self._selectors():
+            source = self._local(selector.role)
+            if source is not None and self.key is None:
+                with suppress(PybuildError, OSError):
+                    selector.select(self.session.contexts.tree(source))
 
     def prepare(self) -> None:
         """Let the executor get ready."""

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 from buildkit_py.dataclass import dataclass
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
+from buildkit_py.executor.source.arrivals import Arrivals
 from buildkit_py.executor.source.meter import Meter
 from buildkit_py.executor.waiting import enter_patiently
 from buildkit_py.layer.entry import EMPTY_TREE
 from buildkit_py.layer.stored import image_content_ids
 from buildkit_py.platform import Platform
 from buildkit_py.registry.pull import PulledImage, fetch_layers, fetch_metadata, stored_documents, stored_image
-from buildkit_py.registry.retry import check
+from buildkit_py.registry.retry import check, either
 
 if TYPE_CHECKING:
     from buildkit_py.executor.workshop import Workshop
@@ -118,20 +119,29 @@ class Images:
                     enter_patiently(stack, partial(self._hold, content_id), cancelled)
                 layers = zip(pulled.layers, pulled.diff_ids, chain, (EMPTY_TREE, *chain), strict=False)
                 absent = [_Layer(*layer) for layer in layers if not there(layer[2])]
-                self._fetch_layers(pulled, absent, cancelled, tell)
-                for layer in absent:
-                    check(cancelled.is_set)
-                    lay(shop, layer)
+                with Arrivals(partial(self._fetch_layers, pulled, absent, cancelled, tell)) as arrivals:
+                    for layer in absent:
+                        arrivals.wait(str(layer.blob.digest))
+                        check(cancelled.is_set)
+                        lay(shop, layer)
         return chain[-1] if chain else EMPTY_TREE
 
     def _hold(self, content_id: str, seconds: float) -> AbstractContextManager[None]:
         return self._store.lock(f"unpack-{content_id}", timeout=seconds)
 
-    def _fetch_layers(self, pulled: PulledImage, layers: Sequence[_Layer], cancelled: Event, tell: Tell) -> None:
+    def _fetch_layers(
+        self,
+        pulled: PulledImage,
+        layers: Sequence[_Layer],
+        cancelled: Event,
+        tell: Tell,
+        arrived: Callable[[str], None],
+        stop: Event,
+    ) -> None:
         wanted = {layer.blob.digest: layer.blob for layer in layers}
         absent = [blob.size for blob in wanted.values() if not self._store.blobs.has(str(blob.digest))]
-        meter = Meter(tell, sum(absent))
-        fetch_layers(pulled, self._store, only=wanted, cancel=cancelled.is_set, progress=meter)
+        meter, cancel = Meter(tell, sum(absent)), either(stop, cancelled.is_set)
+        fetch_layers(pulled, self._store, only=wanted, cancel=cancel, progress=meter, arrived=arrived)
 
     def remember(self, digests: Iterable[str], ref: str) -> None:
         """Note that a registry has blobs, so that the next push to it mounts them from there."""

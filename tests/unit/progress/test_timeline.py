@@ -70,6 +70,18 @@ def test_an_input_that_was_done_later_did_not_hold_its_user_up() -> None:
     assert critical(timeline) == ["first", "user"]
 
 
+def test_what_an_input_is_may_be_known_before_it_is_made() -> None:
+    """A copy goes on as soon as its base is known, though the base is laid down later, when a process needs it."""
+    timeline = timeline_of(
+        record(
+            node("first", phases=[("run", 0, 1)]),
+            node("base", (0,), [("look", 1, 2), ("wait", 2, 5), ("write", 5, 8)], known=2.0),
+            node("copy", (1,), [("hash", 2, 9)]),
+        )
+    )
+    assert critical(timeline) == ["first", "base", "copy"]
+
+
 def test_what_is_waited_for_in_the_middle_is_on_the_path() -> None:
     timeline = timeline_of(
         record(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,7 @@ class FakeNode:
     stopped: threading.Event = field(default_factory=threading.Event)
     produced: int = 0
     whole: bool = True
+    looked_at: bool = False
 
     @property
     def title(self) -> str:
@@ -61,6 +63,9 @@ class FakeNode:
 
     def identify(self) -> Identity:
         return Identity(known=self.known, available=False, spared=self.known)
+
+    def look_ahead(self) -> None:
+        self.looked_at = True
 
     def prepare(self) -> None:
         pass
@@ -271,3 +276,19 @@ def test_what_was_stopped_has_been_worked_on_too() -> None:
         "waiting": "produce",
         "bad": "produce",
     }
+
+
+def test_while_a_process_runs_the_files_of_later_steps_are_looked_at() -> None:
+    def wait_for_look(node: FakeNode) -> None:
+        deadline = time.monotonic() + 10
+        while not later.looked_at and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    process = FakeNode("process", work=wait_for_look)
+    later, quick = FakeNode("later", ("process",), kind="copy", slow=True), FakeNode("quick", ("process",), kind="copy")
+    solve(process, later, quick)
+    assert later.looked_at
+    assert not quick.looked_at
+    known = FakeNode("known", known=True, kind="copy", slow=True)
+    solve(known)
+    assert not known.looked_at
