@@ -6,7 +6,7 @@ A recorder is one more consumer of the stream of events.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solved:
-    """What a solve leaves beside its events: the nodes, when each was worked on, and what parts of that took."""
+    """What a solve leaves beside its events: the nodes, when each was worked on, what parts of that took, and the nodes
+    that one asked for in the middle of its work."""
 
     nodes: Sequence[Node]
     spells: Mapping[str, Sequence[Phase]]
     times: Mapping[str, Mapping[str, float]]
+    asked: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def end(self) -> float:
@@ -116,6 +118,8 @@ class Recorder:
             spells = solved.spells.get(node.id, ())
             mine = told[node.id] = {"title": node.title, "kind": node.kind, **self.nodes.get(node.id, {})}
             mine.update(_facts(node, places))
+            if node.id in solved.asked:
+                mine["asked"] = sorted(places[each] for each in solved.asked[node.id])
             if "started" in mine:
                 mine.update(_reasons(node, made=mine.get("outcome") == "done"))
             if spells:

@@ -168,7 +168,7 @@ class BuildRun:
         try:
             graph = self._store.blobs.put(self._definition.to_json())
             said = project_of(self._options)
-            solved = Solved(nodes=nodes, spells=scheduler.spells, times=session.times)
+            solved = Solved(nodes=nodes, spells=scheduler.spells, times=session.times, asked=scheduler.asked)
             self._recorder.save(self._store, solved, build=self._id, graph=graph, outcome=outcome, **said)
         except (PybuildError, OSError) as error:
             # What the build made is there, and why it failed is more important than its record.

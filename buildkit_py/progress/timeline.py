@@ -141,7 +141,8 @@ def _rows(record: Mapping[str, Any]) -> Iterator[Row]:
     yield first
     nodes = [_row(name, node) for name, node in record["nodes"].items()]
     for row, node in zip(nodes, record["nodes"].values(), strict=True):
-        row.inputs = [nodes[place] for place in node.get("inputs", {}).values()] or [first]
+        places = dict.fromkeys((*node.get("inputs", {}).values(), *node.get("asked", ())))
+        row.inputs = [nodes[place] for place in places] or [first]
     solved = [row for row in nodes if row.kind != "output"]
     outputs = [row for row in nodes if row.kind == "output"]
     yield from solved

@@ -41,7 +41,7 @@ class Scheduler:
     """Brings every node of a plan to its end, or stops at the first failure but a test's (`keep_going` false).
 
     `failures` are the nodes that failed, `skipped` the ids of those that were never started because of them, `spells`
-    the times at which each node was worked on.
+    the times at which each node was worked on, `asked` the nodes whose bytes one asked for in the middle of its work.
     """
 
     def __init__(self, session: Session, nodes: Sequence[Node]) -> None:
@@ -59,6 +59,7 @@ class Scheduler:
         self.failures: list[Failure] = []
         self.skipped: list[str] = []
         self.spells: dict[str, list[Spell]] = {}
+        self.asked: dict[str, set[str]] = {}
 
     def run(self) -> None:
         """Work until nothing is left. An interrupt stops every step and is raised again."""
@@ -119,6 +120,7 @@ class Scheduler:
         self.spells.setdefault(work.node, []).append((work.kind, began, self._session.now()))
         self._producing.discard(work.node)
         if isinstance(answer, InputNeeded):
+            self.asked.setdefault(work.node, set()).update(answer.nodes)
             self._plan.needs(work.node, answer.nodes)
         elif isinstance(answer, PybuildError):
             self._fail(work.node, answer)
