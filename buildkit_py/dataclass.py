@@ -1,9 +1,10 @@
 """`dataclass`, `field`, `fields` and `replace` as the standard library has them, made when they are used.
 
 The library compiles six methods for every class, half a millisecond a class each time pybuild starts, and loads
-`inspect`; most of those classes are then not used. Here a class costs one `type()`: comparison, hash and `repr` are
-shared, `__init__` is compiled when the first value is made, and what `dataclasses` wants to know of a class is told
-when it asks (so `dataclasses.fields`, `asdict` and `replace` work). Type checkers see the library's own.
+`inspect`; most of those classes are then not used, or for a few values. Here a class costs one `type()`: comparison,
+hash and `repr` are shared, `__init__` and what `replace` calls are compiled once a class has been used often, and what
+`dataclasses` wants to know of a class is told when it asks (so `dataclasses.fields`, `asdict` and `replace` work). Type
+checkers see the library's own.
 
 What of the library nobody here uses is not there: the options `hash`, `init` and `match_args`, and annotations of
 `__init__`.
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 else:
+    _FEW = 16
+    """Values after which compiling methods for a class is worth its time."""
+
     MISSING = type("Missing", (), {"__slots__": (), "__repr__": lambda _: "MISSING"})()
 
     class Field:
@@ -78,13 +82,14 @@ else:
             space["__slots__"] = tuple(name for name in names if name not in held)
         space["__own_fields__"] = gathered
         space["__own_options__"] = (frozen, eq, order)
-        space["__own_replace__"] = _Late("__own_replace__", _replacing)
+        space["__own_replace__"] = _Late("__own_replace__", _changing)
         space["__match_args__"] = tuple(item.name for item in gathered.values() if item.init and not item.kw_only)
         # What `dataclasses` keeps with a class is taken from a class that it makes of the same fields.
         for name in ("__dataclass_fields__", "__dataclass_params__"):
             space[name] = _Late(name, lambda owner, name=name: getattr(_twin(owner), name))
         if "__init__" not in space:
-            space["__init__"] = _Late("__init__", _compiled)
+            space["__init__"] = _Late("__init__", _beginning)
+            space["__signature__"] = _Late("__signature__", _signature)
         if "__repr__" not in space:
             space["__repr__"] = _repr
         if eq and "__eq__" not in space:
@@ -133,6 +138,68 @@ else:
 
         methods = {"__eq__": equal, "__hash__": space.get("__hash__") or (hashed if frozen else None)}
         return methods | ({f"__{each.__name__}__": ordered(each) for each in (lt, le, gt, ge)} if order else {})
+
+    def _beginning(cls):
+        """An `__init__` for the first values of a class: it costs each a few microseconds, and no compiler is started.
+
+        What it can't make anything of is left to the compiled one, which says what is wrong.
+        """
+        items = tuple(cls.__own_fields__.values())
+        places = tuple(item.name for item in items if item.init and not item.kw_only)
+        put = object.__setattr__ if cls.__own_options__[0] else setattr
+        follow = getattr(cls, "__post_init__", None)
+        left = iter(range(_FEW))
+
+        def begin(self, *args, **named):
+            values = {**dict(zip(places, args, strict=False)), **named} if args else named
+            if next(left, None) is None or len(args) > len(places) or len(values) != len(args) + len(named):
+                return compiled(self, args, named)
+            used = 0
+            made = []
+            for item in items:
+                if item.init and item.name in values:
+                    used += 1
+                    made.append((item.name, values[item.name]))
+                elif item.default_factory is not MISSING:
+                    made.append((item.name, item.default_factory()))
+                elif item.default is not MISSING:
+                    made.append((item.name, item.default))
+                elif item.init:
+                    return compiled(self, args, named)
+            if used != len(values):
+                return compiled(self, args, named)
+            for name, value in made:
+                put(self, name, value)
+            if follow is not None:
+                follow(self)
+            return None
+
+        def compiled(self, args, named):
+            cls.__init__ = _compiled(cls)
+            return cls.__init__(self, *args, **named)
+
+        return begin
+
+    def _signature(cls):
+        """What `inspect` shows of a class."""
+        import inspect
+
+        signature = inspect.signature(_compiled(cls))
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+    def _changing(cls):
+        """What `replace` calls for the first values of a class."""
+        given = [name for name, item in cls.__own_fields__.items() if item.init]
+        known = frozenset(given)
+        left = iter(range(_FEW))
+
+        def change(self, /, **changes):
+            if next(left, None) is None or not changes.keys() <= known:
+                cls.__own_replace__ = _replacing(cls)
+                return cls.__own_replace__(self, **changes)
+            return self.__class__(**{name: getattr(self, name) for name in given} | changes)
+
+        return change
 
     def _compiled(cls):
         """The `__init__` of a class."""

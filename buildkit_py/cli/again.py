@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -100,7 +100,7 @@ def _timeless(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _record(plain: dict[str, Any], store: Store, began: float) -> str:
     """Leave a record and the times of use, as the long way does; gives the build's id."""
-    build = f"{int(time.time()):x}-{secrets.token_hex(4)}"
+    build = f"{int(time.time()):x}-{os.urandom(4).hex()}"
     uses = {(kind, name) for kind, name in plain["uses"]}
     with store.index.transaction(durable=False):
         now = round(time.monotonic() - began, 4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets as random
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -61,7 +60,7 @@ class BuildRun:
         self._options = options
         self._started = started
         self._recorder = Recorder(emit)
-        self._id = f"{int(time.time()):x}-{random.token_hex(4)}"
+        self._id = f"{int(time.time()):x}-{os.urandom(4).hex()}"
         self._definition = runnable(definition, explicit=bool(options.platforms), note=self._note)
         self._secrets = SecretStore(map(SecretSpec.parse, options.secrets), allow_short=options.allow_short_secret)
         self._ssh = tuple(map(SshSpec.parse, options.ssh))

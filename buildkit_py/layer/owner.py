@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from buildkit_py.dataclass import dataclass
@@ -92,6 +91,8 @@ def _rows(tree: Tree, path: str) -> Iterator[list[str]]:
 
 
 def _unknown(tree: Tree, kind: str, name: str, path: str) -> SourceInputError:
+    import difflib
+
     close = difflib.get_close_matches(name, [row[0] for row in _rows(tree, path)], n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"add it first, or write its number (/{path} has no such name)"
     return SourceInputError(f"the image has no {kind} {name!r}", hint=hint)

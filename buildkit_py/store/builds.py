@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -26,7 +26,7 @@ class Builds:
 
     def add(self, record: Mapping[str, Any]) -> str:
         """Keep a record, a JSON object; gives its id: the record's own `id`, else a new one."""
-        name = str(record.get("id") or secrets.token_hex(6))
+        name = str(record.get("id") or os.urandom(6).hex())
         text = json.dumps({**record, "id": name})
         created = time.time()
         plain = {key: value for key, value in record.items() if isinstance(value, str | int | float | None)}

@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -121,7 +120,7 @@ class Owner:
 
 
 def _open_session(layout: Layout) -> _Session:
-    name = secrets.token_hex(8)
+    name = os.urandom(8).hex()
     path = layout.leases / name
     lock = acquire(path, "lease", temporary=False)
     with guard("opening a lease", path):
