@@ -22,7 +22,6 @@ from buildkit_py.executor.source.arrivals import Arrivals
 from buildkit_py.executor.source.meter import Meter
 from buildkit_py.executor.waiting import enter_patiently
 from buildkit_py.layer.entry import EMPTY_TREE
-from buildkit_py.layer.stored import image_content_ids
 from buildkit_py.platform import Platform
 from buildkit_py.registry.pull import PulledImage, fetch_layers, fetch_metadata, stored_documents, stored_image
 from buildkit_py.registry.retry import check, either
@@ -254,4 +253,6 @@ class Images:
 
 
 def _trees_of(pulled: PulledImage) -> list[str]:
+    from buildkit_py.layer.stored import image_content_ids
+
     return image_content_ids(str(layer.digest) for layer in pulled.layers)
