@@ -26,6 +26,10 @@ bench: test-packages $(VENV)/installed-dev ## measure against the other builders
 bench-quick: test-packages $(VENV)/installed-dev ## the same in under five minutes, with a quarter of the bytes
 	@$(RUN)/python -m bench --quick --out bench/quick
 
+profile: test-packages $(VENV)/installed-dev ## where the time of the benchmark's cases goes
+	@$(RUN)/pip install --quiet --disable-pip-version-check py-spy
+	@$(RUN)/python -m bench.profile
+
 growth: test-packages $(VENV)/installed-dev ## time and memory against size: files, steps, layers, stages, store
 	@$(RUN)/python -m bench.growth
 
@@ -51,4 +55,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit check bench bench-quick growth format clean demo-packages test-packages
+.PHONY: help demo test unit check bench bench-quick profile growth format clean demo-packages test-packages

@@ -204,7 +204,7 @@ else:
     def _compiled(cls):
         """The `__init__` of a class."""
         space, parameters, lines, star = {"_MISSING": MISSING, "_set": object.__setattr__}, ["self"], [], False
-        frozen = cls.__own_options__[0]
+        frozen, plain = cls.__own_options__[0], []
         bare = frozen and _bare(cls)
         for item in sorted(cls.__own_fields__.values(), key=lambda each: each.kw_only):
             name, value = item.name, item.name
@@ -223,10 +223,12 @@ else:
                 preset = "_MISSING" if item.default_factory is not MISSING else f"_default_{name}"
                 has = item.default is not MISSING or item.default_factory is not MISSING
                 parameters.append(f"{name}={preset}" if has else name)
-            lines.append(f"_set(self, {name!r}, {value})" if frozen and not bare else f"self.{name} = {value}")
+            lines.append(f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
+            plain.append(f" self.{name} = {value}")
         if bare:
             space |= {"_bare": bare, "_own": cls, "_turn": object.__dict__["__class__"].__set__}
-            lines = ["_turn(self, _bare)", *lines, "self.__class__ = _own"]
+            quick = [" _turn(self, _bare)", *plain, " self.__class__ = _own"]
+            lines = ["if self.__class__ is _own:", *quick, "else:", *(f" {line}" for line in lines)]
         if hasattr(cls, "__post_init__"):
             lines.append("self.__post_init__()")
         body = "\n ".join(lines or ["pass"])
@@ -237,7 +239,7 @@ else:
     def _bare(cls):
         """A class of the same slots that lets itself be written to, where there is one: while it is made, a frozen
         value is one of these, which takes a third of the time that writing past its own class takes."""
-        return (
+        return bool(cls.__own_fields__) and (
             cls.__bases__ == (object,)
             and "__slots__" in cls.__dict__
             and type("Bare", (), {"__slots__": cls.__slots__})

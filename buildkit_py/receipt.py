@@ -69,6 +69,11 @@ def stamp(status: os.stat_result) -> Stamp:
     return (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
 
 
+def changed(stamp: Stamp) -> tuple[int, int]:
+    """When its bytes and its metadata were last changed, in nanoseconds."""
+    return stamp[2], stamp[3]
+
+
 def digest_of(stamps: Iterable[Stamp]) -> str:
     """One digest over stamps, in order."""
     return hashlib.sha256(repr(list(stamps)).encode()).hexdigest()

@@ -13,7 +13,7 @@ from buildkit_py.engine.buildfile import NAMES
 from buildkit_py.executor.tools import HOST_PATH
 from buildkit_py.graph.op import ExecStep, GitSource, Host, HttpSource, ImageSource
 from buildkit_py.platform import Platform
-from buildkit_py.receipt import MOST_NAMES, YOUNG_NS, Evidence, digest_of, rows, stamp, text_stamp
+from buildkit_py.receipt import MOST_NAMES, YOUNG_NS, Evidence, Stamp, changed, digest_of, rows, text_stamp
 
 if TYPE_CHECKING:
     from buildkit_py.engine.options import BuildOptions
@@ -118,13 +118,13 @@ def _seen(trees: Iterable[ContextTree], limit: int) -> Iterator[tuple[str, tuple
 
     Two looks at one directory by different rules are two trees; what is looked at is then the sum.
     """
-    together: dict[str, dict[str, os.stat_result]] = {}
+    together: dict[str, dict[str, Stamp]] = {}
     for tree in trees:
         for directory, names in tree.seen():
             together.setdefault(directory, {}).update(names)
     for directory, found in together.items():
-        if any(max(each.st_mtime_ns, each.st_ctime_ns) >= limit for each in found.values()):
+        if any(max(changed(each)) >= limit for each in found.values()):
             yield directory, None
         else:
             own = found.pop("")
-            yield directory, (digest_of([stamp(own), *map(stamp, found.values())]), list(found))
+            yield directory, (digest_of([own, *found.values()]), list(found))

@@ -19,10 +19,11 @@ from typing import BinaryIO
 from buildkit_py.digest import Digest
 from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
-from buildkit_py.layer.openat import DIRECTORY, Root, open_below, open_directory, open_name
+from buildkit_py.layer.openat import DIRECTORY, Root, open_any, open_below, open_directory, open_name
 from buildkit_py.layer.statcache import StatCache, now, stamp_of
 from buildkit_py.layer.tree import ROOT, ancestors, printable
 from buildkit_py.patterns import Rules
+from buildkit_py.receipt import Stamp, stamp
 
 _BLOCK = 1 << 20
 
@@ -61,9 +62,8 @@ class ContextTree:
         weakref.finalize(self, _close, self._fd, self._roots)
         self._listed: dict[str, dict[str, int]] = {}
         self._offered: dict[str, list[str]] = {}
-        self._directories: dict[str, os.stat_result] = {}
-        self._states: dict[str, os.stat_result] = {}
-        self._entries: dict[str, Entry] = {}
+        self._directories: dict[str, Stamp] = {}
+        self._entries: dict[str, tuple[Entry, Stamp]] = {}
 
     def lookup(self, path: str) -> Entry | None:
         """The entry of that name, unless it is ignored."""
@@ -71,7 +71,7 @@ class ContextTree:
             return ROOT
         known = self._entries.get(path)
         if known is not None:
-            return known
+            return known[0]
         directory, _, name = path.rpartition("/")
         kind = self._list(directory).get(name)
         if kind is None or not self._is_offered(path, kind, self._rules.excludes(path)):
@@ -79,9 +79,8 @@ class ContextTree:
         status = self._state(path)
         if status is None:
             return None
-        entry = self._entry(path, status)
-        self._entries[path] = entry
-        return entry
+        # Of two threads that ask at once, one gives what it saw, and when.
+        return self._entries.setdefault(path, (self._entry(path, status), stamp(status)))[0]
 
     def children(self, path: str) -> Iterable[str]:
         """The names that are neither ignored nor hidden."""
@@ -109,12 +108,12 @@ class ContextTree:
                 return io.BytesIO()
             raise self._failure(path, error) from error
 
-    def _opened(self, path: str) -> int:
+    def _opened(self, path: str, opener: Callable[[int, str], int] = open_name) -> int:
         """A descriptor of a regular file. The directory it is in stays open for the next one."""
         root = self._root()
         try:
             parent, name = root.parent(path)
-            return open_name(parent, name)
+            return opener(parent, name)
         finally:
             self._roots.append(root)
 
@@ -125,13 +124,13 @@ class ContextTree:
         except IndexError:
             return Root(Path(self._path), self._fd)
 
-    def seen(self) -> Iterator[tuple[str, dict[str, os.stat_result]]]:
-        """Every directory that was looked at, by its absolute path, with the state (as it was then) of the names in it
-        that were asked for, and its own as `""`."""
-        asked: dict[str, dict[str, os.stat_result]] = {place: {} for place in self._directories}
-        for path in self._entries:
+    def seen(self) -> Iterator[tuple[str, dict[str, Stamp]]]:
+        """Every directory that was looked at, by its absolute path, with the stamps (as they were then) of the names in
+        it that were asked for, and its own as `""`."""
+        asked: dict[str, dict[str, Stamp]] = {place: {} for place in self._directories}
+        for path, (_, state) in list(self._entries.items()):
             directory, _, name = path.rpartition("/")
-            asked[directory][name] = self._states[path]
+            asked[directory][name] = state
         real = os.path.realpath(self._path)
         for directory, names in asked.items():
             yield f"{real}/{directory}".rstrip("/"), {"": self._directories[directory], **names}
@@ -166,7 +165,7 @@ class ContextTree:
                 return {}
             raise self._failure(directory, error) from error
         try:
-            state = os.fstat(fd)
+            state = stamp(os.fstat(fd))
             with os.scandir(fd) as found:
                 kinds = {
                     each.name: stat.S_IFREG if each.is_file(follow_symlinks=False) else _kind(each) for each in found
@@ -179,20 +178,17 @@ class ContextTree:
         return kinds
 
     def _state(self, path: str) -> os.stat_result | None:
-        """What a name is now; the first answer is kept."""
-        known = self._states.get(path)
-        if known is None:
-            root = self._root()
-            try:
-                parent, name = root.parent(path)
-                known = self._states.setdefault(path, os.stat(name, dir_fd=parent, follow_symlinks=False))
-            except FileNotFoundError:
-                return None
-            except OSError as error:
-                raise self._failure(path, error) from error
-            finally:
-                self._roots.append(root)
-        return known
+        """What a name is now."""
+        root = self._root()
+        try:
+            parent, name = root.parent(path)
+            return os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._failure(path, error) from error
+        finally:
+            self._roots.append(root)
 
     def _entry(self, path: str, status: os.stat_result) -> Entry:
         mode = stat.S_IMODE(status.st_mode)
@@ -242,9 +238,11 @@ class ContextTree:
         read_at = now()
         hashed = hashlib.sha256()
         try:
-            fd = self._opened(path)
+            fd = self._opened(path, open_any)
             try:
                 before = os.fstat(fd)
+                if not stat.S_ISREG(before.st_mode):
+                    raise OSError(errno.EINVAL, "it is no regular file any more")
                 left = before.st_size
                 # One byte more than there should be tells of a file that has grown.
                 while block := os.read(fd, min(left + 1, _BLOCK)):

@@ -35,6 +35,16 @@ class Contexts:
                 self._trees[source] = self._open(source)
             return self._trees[source]
 
+    def apart(self, source: LocalSource) -> Tree:
+        """Another tree of the same source: `tree` looks again, but need not read again what this one has read.
+
+        Raises `SourceInputError` as `tree` does.
+        """
+        if source.name not in self._roots:
+            raise SourceInputError(f"the build was given no directory called {source.name!r}")
+        with self._lock:
+            return self._open(source)
+
     def opened(self) -> list[ContextTree]:
         """The trees that were asked for."""
         return list(self._trees.values())

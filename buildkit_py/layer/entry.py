@@ -64,7 +64,8 @@ class Entry:
 
     def to_line(self) -> bytes:
         """The canonical array as canonical JSON."""
-        if self.type == "file" and self.digest is not None and not (self.xattrs or self.target or self.device):
+        more = self.xattrs or self.target is not None or self.device is not None
+        if self.type == "file" and self.digest is not None and not more:
             # Nearly all are such, and the general way takes several times as long.
             path, digest = _quoted(self.path), _quoted(self.digest)
             line = f'[{path},"file",{self.mode},{self.uid},{self.gid},{{"digest":{digest},"size":{self.size}}}]'

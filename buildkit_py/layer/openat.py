@@ -21,6 +21,7 @@ _INSIDE = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS
 _ATTEMPTS = 100
 _OUTSIDE = "it leads out of the directory"
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -56,8 +57,12 @@ def open_directory(path: Path) -> int:
 
 def open_name(directory: int, name: str) -> int:
     """Open the regular file of that name in an open directory; no link is followed, and nothing blocks."""
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=directory)
-    return _regular(fd, name)
+    return _regular(open_any(directory, name), name)
+
+
+def open_any(directory: int, name: str) -> int:
+    """The same for who looks at what was opened: it may be anything but a link."""
+    return os.open(name, _PLAIN, dir_fd=directory)
 
 
 def open_regular(directory: int, path: str, *, links: bool = False) -> BinaryIO:

@@ -18,7 +18,7 @@ from threading import Semaphore, Thread
 from time import perf_counter
 from typing import Any, Protocol
 
-_FLIGHT = 8
+_FLIGHT = 6
 """Blocks on their way at once, which bounds the memory."""
 _SAMPLES, _SAMPLE = 4, 4096
 _HOPELESS = 0.97

@@ -36,11 +36,7 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGLINK,
 )
 
-_DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
-_ALONE = frozenset(
-    (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, *_DEVICES)
-)
-_ALONE -= {tarfile.GNUTYPE_SPARSE}
+_ALONE = frozenset(tarfile.SUPPORTED_TYPES) - {*_EXTENDED, tarfile.GNUTYPE_SPARSE}
 """Entries that are one header, and for files their bytes."""
 _END = bytes(tarfile.BLOCKSIZE)
 _FIELDS = struct.Struct("100s 8s 8s 8s 12s 12s 8s 1s 100s 72x 8s 8s 155s 12x").unpack
@@ -301,8 +297,7 @@ def _plain(member: _Member, header: bytes) -> _Member | None:
             return None
         member.mode, member.uid, member.gid = int(_text(mode), 8), int(_text(uid), 8), int(_text(gid), 8)
         member.size, member.mtime = int(_text(size), 8), int(_text(mtime), 8)
-        if kind in _DEVICES:
-            member.devmajor, member.devminor = int(_text(major), 8), int(_text(minor), 8)
+        member.devmajor, member.devminor = int(_text(major) or b"0", 8), int(_text(minor) or b"0", 8)
         member.name, member.linkname = _text(name).decode(), _text(link).decode()
         above = _text(prefix).decode()
     except ValueError:

@@ -12,17 +12,21 @@ import ssl
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection, IncompleteRead
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from typing import IO
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.registry.faults import TransferError
+from buildkit_py.registry.hosts import is_host
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 _IDLE = 8
 _BLOCK = 1 << 18
+_FINAL = 200
+_FLOWING = 1 << 14
+"""As many bytes at once come from who sends without a pause."""
 
 
 class ConnectError(Exception):
@@ -70,23 +74,26 @@ class Connections:
             sent |= _authorization(self._proxy)
         try:
             # Who does not want the body may have said why before hanging up.
-            with suppress(BrokenPipeError):
+            with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, target, body, sent)
-            return connection, connection.getresponse()
+            response = connection.getresponse()
+            if len(set(response.headers.get_all("Content-Length", ()))) > 1:
+                raise HTTPException("two lengths of one body")
+            return connection, response
         except BaseException:
             connection.close()
             raise
 
     def give_back(self, connection: HTTPConnection, response: HTTPResponse) -> None:
-        """Keep a connection whose answer was read to its end; drop any other."""
+        """Keep a connection whose answer was read to its end; drop any other. Once for each answer."""
         if response.length == 0 and not response.chunked:
             response.read()  # reads nothing, but lets the answer see the end of an empty body
         reusable = response.isclosed() and not response.will_close and connection.sock is not None
-        if reusable and len(self._idle) < _IDLE:
+        # After 1xx comes another answer to the same request.
+        if reusable and response.status >= _FINAL and len(self._idle) < _IDLE:
             self._idle.append(connection)
         else:
-            response.close()
-            connection.close()
+            drop(connection, response)
 
     def _take(self) -> HTTPConnection:
         while self._idle:
@@ -123,12 +130,41 @@ def _close(connections: list[HTTPConnection]) -> None:
         connection.close()
 
 
+def drop(connection: HTTPConnection, response: HTTPResponse) -> None:
+    """End a connection that can't be used again."""
+    response.close()
+    connection.close()
+
+
 def read(response: HTTPResponse, size: int) -> bytes:
-    """At most `size` bytes of a body; raises `IncompleteRead` where it ends before the length that was announced."""
+    """At most `size` bytes of a body; fewer where they come in slowly, none at the end.
+
+    Raises `IncompleteRead` where it ends before the length that was announced, `HTTPException` for malformed chunks.
+    """
+    data = _piece(response, size)
+    if _FLOWING <= len(data) < size:
+        pieces = [data]
+        while size > (have := sum(map(len, pieces))) and len(pieces[-1]) >= _FLOWING:
+            pieces.append(_piece(response, size - have))
+        data = b"".join(pieces)
+    return data
+
+
+def _piece(response: HTTPResponse, size: int) -> bytes:
     left = response.length
-    data = response.read(size)
-    if not data and left and size:
-        raise IncompleteRead(data, left)
+    if left == 0:
+        return b""
+    try:
+        data = response.read1(size)
+    except ValueError as error:
+        raise HTTPException(f"a malformed chunk: {error}") from None
+    if response.chunked and (response.chunk_left or 0) < 0:
+        raise HTTPException("a chunk of less than no bytes")
+    if left is not None:
+        # Of older Pythons, `read1` does not count.
+        response.length = left - len(data)
+        if not data and size:
+            raise IncompleteRead(data, left)
     return data
 
 
@@ -142,6 +178,7 @@ def _is_dropped(connection: HTTPConnection) -> bool:
 def _trusting(ca: str | None) -> ssl.SSLContext:
     """Trusts the authorities of this machine, and one more."""
     context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
     if ca is not None:
         try:
             context.load_verify_locations(cafile=ca)
@@ -151,11 +188,15 @@ def _trusting(ca: str | None) -> ssl.SSLContext:
 
 
 def _proxy(url: str) -> SplitResult:
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "http" and is_host(parts.hostname or "") and (parts.port or 80) > 0
+        shown = f"{parts.scheme}://{parts.hostname or ''}"
+    except ValueError:
+        usable, shown = False, url.rpartition("@")[2][:100]
+    if not usable:
         raise TransferError(
-            f"the proxy of the environment can't be used: {parts.scheme}://{parts.hostname or ''}",
-            hint="a proxy is named as http://HOST:PORT",
+            f"the proxy of the environment can't be used: {shown}", hint="a proxy is named as http://HOST:PORT"
         )
     return parts
 

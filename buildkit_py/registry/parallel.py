@@ -40,10 +40,12 @@ def run_all(action: Callable[[T, Event], R], items: Sequence[T], jobs: int = JOB
                 failures.append(error)
                 stop.set()
 
-    threads = [Thread(target=work, name=f"transfer_{number}") for number in range(min(jobs, len(items)))]
-    for thread in threads:
-        thread.start()
+    threads: list[Thread] = []
     try:
+        for number in range(min(jobs, len(items))):
+            thread = Thread(target=work, name=f"transfer_{number}")
+            thread.start()
+            threads.append(thread)
         for thread in threads:
             thread.join()
     finally:

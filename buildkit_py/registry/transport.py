@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 from buildkit_py.dataclass import dataclass
 from buildkit_py.registry.config import RegistryConfig
 from buildkit_py.registry.faults import TransferError
+from buildkit_py.registry.hosts import is_host
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
@@ -46,9 +47,10 @@ class Origin:
             port = parts.port
         except ValueError:
             parts, port = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        usable = parts.scheme in ("http", "https") and parts.hostname and is_host(parts.hostname)
+        if not usable or parts.username is not None:
             raise TransferError(f"a registry gave an address that can't be used: {url.partition('?')[0][:100]!r}")
-        return cls(parts.scheme, parts.hostname.lower(), port or (443 if parts.scheme == "https" else 80))
+        return cls(parts.scheme, str(parts.hostname).lower(), port or (443 if parts.scheme == "https" else 80))
 
     @property
     def netloc(self) -> str:
@@ -65,6 +67,7 @@ class Answer:
     ) -> None:
         self._transport, self._connections, self._connection = transport, connections, on
         self._response = response
+        self._closed = False
         self.url = url
         self.status = response.status
 
@@ -82,8 +85,12 @@ class Answer:
         """At most `size` bytes; empty at the end. Raises `TransferError` where the connection ends too early."""
         from buildkit_py.registry.connections import read
 
-        with self._transport.translated(self.url):
-            return read(self._response, size)
+        try:
+            with self._transport.translated(self.url):
+                return read(self._response, size)
+        except BaseException:
+            self._drop()
+            raise
 
     def read_all(self, limit: int) -> bytes:
         """The whole body if it has at most `limit` bytes; one byte more than `limit` otherwise."""
@@ -95,7 +102,15 @@ class Answer:
 
     def close(self) -> None:
         """Give the connection back if nothing more is to come, else drop it."""
-        self._connections.give_back(self._connection, self._response)
+        if not self._closed:
+            self._closed = True
+            self._connections.give_back(self._connection, self._response)
+
+    def _drop(self) -> None:
+        from buildkit_py.registry.connections import drop
+
+        self._closed = True
+        drop(self._connection, self._response)
 
     def __enter__(self) -> Answer:
         return self

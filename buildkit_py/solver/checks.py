@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import BinaryIO
 
 from buildkit_py import canonical
@@ -47,7 +48,7 @@ class CheckNode:
         known = self.session.store.memo.get("check", self._memo_key())
         return Identity(known=known is True, available=True, spared=known is True)
 
-    def look_ahead(self) -> None:
+    def look_ahead(self, stop: Event) -> None:
         """Nothing to look at."""
 
     def prepare(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import Any
 
 from buildkit_py import canonical
@@ -50,7 +51,7 @@ class LayerNode:
                 return Identity(known=True, available=True)
         return Identity(known=False)
 
-    def look_ahead(self) -> None:
+    def look_ahead(self, stop: Event) -> None:
         """Nothing to look at."""
 
     def prepare(self) -> None:

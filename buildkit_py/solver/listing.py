@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from buildkit_py.solver.selection import Selection, Selector
 
 _DIGITS = 16
+_HEAD = len("sha256:")
 
 
 def files_of(selector: Selector, selection: Selection) -> dict[str, str]:
@@ -37,6 +38,8 @@ def _picked(found: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
 
 def _mark(row: list[Any]) -> str:
     _, kind, mode, uid, gid, more = row[:6]
+    if kind == "file" and not (uid or gid):
+        return f"file {mode:o} {more['digest'][_HEAD : _HEAD + _DIGITS]}"
     digest = str(more.get("digest") or "").partition(":")[2][:_DIGITS]
     words = [kind, f"{mode:o}", digest or more.get("target") or "", f"{uid}:{gid}" if uid or gid else ""]
     return " ".join(str(word) for word in words if word)

@@ -6,6 +6,7 @@ A node answers `identify` with what it found out, and `produce` when its result 
 
 from __future__ import annotations
 
+from threading import Event
 from typing import Protocol
 
 from buildkit_py.dataclass import dataclass
@@ -43,9 +44,9 @@ class Node(Protocol):
     def identify(self) -> Identity:
         """Find out whether the result is known. `slow` nodes are asked on a thread of their own."""
 
-    def look_ahead(self) -> None:
-        """Do what `identify` will do without knowing any other node, so that it takes less time; asked of `slow` nodes
-        alone, on a thread of its own, and never fails."""
+    def look_ahead(self, stop: Event) -> None:
+        """Do what will make `identify` take less time, and needs no other node; asked of `slow` nodes alone, on a
+        thread of its own. Never fails, and ends soon once `stop` is set."""
 
     def prepare(self) -> None:
         """Called on the scheduling thread before `produce`."""

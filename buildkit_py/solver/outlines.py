@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.graph.definition import Vertex
 from buildkit_py.graph.title import title
@@ -36,7 +38,7 @@ class OutlineNode:
         """Always known; available where its names are in the store."""
         return Identity(known=True, available=self.session.trees.described(self.session.content[self.vertex.digest]))
 
-    def look_ahead(self) -> None:
+    def look_ahead(self, stop: Event) -> None:
         """Nothing to look at."""
 
     def prepare(self) -> None:

@@ -55,7 +55,8 @@ class Scheduler:
         self._producing: set[str] = set()
         self._cancelled: set[str] = set()
         self._spared: set[str] = set()
-        self._looks_ahead = False
+        self._ahead: threading.Thread | None = None
+        self._over = threading.Event()
         self.failures: list[Failure] = []
         self.skipped: list[str] = []
         self.spells: dict[str, list[Spell]] = {}
@@ -71,6 +72,10 @@ class Scheduler:
             self._cancel_all()
             self._drain()
             raise
+        finally:
+            self._over.set()
+            if self._ahead is not None:
+                self._ahead.join()
         if self.failures:
             self._skip(self._plan.unfinished(), self.failures[0].node.id)
 
@@ -102,9 +107,9 @@ class Scheduler:
     def _start_thread(self, work: Work, node: Node, began: float) -> None:
         if work.kind == "produce":
             self._producing.add(node.id)
-            if node.kind in _PROCESSES and not self._looks_ahead:
-                self._looks_ahead = True
-                threading.Thread(target=self._look_ahead, name="look ahead", daemon=True).start()
+            if node.kind in _PROCESSES and self._ahead is None:
+                self._ahead = threading.Thread(target=self._look_ahead, name="look ahead", daemon=True)
+                self._ahead.start()
         do: Callable[[], Identity] = node.identify if work.kind == "identify" else node.produce
         threading.Thread(
             target=lambda: self._answers.put((work, _answer(do), began)), name=f"{work.kind} {node.title}", daemon=True
@@ -113,8 +118,8 @@ class Scheduler:
     def _look_ahead(self) -> None:
         """While a process runs, read the files that later steps will ask for."""
         for node in self._nodes.values():
-            if node.slow and not self._session.stopping.is_set():
-                node.look_ahead()
+            if node.slow and not self._over.is_set():
+                node.look_ahead(self._over)
 
     def _settle(self, work: Work, answer: Answer, began: float) -> None:
         self.spells.setdefault(work.node, []).append((work.kind, began, self._session.now()))

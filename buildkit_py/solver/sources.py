@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 from buildkit_py import canonical
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import NotFoundError
@@ -54,7 +56,7 @@ class SourceNode:
         local = isinstance(self.vertex.op, LocalSource)
         return Identity(known=True, available=local or self.session.trees.complete(content_id))
 
-    def look_ahead(self) -> None:
+    def look_ahead(self, stop: Event) -> None:
         """Nothing to look at."""
 
     def prepare(self) -> None:

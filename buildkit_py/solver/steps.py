@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.dataclass import dataclass, field
-from buildkit_py.errors import PybuildError, StepError, TestError
+from buildkit_py.errors import Cancelled, PybuildError, StepError, TestError
 from buildkit_py.graph.codec import encode
 from buildkit_py.graph.definition import Vertex
 from buildkit_py.graph.op import WHOLE, Chmod, Chown, ExecStep, Host, LocalSource, Op, Run, SecretMount, SshMount
@@ -20,6 +21,7 @@ from buildkit_py.solver.session import Session
 from buildkit_py.source import Span
 
 if TYPE_CHECKING:
+    from buildkit_py.layer.entry import Entry
     from buildkit_py.layer.tree import Tree
 
 _NOT_FOUND = 127
@@ -78,13 +80,14 @@ class StepNode:
         self._settled = True
         return Identity(known=True, available=self._available(known.content_id), spared=True)
 
-    def look_ahead(self) -> None:
-        """Read the local files that it selects: their digests stay known."""
+    def look_ahead(self, stop: threading.Event) -> None:
+        """Read the local files that it selects: the stat cache knows them then, and is asked again in any case."""
         for selector in self._selectors():
             source = self._local(selector.role)
             if source is not None and self.key is None:
-                with suppress(PybuildError, OSError):
-                    selector.select(self.session.contexts.tree(source))
+                # Whatever is wrong, `identify` will say it.
+                with suppress(Exception):
+                    selector.select(_Watched(self.session.contexts.apart(source), stop))
 
     def prepare(self) -> None:
         """Let the executor get ready."""
@@ -323,3 +326,19 @@ def _requires(op: ExecStep) -> tuple[str, ...]:
     if op.network != "none":
         labels.append("network")
     return tuple(labels)
+
+
+class _Watched:
+    """A tree that raises `Cancelled` once nobody wants to know."""
+
+    def __init__(self, tree: Tree, stop: threading.Event) -> None:
+        self._tree = tree
+        self._stop = stop
+        self.children = tree.children
+        self.open = tree.open
+
+    def lookup(self, path: str) -> Entry | None:
+        """As the tree has it."""
+        if self._stop.is_set():
+            raise Cancelled("nobody waits for it")
+        return self._tree.lookup(path)

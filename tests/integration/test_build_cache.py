@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,3 +199,14 @@ def test_a_build_that_does_nothing_imports_nothing_big(project: Project) -> None
     )
     assert '"ran": 0' in done.stdout
     assert [name for name in HEAVY if name in done.stderr.split()] == []
+
+
+def test_a_file_that_is_edited_while_a_process_runs_is_taken_as_it_is_then(project: Project) -> None:
+    """The process was used to read it ahead; what counts is how it is when its own step looks at it."""
+    project.write({"src/a": "before\n"})
+    project.image("run sleep 1; true > /ran", "copy ./src/ to /src")
+    edit = threading.Timer(0.7, lambda: project.write({"src/a": "after\n"}))
+    edit.start()
+    unpacked = project.unpacked()
+    edit.join()
+    assert (unpacked.rootfs / "src/a").read_text() == "after\n"

@@ -139,3 +139,26 @@ def test_values_are_pickled_and_hashed() -> None:
 def test_the_library_is_not_loaded() -> None:
     code = "import sys, buildkit_py.graph, buildkit_py.engine; print({'dataclasses', 'inspect'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_values_are_alike_before_and_after_the_methods_are_compiled() -> None:
+    @ours.dataclass(frozen=True, slots=True)
+    class Value:
+        a: int
+        b: list[int] = ours.field(default_factory=list)
+        c: int = ours.field(init=False, default=3)
+
+    class Named(Value):
+        """A class of one's own below a frozen one."""
+
+    for number in range(40):
+        value = Value(number, b=[1])
+        assert (value.a, value.b, value.c) == (number, [1], 3)
+        assert Value(number).b == []
+        assert ours.replace(value, a=-1) == Value(-1, [1])
+        assert (type(Named(number)), Named(number).a) == (Named, number)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            value.a = 1  # type: ignore[misc]
+        for wrong in (lambda: Value(), lambda: Value(1, a=1), lambda: Value(1, [], 3), lambda: Value(1, d=1)):  # type: ignore[call-arg, misc]
+            with pytest.raises(TypeError):
+                wrong()

@@ -19,6 +19,7 @@ class Arrivals:
         self._changed = Condition()
         self._there: set[str] = set()
         self._failure: BaseException | None = None
+        self._ended = False
         self._thread = Thread(target=self._run, name="fetch", daemon=True)
 
     def __enter__(self) -> Arrivals:
@@ -34,16 +35,18 @@ class Arrivals:
     def wait(self, digest: str) -> None:
         """Return when that blob is there; raises what `fetch` raised."""
         with self._changed:
-            self._changed.wait_for(lambda: digest in self._there or self._failure is not None)
-        if digest not in self._there and self._failure is not None:
-            raise self._failure
+            self._changed.wait_for(lambda: digest in self._there or self._ended)
+        if digest not in self._there:
+            raise self._failure or LookupError(digest)
 
     def _run(self) -> None:
         try:
             self._fetch(self._note, self._stop)
         except BaseException as error:
+            self._failure = error
+        finally:
             with self._changed:
-                self._failure = error
+                self._ended = True
                 self._changed.notify_all()
 
     def _note(self, digest: str) -> None:

@@ -125,7 +125,7 @@ def test_only_what_is_taken_is_read(root: Path, monkeypatch: pytest.MonkeyPatch)
         put(root / name)
     opened: list[str] = []
     plain = ContextTree._opened
-    monkeypatch.setattr(ContextTree, "_opened", lambda tree, path: opened.append(path) or plain(tree, path))
+    monkeypatch.setattr(ContextTree, "_opened", lambda tree, path, *how: opened.append(path) or plain(tree, path, *how))
     assert selected(look(root), "/*.c", "/big/", exclude=("x",)) == ["a.c", "y.c"]
     assert opened == ["a.c", "big/y.c"]
 

@@ -6,6 +6,7 @@ import base64
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -80,6 +81,47 @@ def test_a_body_that_ends_early_is_an_error(tmp_path: Path) -> None:
             answer.read(100)
 
 
+def test_the_answer_to_an_upload_that_is_refused_in_the_middle_is_read() -> None:
+    """Who closes while bytes are still coming resets the connection, but has said why."""
+    refused = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig"
+    with listening(refused, wait=0.2) as port:
+        answer = Transport(load(), {}).send("PUT", f"http://127.0.0.1:{port}/", {}, bytes(64 << 20))
+        with answer:
+            assert (answer.status, answer.read_all(10)) == (413, b"big")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nhe",
+    ],
+)
+def test_malformed_chunks_are_an_error(said: bytes) -> None:
+    with (
+        listening(b"HTTP/1.1 200 OK\r\n" + said) as port,
+        pytest.raises(TransferError, match="broke"),
+        Transport(load(), {}).send("GET", f"http://127.0.0.1:{port}/", {}) as answer,
+    ):
+        answer.read_all(1 << 20)
+
+
+def test_two_lengths_are_an_error() -> None:
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"
+    with listening(said) as port, pytest.raises(TransferError, match="broke"):
+        Transport(load(), {}).send("GET", f"http://127.0.0.1:{port}/", {})
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'x' * 64}.test", ".test"])
+def test_what_can_not_be_a_host_is_refused(host: str) -> None:
+    with pytest.raises(TransferError, match="can't be used"):
+        Transport(load(), {}).send("GET", f"http://{host}/", {})
+    for proxy in (f"http://{host}:3128", "http://proxy.test:port", "http://proxy.test:99999", "http://[::1"):
+        with pytest.raises(TransferError, match="proxy of the environment can't be used"):
+            Transport(load(), {"http_proxy": proxy}).send("GET", "http://far.test/", {})
+
+
 def test_what_speaks_no_http_is_an_error() -> None:
     with listening(b"220 mail.example ESMTP\r\n") as port, pytest.raises(TransferError, match="broke"):
         Transport(load(), {}).send("GET", f"http://127.0.0.1:{port}/", {})
@@ -114,8 +156,8 @@ def test_a_proxy_that_can_not_be_used_is_refused() -> None:
 
 
 @contextmanager
-def listening(answer: bytes, heard: list[bytes] | None = None) -> Iterator[int]:
-    """Hears one request, says something, and hangs up."""
+def listening(answer: bytes, heard: list[bytes] | None = None, wait: float = 0) -> Iterator[int]:
+    """Hears the beginning of one request, says something, and after a while hangs up."""
 
     def serve() -> None:
         connection, _ = listener.accept()
@@ -124,6 +166,7 @@ def listening(answer: bytes, heard: list[bytes] | None = None) -> Iterator[int]:
             if heard is not None:
                 heard.append(said)
             connection.sendall(answer)
+            time.sleep(wait)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)

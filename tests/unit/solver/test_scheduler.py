@@ -64,7 +64,7 @@ class FakeNode:
     def identify(self) -> Identity:
         return Identity(known=self.known, available=False, spared=self.known)
 
-    def look_ahead(self) -> None:
+    def look_ahead(self, stop: threading.Event) -> None:
         self.looked_at = True
 
     def prepare(self) -> None:
@@ -292,3 +292,23 @@ def test_while_a_process_runs_the_files_of_later_steps_are_looked_at() -> None:
     known = FakeNode("known", known=True, kind="copy", slow=True)
     solve(known)
     assert not known.looked_at
+
+
+def test_looking_ahead_ends_with_the_plan() -> None:
+    ended: list[bool] = []
+
+    class Patient(FakeNode):
+        def look_ahead(self, stop: threading.Event) -> None:
+            self.looked_at = True
+            ended.append(stop.wait(10))
+
+    def fail(node: FakeNode) -> None:
+        deadline = time.monotonic() + 10
+        while not later.looked_at and time.monotonic() < deadline:
+            time.sleep(0.001)
+        raise StepError("no")
+
+    process = FakeNode("process", work=fail)
+    later = Patient("later", ("process",), kind="copy", slow=True)
+    solve(process, later)
+    assert ended == [True]
