@@ -7,6 +7,10 @@ from collections.abc import Iterator, Sequence
 from bench.limits import LIMITS
 from bench.results import Figure, Line, Results
 
+_W10 = ("W3 cold", "W3 cold oci", "W4r cold", "W4r cold oci", "W4t cold", "W4t cold oci")
+_MOST = 100
+"""MiB."""
+
 
 def report(results: Results, picture: str) -> str:
     """The page."""
@@ -48,6 +52,7 @@ def _page(results: Results, picture: str) -> Iterator[str]:
         figures = {figure.tool: figure for figure in line.peers}
         yield f"| {line.case.name} | {_rest(line.ours)} | {' | '.join(_rest(figures.get(name)) for name in names)} |"
     yield ""
+    yield from _memory(results.lines)
     yield "## Lower bounds"
     yield ""
     yield "| work | seconds |"
@@ -61,8 +66,28 @@ def _bounds(lines: Sequence[Line]) -> Iterator[str]:
     if missed:
         yield "## What bounds the rows that missed"
         yield ""
+        yield "The figures are those of [PROFILES.md](PROFILES.md) and of `pybuild timings` after such a build."
+        yield ""
         yield from (f"- **{line.case.name}**: {LIMITS.get(line.case.name, 'not known yet')}" for line in missed)
         yield ""
+
+
+def _memory(lines: Sequence[Line]) -> Iterator[str]:
+    """W10: the peaks of memory that have a target."""
+    yield "W10, peak memory of client and daemons, in MiB:"
+    yield ""
+    yield "| case | pybuild | best peer | target | met |"
+    yield "|---|---|---|---|---|"
+    for line in lines:
+        if line.case.name in _W10:
+            ours, peers = _sum(line.ours), sorted(_sum(peer) for peer in line.peers)
+            best = str(peers[0]) if peers else ""
+            yield f"| {line.case.name} | {ours} | {best} | ≤ {_MOST} | {'yes' if ours <= _MOST else '**no**'} |"
+    yield ""
+
+
+def _sum(figure: Figure) -> int:
+    return (figure.peak + figure.daemons) >> 20
 
 
 def _row(line: Line, names: list[str]) -> str:

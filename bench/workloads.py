@@ -170,7 +170,7 @@ CASES = (
     Case(workload=W3, mode=Mode.COLD, target=0.15, runs=3, quick=1, listed=9.0),
     Case(workload=W3, mode=Mode.COLD, archive=True, target=0.12, runs=3, quick=1, listed=10.5),
     Case(workload=W4R, mode=Mode.COLD, target=0.35, runs=2, quick=1, listed=24.2),
-    Case(workload=W4R, mode=Mode.COLD, archive=True, target=0.25, runs=2, quick=1, listed=32.4),
+    Case(workload=W4R, mode=Mode.COLD, archive=True, target=0.25, runs=3, quick=1, listed=32.4),
     Case(workload=W4T, mode=Mode.COLD, target=0.5, runs=2, quick=1, listed=53.4),
     # docker's archive is not compressed, which takes most of the time here.
     Case(workload=W4T, mode=Mode.COLD, archive=True, target=0.2, runs=2, quick=1, listed=44.0, without=("docker",)),

@@ -1,8 +1,9 @@
-"""What foreign documents may look like, checked by pydantic. Imported only where foreign bytes are parsed.
+"""What foreign documents may look like. Imported only where foreign bytes are parsed.
 
-The schemas are those of pydantic's core: they check, and records are made of the JSON value itself. Models would load
-the rest of pydantic for nothing that is used here, in every build that asks a registry. Unknown fields are allowed, as
-the specifications demand, unless they differ from a known one only in case.
+The schemas are those of pydantic's core: they check, and records are made of the JSON value itself. What is plainly
+well-formed is seen by `oci/plainly.py`, which reads the same schemas; the library decides about everything else, and
+says what is wrong. Loading it for documents that nobody finds fault with would take a tenth of a small cold build.
+Unknown fields are allowed, as the specifications demand, unless they differ from a known one only in case.
 """
 
 from __future__ import annotations
@@ -10,23 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic_core import SchemaValidator, ValidationError
-
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
+from buildkit_py.oci.plainly import Schema, is_plain
 
 MAX_SIZE = 1 << 44
 MAX_ITEMS = 1024
 _MANY = 10_000
 _MEDIA_TYPE = r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$"
 
-Schema = Mapping[str, Any]
 
-
-def check(schema: SchemaValidator, plain: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+def check(schema: Schema, plain: Mapping[str, Any], what: str) -> Mapping[str, Any]:
     """`plain` itself, if it is a well-formed document; raises `IntegrityError` that names the first wrong field."""
+    if is_plain(schema, plain):
+        return plain
+    from pydantic_core import SchemaValidator, ValidationError
+
+    wanted: Any = schema
     try:
-        schema.validate_python(plain, strict=True)
+        SchemaValidator(wanted).validate_python(plain, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "document"
@@ -79,11 +82,6 @@ def _table(values: Schema) -> Schema:
     return {"type": "dict", "keys_schema": {"type": "str"}, "values_schema": values, "max_length": _MANY}
 
 
-def _compiled(schema: Schema) -> SchemaValidator:
-    wanted: Any = schema
-    return SchemaValidator(wanted)
-
-
 _text: Schema = {"type": "str", "max_length": 1 << 20}
 _digest_text: Schema = {"type": "function-after", "schema": {"type": "str"}, "function": _plainly(_digest)}
 _any_object: Schema = {"type": "dict", "keys_schema": {"type": "str"}}
@@ -124,24 +122,20 @@ _settings = _object(
     },
 )
 
-MANIFEST = _compiled(
-    _object(
-        {"schemaVersion": _version, "config": _descriptor, "layers": _descriptors},
-        {"annotations": _texts, "artifactType": _maybe(_text), "subject": _maybe(_descriptor)},
-    )
+MANIFEST = _object(
+    {"schemaVersion": _version, "config": _descriptor, "layers": _descriptors},
+    {"annotations": _texts, "artifactType": _maybe(_text), "subject": _maybe(_descriptor)},
 )
 """An OCI image manifest, or Docker's of schema 2."""
-INDEX = _compiled(_object({"schemaVersion": _version, "manifests": _descriptors}, {"annotations": _texts}))
+INDEX = _object({"schemaVersion": _version, "manifests": _descriptors}, {"annotations": _texts})
 """An OCI image index, or Docker's manifest list."""
-CONFIG = _compiled(
-    _object(
-        {"rootfs": _rootfs},
-        {
-            **dict.fromkeys(("architecture", "os"), _text),
-            **dict.fromkeys(("variant", "created", "author"), _maybe(_text)),
-            "config": _maybe(_settings),
-            "history": _maybe(_list(_history, _MANY)),
-        },
-    )
+CONFIG = _object(
+    {"rootfs": _rootfs},
+    {
+        **dict.fromkeys(("architecture", "os"), _text),
+        **dict.fromkeys(("variant", "created", "author"), _maybe(_text)),
+        "config": _maybe(_settings),
+        "history": _maybe(_list(_history, _MANY)),
+    },
 )
 """An OCI image configuration, or Docker's."""

@@ -6,8 +6,10 @@ Nothing here follows a link: files are opened with `O_NOFOLLOW`, trees are remov
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -18,6 +20,7 @@ from buildkit_py.store.faults import of_os_error
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE = 0o644
+_GET_FLAGS, _SET_FLAGS, _TOP_OF_HIERARCHIES = 0x80086601, 0x40086602, 0x00020000
 
 
 @contextmanager
@@ -34,6 +37,20 @@ def fsync_directory(path: Path) -> None:
     """Make the names inside a directory durable."""
     with directory(path) as fd:
         os.fsync(fd)
+
+
+def spread(path: Path) -> None:
+    """Tell the file system that what will be below a directory are trees that have nothing to do with each other.
+
+    ext4 then looks for room for each in a part of the disk of its own (ioctl_iflags(2), `FS_TOPDIR_FL`). In one part,
+    without a journal, it would look through every file that was lately deleted there for each that is made. A hint:
+    where it can't be given, nothing is lost.
+    """
+    with suppress(OSError), directory(path) as fd:
+        flags = bytearray(8)
+        fcntl.ioctl(fd, _GET_FLAGS, flags)
+        wanted = int.from_bytes(flags[:4], sys.byteorder) | _TOP_OF_HIERARCHIES
+        fcntl.ioctl(fd, _SET_FLAGS, wanted.to_bytes(8, sys.byteorder))
 
 
 def sync_file_system(fd: int) -> None:

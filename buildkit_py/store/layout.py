@@ -153,6 +153,8 @@ class Layout:
                 path.mkdir()
                 path.chmod(0o755 if name.startswith("blobs") else 0o700)
         files.fsync_directory(self.root / "blobs")
+        # Trees are made below tmp/, and keep their places when they get their names.
+        files.spread(self.tmp)
         marks = {"oci-layout": OCI_LAYOUT, "index.json": EMPTY_INDEX, "version": b"%d\n" % VERSION}
         for name, data in marks.items():
             if not (self.root / name).exists():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import tarfile
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import SchemaValidator, ValidationError
 
 from buildkit_py import canonical
 from buildkit_py.errors import IntegrityError
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.tarheader import header
 from buildkit_py.layer.tarstream import Limits, _checked
+from buildkit_py.oci import wire
+from buildkit_py.oci.plainly import is_plain
 from buildkit_py.patterns import Rules
 
 NAMES = st.sampled_from(["a", "b", "a.txt", "b.txt", "**", "*", "*.txt", "[ab]", "?", ".."])
@@ -59,6 +63,52 @@ def test_headers_of_a_tar(block: bytes, edits: list[tuple[int, int]], summed: bo
     if summed:
         changed[148:156] = b"%06o\0 " % (sum(changed) - sum(changed[148:156]) + 8 * 32)
     assert facts(_checked(Limits()), bytes(changed)) == facts(tarfile.TarInfo, bytes(changed))
+
+
+SCALARS = st.sampled_from([
+    None, True, False, 0, 2, 2.0, -1, 1 << 44, 1 << 63, "", "x", "layers", "sha256:" + "a" * 64, "sha256:a", "\ud800",
+    "application/vnd.oci.image.manifest.v1+json", "text/x\n",
+])  # fmt: skip
+FIELDS = st.sampled_from([
+    "schemaVersion", "config", "layers", "mediaType", "digest", "size", "annotations", "manifests", "platform", "os",
+    "architecture", "rootfs", "type", "diff_ids", "history", "created", "Env", "ExposedPorts", "Labels", "StopTimeout",
+    "Healthcheck", "empty_layer", "MediaType", "Config", "else",
+])  # fmt: skip
+BRANCHES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=5))
+BLOB = {"mediaType": "application/x", "digest": "sha256:" + "a" * 64, "size": 3}
+MANIFEST = {"schemaVersion": 2, "config": BLOB, "layers": [BLOB], "annotations": {"a": "b"}}
+INDEX = {"schemaVersion": 2, "manifests": [{**BLOB, "platform": {"os": "linux", "architecture": "amd64"}}]}
+SETTINGS = {"Env": ["A=b"], "Labels": {"a": "b"}, "ExposedPorts": {"80/tcp": {}}, "User": "u", "StopTimeout": 3}
+CONFIG = {
+    "architecture": "amd64", "os": "linux", "config": SETTINGS, "history": [{"created_by": "x", "empty_layer": True}],
+    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "a" * 64]},
+}  # fmt: skip
+
+
+@given(st.sampled_from([(wire.MANIFEST, MANIFEST), (wire.INDEX, INDEX), (wire.CONFIG, CONFIG)]), st.data())
+def test_documents(pair: tuple[Any, dict[str, Any]], data: st.DataObject) -> None:
+    schema, document = pair
+    assert is_plain(schema, document)
+    changed = copy.deepcopy(document)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place: Any = changed
+        while True:
+            key = data.draw(st.sampled_from(sorted(place)) if isinstance(place, dict) and place else FIELDS)
+            inner = place.get(key)
+            inner = inner[0] if isinstance(inner, list) and inner else inner
+            if not isinstance(inner, dict) or data.draw(st.booleans()):
+                break
+            place = inner
+        place[data.draw(FIELDS | st.just(key))] = data.draw(BRANCHES)
+    assert is_plain(schema, changed) == accepted(schema, changed)
+
+
+def accepted(schema: Any, value: Any) -> bool:
+    try:
+        SchemaValidator(schema).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def facts(kind: type[tarfile.TarInfo], block: bytes) -> Any:
