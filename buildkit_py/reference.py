@@ -11,7 +11,9 @@ from buildkit_py.errors import UsageError
 DEFAULT_REGISTRY = "docker.io"
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
-_REGISTRY = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::[0-9]{1,5})?\Z")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_REGISTRY = re.compile(rf"(?:\[[0-9a-fA-F:]+\]|{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[0-9]{{1,5}}))?\Z")
+_MOST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,8 +36,9 @@ class Reference:
         else:
             registry, path = DEFAULT_REGISTRY, rest
         path, colon, tag_text = path.partition(":")
-        if not _REGISTRY.match(registry):
-            raise UsageError(f"not a registry host in {text!r}: {registry!r}")
+        host = _REGISTRY.match(registry)
+        if host is None or not 0 < int(host["port"] or 1) <= _MOST_PORT:
+            raise UsageError(f"not a registry host in {text!r}: {registry!r}", hint="it is HOST or HOST:PORT")
         if registry == "index.docker.io":
             registry = DEFAULT_REGISTRY
         if registry == DEFAULT_REGISTRY and "/" not in path:

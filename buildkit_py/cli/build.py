@@ -52,9 +52,9 @@ class _Build:
         self._streams = any(output.value == "-" for output in options.outputs)
         self._check_stream()
         if args.timings:
-            from buildkit_py.cli.timings import drawer
+            from buildkit_py.cli.timings import drawer, keep_others
 
-            drawer(args.timings)
+            keep_others(args.timings, drawer(args.timings))
 
     def run(self) -> int:
         from buildkit_py.cli.again import Ear

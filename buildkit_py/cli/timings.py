@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
 from buildkit_py.cli.shell import Shell
-from buildkit_py.errors import NotFoundError, UsageError
+from buildkit_py.errors import NotFoundError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from buildkit_py.progress.timeline import Timeline
@@ -42,12 +43,27 @@ def run(args: Namespace, shell: Shell) -> int:
         timeline = timeline_of(store.builds.get(args.build))
     for file, draw in ((args.svg, _svg), (args.trace, _trace)):
         if file:
+            keep_others(file, draw)
             replace_file(file, draw(timeline))
     if args.json or args.format == "json":
         shell.print(json.dumps(to_plain(timeline), indent=2))
     else:
         shell.write(_table(timeline))
     return 0
+
+
+def keep_others(file: str, draw: Draw) -> None:
+    """Raise `OutputError` where a drawing would take the place of something else."""
+    try:
+        with Path(file).open("rb") as there:
+            begins = there.read(_LOOKED_AT)
+    except OSError:
+        return
+    if begins and not begins.startswith(_BEGINS[draw]):
+        raise OutputError(
+            f"{file} is there and is no drawing of pybuild's, so no drawing takes its place",
+            hint="name another file, or remove it",
+        )
 
 
 def drawer(file: str) -> Draw:
@@ -92,6 +108,10 @@ def _trace(timeline: Timeline) -> str:
     from buildkit_py.progress.trace import render
 
     return render(timeline)
+
+
+_LOOKED_AT = 256
+_BEGINS: Mapping[Draw, bytes] = {_svg: b"<svg ", _trace: b'{"displayTimeUnit"'}
 
 
 TIMINGS = Command(

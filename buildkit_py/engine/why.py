@@ -175,7 +175,8 @@ class Why:
             return "bytes"
         if changed or _forced(node):
             return _forced(node) or "changed"
-        return "failed" if old.get("outcome") in ("failed", "cancelled") else "forgotten"
+        ended_well = "skipped" not in old and old.get("outcome") not in ("failed", "cancelled")
+        return "forgotten" if ended_well else "failed"
 
     def _earlier(self, name: str, build: str | None) -> tuple[Record, Node] | None:
         """The step in the record of `build`, else in the newest earlier one that surely has it, else in the newest that

@@ -87,5 +87,7 @@ def _write_content(entry: Entry, open_content: Callable[[Entry], BinaryIO], tar:
             if not left:
                 break
     if left != 0 or f"sha256:{hasher.hexdigest()}" != entry.digest:
-        raise IntegrityError(f"/{entry.path} is not what it was when it was looked at", hint="run the build again")
+        raise IntegrityError(
+            f"what becomes /{entry.path} was changed while the build was running", hint="run the same command again"
+        )
     tar.write(PADDING[: -entry.size % 512])

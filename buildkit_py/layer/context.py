@@ -162,6 +162,8 @@ class ContextTree:
         except OSError as error:
             # Not there, a file, or a link: the tree has no such directory.
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
+                if directory in self._entries and self._entries[directory][0].type == "dir":
+                    raise self._changed(directory) from None
                 return {}
             raise self._failure(directory, error) from error
         try:
@@ -256,12 +258,16 @@ class ContextTree:
         except OSError as error:
             raise self._failure(path, error) from error
         if stamp_of(before) != stamp_of(after) or left:
-            raise SourceInputError(
-                f"{printable(path)} in {self._path} changed while it was being read", hint="run the same command again"
-            )
+            raise self._changed(path)
         digest = f"sha256:{hashed.hexdigest()}"
         self._stats.put(place, name, stamp_of(after), digest, read_at=read_at)
         return after.st_size, digest
+
+    def _changed(self, path: str) -> SourceInputError:
+        return SourceInputError(
+            f"{printable(path)} in {self._path} was changed while the build was running",
+            hint="run the same command again",
+        )
 
     def _failure(self, path: str, error: OSError) -> SourceInputError:
         return SourceInputError(f"{printable(path) or '.'} in {self._path} can't be read: {error.strerror}")

@@ -74,7 +74,10 @@ def _copy(writer: TreeWriter, entry: Entry, content: Content, mtime: int) -> Non
     with content() as source:
         written = writer.file(entry, blocks(source), mtime)
     if written.digest != entry.digest:
-        raise IntegrityError(f"/{printable(entry.path)} changed while it was copied", hint="run the build again")
+        raise IntegrityError(
+            f"what becomes /{printable(entry.path)} was changed while the build was running",
+            hint="run the same command again",
+        )
 
 
 def blocks(source: BinaryIO) -> Iterator[bytes]:

@@ -86,6 +86,23 @@ def test_a_build_shows_its_times_and_draws_them(project: Project) -> None:
     assert json.loads(trace.read_text())["traceEvents"]
 
 
+def test_a_drawing_takes_the_place_of_drawings_alone(project: Project) -> None:
+    project.build()
+    mine = project.directory / "Buildfile"
+    before = mine.read_text()
+    for words in (("timings", "--svg", mine), ("timings", "--trace", mine)):
+        done = project.pybuild(*words)
+        assert (done.code, mine.read_text()) == (15, before)
+        assert "is no drawing of pybuild's" in done.stderr
+    drawing = project.directory / "mine.svg"
+    drawing.write_text("a picture\n")
+    done = project.pybuild("build", ".", f"--timings={drawing}", cwd=project.directory)
+    assert (done.code, drawing.read_text()) == (15, "a picture\n")
+    drawing.unlink()
+    for _ in range(2):
+        project.pybuild.ok("timings", "--svg", drawing)
+
+
 def test_a_build_that_failed_has_times_too(project: Project) -> None:
     project.image("run echo one > /one", "run sleep 0.2; exit 3")
     done = project.pybuild("build", ".", "--timings", cwd=project.directory)

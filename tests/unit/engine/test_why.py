@@ -136,6 +136,7 @@ def test_a_mount_tells_of_the_input_that_it_shows() -> None:
     ("old", "new", "verdict"),
     [
         ({}, {}, "forgotten"),
+        ({"skipped": "x"}, {}, "failed"),
         ({"outcome": "failed"}, {}, "failed"),
         ({}, {"cause": "bytes"}, "bytes"),
         ({}, {"cause": "no-cache"}, "no-cache"),

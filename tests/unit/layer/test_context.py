@@ -152,7 +152,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(root: Path, monkeypatc
 
     stamps = iter(range(9))
     monkeypatch.setattr(context, "stamp_of", lambda facts: (next(stamps), 0, 0, 0))
-    with pytest.raises(SourceInputError, match="changed while"):
+    with pytest.raises(SourceInputError, match="was changed while"):
         tree.lookup("f")
 
 
@@ -263,3 +263,13 @@ def test_a_linked_file_is_looked_at_without_its_other_names(root: Path, monkeypa
     monkeypatch.setattr(ContextTree, "_read", lambda tree, path: read.append(path) or real(tree, path))
     select(look(root, special=True), ("one",))
     assert read == [""]
+
+
+def test_a_directory_that_vanishes_is_no_empty_directory(root: Path) -> None:
+    put(root / "d/x")
+    tree = look(root)
+    assert tree.lookup("d") is not None
+    (root / "d").rename(root / "away")
+    with pytest.raises(SourceInputError, match=r"d in .* was changed while the build was running"):
+        tree.children("d")
+    assert list(tree.children("never")) == []

@@ -191,7 +191,7 @@ def test_an_edit_that_changes_nothing_is_empty() -> None:
 
 def test_a_draft_that_changes_on_the_way_is_refused(tmp_path: Path) -> None:
     draft = Draft(diff=diff("f"), contents={"f": lambda: io.BytesIO(b"other")})
-    with pytest.raises(IntegrityError, match="changed while"):
+    with pytest.raises(IntegrityError, match="was changed while"):
         materialise(draft, tmp_path, 0)
 
 
