@@ -100,7 +100,8 @@ def test_documents(pair: tuple[Any, dict[str, Any]], data: st.DataObject) -> Non
                 break
             place = inner
         place[data.draw(FIELDS | st.just(key))] = data.draw(BRANCHES)
-    assert is_plain(schema, changed) == accepted(schema, changed)
+    # What it does not say yes to, pydantic decides about.
+    assert accepted(schema, changed) or not is_plain(schema, changed)
 
 
 def accepted(schema: Any, value: Any) -> bool:
