@@ -7,7 +7,6 @@ big      debian, and a layer of 6,000 text files of 10 KiB and 10 random files o
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import random
@@ -45,23 +44,12 @@ def _tell_history(directory: Path) -> None:
     """Add a line of history a layer to the image in a layout: buildah takes no base without."""
     index = json.loads((directory / "index.json").read_bytes())
     (row,) = index["manifests"]
-    manifest = json.loads(_blob(directory, row["digest"]).read_bytes())
-    config = json.loads(_blob(directory, manifest["config"]["digest"]).read_bytes())
+    manifest = json.loads(layouts.blob(directory, row["digest"]).read_bytes())
+    config = json.loads(layouts.blob(directory, manifest["config"]["digest"]).read_bytes())
     config["history"] = [{"created_by": "base"} for _ in manifest["layers"]]
-    manifest["config"] |= _put(directory, config)
-    row |= _put(directory, manifest)
+    manifest["config"] |= layouts.put_document(directory, config)
+    row |= layouts.put_document(directory, manifest)
     (directory / "index.json").write_text(json.dumps(index))
-
-
-def _put(directory: Path, document: object) -> dict[str, object]:
-    data = json.dumps(document).encode()
-    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    _blob(directory, digest).write_bytes(data)
-    return {"digest": digest, "size": len(data)}
-
-
-def _blob(directory: Path, digest: str) -> Path:
-    return directory / "blobs" / digest.replace(":", "/")
 
 
 def _make(name: str, directory: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -100,7 +99,9 @@ def _timeless(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _record(plain: dict[str, Any], store: Store, began: float) -> str:
     """Leave a record and the times of use, as the long way does; gives the build's id."""
-    build = f"{int(time.time()):x}-{os.urandom(4).hex()}"
+    from buildkit_py.store.builds import new_id
+
+    build = new_id()
     uses = {(kind, name) for kind, name in plain["uses"]}
     with store.index.transaction(durable=False):
         now = round(time.monotonic() - began, 4)

@@ -32,6 +32,7 @@ from buildkit_py.solver.build import ids_of, nodes_of
 from buildkit_py.solver.nodes import Node
 from buildkit_py.solver.scheduler import Scheduler
 from buildkit_py.solver.session import Session, SolveOptions
+from buildkit_py.store.builds import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -60,7 +61,7 @@ class BuildRun:
         self._options = options
         self._started = started
         self._recorder = Recorder(emit)
-        self._id = f"{int(time.time()):x}-{os.urandom(4).hex()}"
+        self._id = new_id()
         self._definition = runnable(definition, explicit=bool(options.platforms), note=self._note)
         self._secrets = SecretStore(map(SecretSpec.parse, options.secrets), allow_short=options.allow_short_secret)
         self._ssh = tuple(map(SshSpec.parse, options.ssh))

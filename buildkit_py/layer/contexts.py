@@ -28,8 +28,6 @@ class Contexts:
 
     def tree(self, source: LocalSource) -> Tree:
         """The tree of a source; raises `SourceInputError` for a name that was not offered."""
-        if source.name not in self._roots:
-            raise SourceInputError(f"the build was given no directory called {source.name!r}")
         with self._lock:
             if source not in self._trees:
                 self._trees[source] = self._open(source)
@@ -40,8 +38,6 @@ class Contexts:
 
         Raises `SourceInputError` as `tree` does.
         """
-        if source.name not in self._roots:
-            raise SourceInputError(f"the build was given no directory called {source.name!r}")
         with self._lock:
             return self._open(source)
 
@@ -55,6 +51,8 @@ class Contexts:
             self._stats.close()
 
     def _open(self, source: LocalSource) -> ContextTree:
+        if source.name not in self._roots:
+            raise SourceInputError(f"the build was given no directory called {source.name!r}")
         from buildkit_py.layer.context import ContextTree
         from buildkit_py.layer.statcache import StatCache
 

@@ -55,15 +55,15 @@ def _list(schema: Schema, value: Any) -> bool:
     return fits and all(is_plain(schema["items_schema"], each) for each in value)
 
 
-def _asked(schema: Schema, value: Any, *, first: bool) -> bool:
-    """Its function raises `ValueError` for what is wrong."""
-    if not first and not is_plain(schema["schema"], value):
+def _asked(schema: Schema, value: Any) -> bool:
+    """Its function raises `ValueError` for what is wrong; before or after, both must be content."""
+    if not is_plain(schema["schema"], value):
         return False
     try:
         schema["function"]["function"](value)
     except ValueError:
         return False
-    return not first or is_plain(schema["schema"], value)
+    return True
 
 
 def _encodable(text: str) -> bool:
@@ -88,6 +88,6 @@ _KINDS: Mapping[str, Callable[[Schema, Any], bool]] = {
     "typed-dict": _record,
     "dict": _table,
     "list": _list,
-    "function-before": lambda schema, value: _asked(schema, value, first=True),
-    "function-after": lambda schema, value: _asked(schema, value, first=False),
+    "function-before": _asked,
+    "function-after": _asked,
 }

@@ -141,13 +141,10 @@ def read(response: HTTPResponse, size: int) -> bytes:
 
     Raises `IncompleteRead` where it ends before the length that was announced, `HTTPException` for malformed chunks.
     """
-    data = _piece(response, size)
-    if _FLOWING <= len(data) < size:
-        pieces = [data]
-        while size > (have := sum(map(len, pieces))) and len(pieces[-1]) >= _FLOWING:
-            pieces.append(_piece(response, size - have))
-        data = b"".join(pieces)
-    return data
+    pieces, left = [_piece(response, size)], size
+    while len(pieces[-1]) >= _FLOWING and (left := left - len(pieces[-1])):
+        pieces.append(_piece(response, left))
+    return b"".join(pieces)
 
 
 def _piece(response: HTTPResponse, size: int) -> bytes:

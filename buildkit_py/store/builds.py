@@ -18,6 +18,11 @@ Rows = list[tuple[Any, ...]]
 _SELECT = "SELECT id, record, seal FROM builds"
 
 
+def new_id() -> str:
+    """An id for a build: the second in which it began, and something random."""
+    return f"{int(time.time()):x}-{os.urandom(4).hex()}"
+
+
 class Builds:
     """The records of past builds, in the order in which they were added."""
 

@@ -53,27 +53,16 @@ def claim(layout: Path, other: Path) -> None:
     """Write the diff ids of `other` into the configuration of `layout`."""
     manifest, config = documents(layout)
     config["rootfs"] = documents(other)[1]["rootfs"]
-    manifest["config"] = {**manifest["config"], **put(layout, config)}
+    manifest["config"] = {**manifest["config"], **layouts.put_document(layout, config)}
     index = json.loads((layout / "index.json").read_bytes())
-    index["manifests"][0] |= put(layout, manifest)
+    index["manifests"][0] |= layouts.put_document(layout, manifest)
     (layout / "index.json").write_text(json.dumps(index))
 
 
 def documents(layout: Path) -> tuple[dict, dict]:  # type: ignore[type-arg]
     digest = json.loads((layout / "index.json").read_bytes())["manifests"][0]["digest"]
-    manifest = json.loads(blob(layout, digest).read_bytes())
-    return manifest, json.loads(blob(layout, manifest["config"]["digest"]).read_bytes())
-
-
-def blob(layout: Path, digest: str) -> Path:
-    return layout / "blobs/sha256" / digest.removeprefix("sha256:")
-
-
-def put(layout: Path, document: object) -> dict[str, object]:
-    data = json.dumps(document).encode()
-    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    blob(layout, digest).write_bytes(data)
-    return {"digest": digest, "size": len(data)}
+    manifest = json.loads(layouts.blob(layout, digest).read_bytes())
+    return manifest, json.loads(layouts.blob(layout, manifest["config"]["digest"]).read_bytes())
 
 
 def test_a_layer_is_looked_for_where_this_build_says(project: Project, tmp_path: Path) -> None:

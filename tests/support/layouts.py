@@ -94,6 +94,19 @@ def layers_of(directory: Path) -> list[bytes]:
     return [gzip.decompress((blobs / row["digest"].removeprefix("sha256:")).read_bytes()) for row in manifest["layers"]]
 
 
+def blob(directory: Path, digest: str) -> Path:
+    """Where a blob of a layout is."""
+    return directory / "blobs" / digest.replace(":", "/")
+
+
+def put_document(directory: Path, document: object) -> dict[str, Any]:
+    """Store a document that was changed; what is new in its descriptor."""
+    data = json.dumps(document).encode()
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    blob(directory, digest).write_bytes(data)
+    return {"digest": digest, "size": len(data)}
+
+
 def _manifest(directory: Path, image: Image, architecture: str) -> dict[str, Any]:
     layers, config = image
     diff_ids = [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in layers]
