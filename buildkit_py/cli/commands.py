@@ -14,6 +14,7 @@ COMMANDS = {
     "fmt": ("source", "write build files in the one usual way"),
     "convert": ("convert", "write a Dockerfile as a Buildfile"),
     "graph": ("graph", "show what a build consists of"),
+    "builds": ("builds", "list past builds"),
     "timings": ("timings", "show where the time of a build went"),
     "why": ("why", "say what made a step run again"),
     "update": ("lock", "move what Buildfile.lock pins"),

@@ -17,6 +17,7 @@ describe and build
   update       move what Buildfile.lock pins
 
 look back at a build
+  builds       list past builds
   timings      show where the time of a build went
   why          say what made a step run again
 

@@ -53,7 +53,9 @@ def run(args: Namespace, shell: Shell) -> int:
 
 
 def keep_others(file: str, draw: Draw) -> None:
-    """Raise `OutputError` where a drawing would take the place of something else."""
+    """Raise `OutputError` where a drawing would take the place of something else, or has no place."""
+    if not Path(file).absolute().parent.is_dir():
+        raise OutputError(f"can't draw into {file}: there is no directory {Path(file).parent}", hint="make it first")
     try:
         with Path(file).open("rb") as there:
             begins = there.read(_LOOKED_AT)

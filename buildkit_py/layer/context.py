@@ -82,6 +82,11 @@ class ContextTree:
         # Of two threads that ask at once, one gives what it saw, and when.
         return self._entries.setdefault(path, (self._entry(path, status), stamp(status)))[0]
 
+    def leaves_out(self, path: str) -> bool:
+        """Whether there is something of that name that the ignore rules leave out."""
+        directory, _, name = path.rpartition("/")
+        return name in self._list(directory) and self._rules.excludes(path)
+
     def children(self, path: str) -> Iterable[str]:
         """The names that are neither ignored nor hidden."""
         known = self._offered.get(path)

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from buildkit_py.errors import SourceInputError, StoreError
 from buildkit_py.layer.entry import Diff, Entry
@@ -35,6 +35,14 @@ class Tree(Protocol):
 
     def open(self, path: str) -> BinaryIO:
         """The content of a regular file, opened so that no link outside the tree can be followed."""
+
+
+@runtime_checkable
+class Sieve(Protocol):
+    """A tree that leaves out some of what it is made from."""
+
+    def leaves_out(self, path: str) -> bool:
+        """Whether there is something of that name which the tree does not show."""
 
 
 class EmptyTree:
@@ -234,6 +242,8 @@ def near(tree: Tree, path: str) -> str | None:
         place = resolve(tree, join(directory, name))
         entry = tree.lookup(place)
         if entry is None:
+            if isinstance(tree, Sieve) and tree.leaves_out(place):
+                return f"/{'/'.join(parts[: index + 1])} is there, but the ignore file leaves it out"
             names = list(tree.children(directory))
             if name in names:
                 return f"/{'/'.join(parts[: index + 1])} is a link that leads to nothing in there"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.graph.title import clip
 from buildkit_py.progress.timeline import WORDS
-from buildkit_py.progress.timetable import moment, phases
+from buildkit_py.progress.timetable import FAILED, moment, phases
 
 if TYPE_CHECKING:
     from buildkit_py.progress.timeline import Row, Timeline
@@ -34,10 +34,11 @@ _STYLE = """\
   text { font: 12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #0f172a; }
   .page { fill: #ffffff; } .grid { stroke: #e2e8f0; } .dim { fill: #64748b; } .head { font-weight: bold; }
   .critical text { font-weight: bold; } .critical .frame { stroke: #dc2626; stroke-width: 1.5; fill: none; }
-  .frame { stroke: none; fill: none; } .wait { opacity: 0.6; }
+  .frame { stroke: none; fill: none; } .wait { opacity: 0.6; } .failed text { fill: #dc2626; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e2e8f0; } .page { fill: #0f172a; } .grid { stroke: #334155; } .dim { fill: #94a3b8; }
     .critical .frame { stroke: #f87171; } .wait { opacity: 0.35; }
+    .failed text { fill: #f87171; }
   }"""
 
 
@@ -100,8 +101,9 @@ def round_step(least: float) -> float:
 def _bar(row: Row, number: int, scale: float, left: int) -> Iterator[str]:
     y = _HEAD + number * _ROW
     begin, end = left + row.phases[0].begin * scale, left + row.end * scale
-    critical = ' class="critical"' if row.critical else ""
-    yield f"<g{critical}><title>{escape(_tooltip(row))}</title>"
+    marks = [name for name, is_so in (("critical", row.critical), ("failed", row.outcome in FAILED)) if is_so]
+    marked = f' class="{" ".join(marks)}"' if marks else ""
+    yield f"<g{marked}><title>{escape(_tooltip(row))}</title>"
     label = f"#{row.number} {row.title}" if row.number else row.title
     yield _text(_MARGIN, y + _BAR - 2, clip(label, _LABEL - 2), "")
     for phase in row.phases:
@@ -109,7 +111,8 @@ def _bar(row: Row, number: int, scale: float, left: int) -> Iterator[str]:
         yield f'<rect class="{phase.name}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{_BAR}"/>'
     worked = left + row.begin * scale
     yield f'<rect class="frame" x="{worked:.1f}" y="{y}" width="{max(1.0, end - worked):.1f}" height="{_BAR}"/>'
-    yield _text(max(begin, end) + 5, y + _BAR - 2, moment(row.took), "dim")
+    failed = f" {row.outcome}" if row.outcome in FAILED else ""
+    yield _text(max(begin, end) + 5, y + _BAR - 2, moment(row.took) + failed, "" if failed else "dim")
     yield "</g>"
 
 

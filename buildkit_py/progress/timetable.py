@@ -12,6 +12,8 @@ from buildkit_py.progress.timeline import WORDS
 if TYPE_CHECKING:
     from buildkit_py.progress.timeline import Row, Timeline
 
+FAILED = ("failed", "cancelled")
+"""Outcomes that are told beside what a step is."""
 _TITLE = 60
 
 
@@ -44,7 +46,7 @@ def sums(row: Row) -> dict[str, float]:
 
 
 def _row(row: Row) -> tuple[str, ...]:
-    failed = f" ({row.outcome})" if row.outcome in ("failed", "cancelled") else ""
+    failed = f" ({row.outcome})" if row.outcome in FAILED else ""
     return (
         "*" if row.critical else "",
         f"#{row.number}" if row.number else "",

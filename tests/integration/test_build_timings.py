@@ -103,6 +103,27 @@ def test_a_drawing_takes_the_place_of_drawings_alone(project: Project) -> None:
         project.pybuild.ok("timings", "--svg", drawing)
 
 
+def test_a_drawing_without_a_place_is_refused_before_anything_runs(project: Project) -> None:
+    build = project.attempt("--timings=no/where/times.svg")
+    assert (build.result.code, build.events) == (15, ())
+    assert "there is no directory no/where" in build.result.stderr
+
+
+def test_builds_are_listed_with_how_they_ended(project: Project) -> None:
+    first = project.build().of_kind("BuildStarted")[0]["build"]
+    project.image("run exit 3")
+    assert project.pybuild("build", ".", cwd=project.directory).code == 5
+    rows = json.loads(project.pybuild.ok("builds", "--json").stdout)
+    assert [row["outcome"] for row in rows] == ["failed", "done"]
+    assert rows[1]["id"] == first and rows[1]["ran"] > 0 and rows[1]["images"]
+    text = project.pybuild.ok("builds").stdout.splitlines()
+    assert text[0].split() == ["BUILD", "ENDED", "TOOK", "OUTCOME", "RAN", "FILE", "IMAGES"]
+    assert first in text[2] and "done" in text[2]
+    newest = project.pybuild.ok("builds", "-q", "-n", "1").stdout.strip()
+    assert newest == rows[0]["id"] and project.pybuild.ok("timings", newest).stdout.startswith(f"build {newest} failed")
+    assert project.pybuild("builds", "-n", "0").code == 2
+
+
 def test_a_build_that_failed_has_times_too(project: Project) -> None:
     project.image("run echo one > /one", "run sleep 0.2; exit 3")
     done = project.pybuild("build", ".", "--timings", cwd=project.directory)

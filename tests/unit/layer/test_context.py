@@ -22,6 +22,7 @@ from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.flat import flat
 from buildkit_py.layer.select import select
 from buildkit_py.layer.statcache import StatCache, stamp_of
+from buildkit_py.layer.tree import near
 
 
 @pytest.fixture
@@ -63,6 +64,15 @@ def test_ignored_paths_are_not_there(root: Path) -> None:
     assert selected(look(root, ignore=("b", "!b/deep/keep"))) == ["a/x", "a/y", "b/deep/keep", "c"]
     assert selected(look(root, ignore=("*", "!a"))) == ["a/x", "a/y"]
     assert look(root, ignore=("a",)).lookup("a") is None
+
+
+def test_what_is_ignored_is_told_from_what_is_not_there(root: Path) -> None:
+    for name in ("a/x", "b/x", "b/y"):
+        put(root / name)
+    tree = look(root, ignore=("a", "b/x"))
+    assert near(tree, "a/x") == "/a is there, but the ignore file leaves it out"
+    assert near(tree, "b/x") == "/b/x is there, but the ignore file leaves it out"
+    assert near(tree, "b/nothing") is None
 
 
 def test_hidden_paths_are_found_by_their_name_alone(root: Path) -> None:

@@ -185,6 +185,14 @@ def test_the_drawing_is_whole_and_escapes_what_people_wrote() -> None:
     assert not any(word in text for word in ("href", "<script", "@import", "url("))
 
 
+def test_the_drawing_marks_what_failed() -> None:
+    nodes = (node("a", phases=[("run", 0, 1)]), node("b", (0,), [("run", 1, 2)], outcome="failed"))
+    root = ElementTree.fromstring(timechart.render(timeline_of(record(*nodes, outcome="failed"))))
+    name = "{http://www.w3.org/2000/svg}"
+    assert [each.get("class") for each in root.iter(f"{name}g")] == ["critical", "critical failed"]
+    assert [each.text for each in root.iter(f"{name}text") if "failed" in (each.text or "")][1:] == ["1.0 s failed"]
+
+
 @pytest.mark.parametrize(("least", "step"), [(0.0001, 0.001), (0.0015, 0.002), (0.3, 0.5), (7, 10), (11, 20)])
 def test_lines_stand_at_round_times(least: float, step: float) -> None:
     assert timechart.round_step(least) == pytest.approx(step)
