@@ -8,6 +8,7 @@ from pathlib import Path
 
 # An ordinary user becomes root of a user namespace later; what is whose is decided by who started the process.
 STARTED_AS_ROOT = os.geteuid() == 0
+STARTED_AS = os.getuid()
 
 
 def store_path(environ: Mapping[str, str] = os.environ) -> Path:

@@ -29,6 +29,17 @@ look into the store
   prune        free space in the store
   store        check the store, or say where it is
 
+log in to registries
+  login        log in to a registry
+  logout       forget the login for a registry
+
+run images as services of the machine
+  install      install an image as a systemd service
+  upgrade      switch a service to another image
+  rollback     switch a service back to what it was
+  uninstall    remove a service
+  installed    list the services that are installed
+
 about pybuild
   version      print the version
   completion   print a completion script for a shell

@@ -1,15 +1,13 @@
 """Credentials for a registry, from where Docker and Podman keep them.
 
-Looked at in this order, the first that knows the registry wins: `$REGISTRY_AUTH_FILE` (which then is the only file),
-`$XDG_RUNTIME_DIR/containers/auth.json`, `~/.config/containers/auth.json`, `$DOCKER_CONFIG/config.json` or
-`~/.docker/config.json`. In a file, a helper program (`credHelpers`, then `auths`, then `credsStore`) may answer.
+The first file that knows the registry wins (`registry.authfile` says which there are). In a file, a helper program
+(`credHelpers`, then `auths`, then `credsStore`) may answer.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,10 +15,10 @@ from typing import Any
 
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import RegistryError
+from buildkit_py.registry.authfile import auth_files, hosts_of, keys_of, server_of, table
 from buildkit_py.registry.helper import ask_helper
 
-_LIMIT = 1 << 20
-_DOCKER_HUB = ("docker.io", "https://index.docker.io/v1/", "index.docker.io", "registry-1.docker.io")
+_TOKEN_USER = "<token>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +29,25 @@ class Credential:
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     registry_token: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, username: str, secret: str) -> Credential:
+        """From what helpers and logins have: the name `<token>` says that the secret is an identity token."""
+        if username == _TOKEN_USER:
+            return cls(identity_token=secret)
+        return cls(username=username, password=secret)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The reverse of `of`."""
+        return (_TOKEN_USER, self.identity_token) if self.identity_token else (self.username, self.password)
+
+    @property
+    def entry(self) -> dict[str, str]:
+        """As a value of `auths` in a file."""
+        if self.identity_token:
+            return {"identitytoken": self.identity_token}
+        return {"auth": self.basic.removeprefix("Basic ")}
 
     @property
     def basic(self) -> str:
@@ -47,78 +64,35 @@ class Credential:
 
 def find_credential(registry: str, repository: str, environ: Mapping[str, str] = os.environ) -> Credential | None:
     """The credential for a repository; None means anonymous. Raises `RegistryError` on a file that can't be read."""
-    for path in _files(environ):
-        plain = _read(path)
-        found = _from_file(plain, registry, repository, path, environ) if plain is not None else None
+    for file in auth_files(environ):
+        plain = file.read()
+        found = _from_file(plain, registry, repository, file.path, environ) if plain is not None else None
         if found is not None:
             return found
     return None
 
 
-def _files(environ: Mapping[str, str]) -> Iterator[Path]:
-    if environ.get("REGISTRY_AUTH_FILE"):
-        yield Path(environ["REGISTRY_AUTH_FILE"])
-        return
-    home = Path(environ.get("HOME") or "/")
-    if environ.get("XDG_RUNTIME_DIR"):
-        yield Path(environ["XDG_RUNTIME_DIR"]) / "containers" / "auth.json"
-    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
-    yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
-
-
-def _read(path: Path) -> Mapping[str, Any] | None:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_LIMIT + 1)
-        plain = json.loads(raw) if len(raw) <= _LIMIT else None
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        # the text of a JSON error can't hold file content, its `doc` attribute could
-        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
-        raise RegistryError(f"can't read the credentials in {path}: {reason}") from None
-    if not isinstance(plain, dict):
-        raise RegistryError(f"can't read the credentials in {path}: it is not a credential file")
-    return plain
-
-
 def _from_file(
     plain: Mapping[str, Any], registry: str, repository: str, path: Path, environ: Mapping[str, str]
 ) -> Credential | None:
-    hosts = _DOCKER_HUB if registry == "docker.io" else (registry,)
-    helpers, auths = _table(plain, "credHelpers", path), _table(plain, "auths", path)
-    for host in hosts:
+    helpers, auths = table(plain, "credHelpers", path), table(plain, "auths", path)
+    for host in hosts_of(registry):
         if isinstance(helpers.get(host), str):
             return _ask(helpers[host], host, environ)
-    for key in _keys(hosts, repository):
+    for key in _keys(registry, repository):
         if isinstance(auths.get(key), dict) and (found := _from_entry(auths[key], key, path)) is not None:
             return found
     store = plain.get("credsStore")
     if isinstance(store, str) and store:
-        return _ask(store, _DOCKER_HUB[1] if registry == "docker.io" else registry, environ)
+        return _ask(store, server_of(registry), environ)
     return None
 
 
-def _table(plain: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
-    table = plain.get(name) or {}
-    if not isinstance(table, dict):
-        raise RegistryError(f"can't read the credentials in {path}: {name} is not an object")
-    return table
-
-
-def _keys(hosts: tuple[str, ...], repository: str) -> Iterator[str]:
+def _keys(registry: str, repository: str) -> Iterator[str]:
     """The keys that may hold the credential: Podman's most specific first, then the host, then Docker's old forms."""
     parts = repository.split("/")
-    for end in range(len(parts), 0, -1):
-        yield f"{hosts[0]}/{'/'.join(parts[:end])}"
-    for host in hosts:
-        yield host
-        if "://" not in host:
-            yield from (
-                f"{scheme}{host}{path}" for scheme in ("https://", "http://", "") for path in ("/", "/v1/", "/v2/")
-            )
-            yield f"https://{host}"
-            yield f"http://{host}"
+    for end in range(len(parts), -1, -1):
+        yield from keys_of(registry, "/".join(parts[:end]))
 
 
 def _from_entry(entry: Mapping[str, Any], key: str, path: Path) -> Credential | None:
@@ -141,9 +115,4 @@ def _from_entry(entry: Mapping[str, Any], key: str, path: Path) -> Credential | 
 
 def _ask(name: str, server: str, environ: Mapping[str, str]) -> Credential | None:
     answer = ask_helper(name, server, environ)
-    if answer is None:
-        return None
-    username, secret = answer
-    return (
-        Credential(identity_token=secret) if username == "<token>" else Credential(username=username, password=secret)
-    )
+    return None if answer is None else Credential.of(*answer)

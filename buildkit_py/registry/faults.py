@@ -81,7 +81,7 @@ def _hint(host: str, status: int, code: str | None, words: str) -> str | None:
     if "HTTP request to an HTTPS server" in words:
         return f'this registry speaks TLS: take plain_http = true out of [registry."{host}"]'
     if status == 401:
-        return f"log in with a tool that keeps credentials, as `docker login {host}` or `skopeo login {host}`"
+        return f"log in: `pybuild login {host}`"
     if status == 403:
         return "these credentials may not do that; check the name, or log in as someone who may"
     if status == 404 and code == "MANIFEST_UNKNOWN":

@@ -1,6 +1,7 @@
-"""Credential helper programs: `docker-credential-NAME get`, the server on standard input, JSON on standard output.
+"""Credential helper programs: `docker-credential-NAME get|store|erase|list` (Docker's protocol).
 
-A helper gets no more of the environment than it needs, so that a build's own secrets do not reach it. What it prints is
+What an action needs comes on standard input, never among the arguments; what it answers is JSON on standard output. A
+helper gets no more of the environment than it needs, so that a build's own secrets do not reach it. What it prints is
 never shown: it may be a secret.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from buildkit_py.errors import MissingToolError, RegistryError
 
@@ -26,6 +28,35 @@ def ask_helper(name: str, server: str, environ: Mapping[str, str]) -> tuple[str,
 
     Raises `MissingToolError` where there is no such program, `RegistryError` where it fails.
     """
+    answer = _call(name, "get", server, f"{server}\n", environ)
+    if answer is None:
+        return None
+    plain = _read(answer, name)
+    username, secret = plain.get("Username"), plain.get("Secret")
+    if not isinstance(username, str) or not isinstance(secret, str):
+        raise _senseless(name)
+    return username, secret
+
+
+def tell_helper(name: str, server: str, username: str, secret: str, environ: Mapping[str, str]) -> None:
+    """Have the helper keep a secret. Raises as `ask_helper`."""
+    words = json.dumps({"ServerURL": server, "Username": username, "Secret": secret})
+    _call(name, "store", server, words, environ)
+
+
+def clear_helper(name: str, server: str, environ: Mapping[str, str]) -> None:
+    """Have the helper forget what it keeps for `server`. Raises as `ask_helper`."""
+    _call(name, "erase", server, f"{server}\n", environ)
+
+
+def list_helper(name: str, environ: Mapping[str, str]) -> list[str]:
+    """The servers that the helper keeps secrets for. Raises as `ask_helper`."""
+    answer = _call(name, "list", "all registries", "", environ)
+    return sorted(_read(answer or b"{}", name))
+
+
+def _call(name: str, action: str, server: str, words: str, environ: Mapping[str, str]) -> bytes | None:
+    """What the helper answers; None where it says that it knows nothing of it."""
     import shutil
     import subprocess
 
@@ -39,8 +70,8 @@ def ask_helper(name: str, server: str, environ: Mapping[str, str]) -> tuple[str,
     passed = {key: value for key, value in environ.items() if _PASSED.match(key)}
     try:
         done = subprocess.run(
-            [found, "get"],
-            input=f"{server}\n".encode(),
+            [found, action],
+            input=words.encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=passed,
@@ -55,15 +86,18 @@ def ask_helper(name: str, server: str, environ: Mapping[str, str]) -> tuple[str,
         if b"credentials not found" in done.stdout:
             return None
         raise RegistryError(f"the credential helper {program} failed for {server} (exit status {done.returncode})")
-    return _read(done.stdout, program)
+    return done.stdout
 
 
-def _read(output: bytes, program: str) -> tuple[str, str]:
+def _read(output: bytes, name: str) -> dict[str, Any]:
     try:
-        plain = json.loads(output) if len(output) <= _LIMIT else {}
-        username, secret = plain["Username"], plain["Secret"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        username = secret = None
-    if not isinstance(username, str) or not isinstance(secret, str):
-        raise RegistryError(f"the credential helper {program} gave an answer that makes no sense")
-    return username, secret
+        plain = json.loads(output) if len(output) <= _LIMIT else None
+    except (ValueError, RecursionError):
+        plain = None
+    if not isinstance(plain, dict):
+        raise _senseless(name)
+    return plain
+
+
+def _senseless(name: str) -> RegistryError:
+    return RegistryError(f"the credential helper docker-credential-{name} gave an answer that makes no sense")

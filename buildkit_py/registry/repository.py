@@ -75,7 +75,9 @@ class Repository:
                 return answer
             with answer:
                 challenge = answer.header("WWW-Authenticate")
-                if answer.status != 401 or not challenge or not mine or ours or last:
+                # Where a redirect ended at another host, that one has no say in where a password goes.
+                asked = mine and Origin.of(answer.url) == self._origin
+                if answer.status != 401 or not challenge or not asked or ours or last:
                     raise self._fault(answer, what)
             ours = self._auth.answer(challenge, value, what)
         raise AssertionError("unreachable")

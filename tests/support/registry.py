@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import shutil
 import socket
@@ -69,6 +70,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def htpasswd(user: str, password: str) -> str:
+    """A line of an htpasswd file, by bcrypt (the C library's own)."""
+    crypt = ctypes.CDLL("libcrypt.so.1").crypt
+    crypt.restype = ctypes.c_char_p
+    hashed = crypt(password.encode(), b"$2b$05$abcdefghijklmnopqrstuu")
+    return f"{user}:{hashed.decode()}\n"
 
 
 def write_config(path: Path, *plain_http: str, mirrors: Mapping[str, list[str]] | None = None) -> Path:

@@ -86,7 +86,7 @@ def test_wrong_password(registry: FaultyRegistry, tmp_path: Path) -> None:
     registry.faults.append(want('Basic realm="x"', "Basic other"))
     with pytest.raises(RegistryError, match="refused access") as caught:
         client_for(registry, tmp_path).manifest(reference(registry))
-    assert "docker login" in (caught.value.hint or "")
+    assert f"pybuild login {registry.name}" in (caught.value.hint or "")
     assert len(registry.requests) == 2
 
 
@@ -199,6 +199,20 @@ def test_token_realm_does_not_redirect_credentials(
     client_for(registry, tmp_path).manifest(reference(registry))
     assert registry.asked("GET", "/token")[0].headers["Authorization"] == BASIC
     assert "Authorization" not in other.requests[0].headers
+
+
+def test_where_a_redirect_ends_has_no_say_in_where_a_password_goes(
+    registry: FaultyRegistry, other: FaultyRegistry, tmp_path: Path
+) -> None:
+    """CVE-2020-15157: the target of a redirect asks for a token, at an address of its own."""
+    target = f"http://{other.name}/v2/a/b/manifests/1"
+    registry.faults.append(on("GET", "/manifests/", lambda handler: handler.reply(307, Location=target)))
+    other.faults.append(want(bearer(f"http://{other.name}/token"), "Bearer tok1"))
+    serve_tokens(other)
+    with pytest.raises(RegistryError, match="refused access"):
+        client_for(registry, tmp_path, other).manifest(reference(registry))
+    assert not other.asked("GET", "/token")
+    assert all("Authorization" not in item.headers for item in other.requests)
 
 
 def test_authorization_is_dropped_on_a_redirect(

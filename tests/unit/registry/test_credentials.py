@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from buildkit_py.errors import MissingToolError, RegistryError
+from buildkit_py.registry.authfile import auth_files
 from buildkit_py.registry.credentials import Credential, find_credential
 
 
@@ -21,7 +23,8 @@ def place(path: Path, plain: Any) -> None:
 
 
 def found(tmp_path: Path, registry: str = "r.example", repository: str = "a/b", **environ: str) -> str | None:
-    credential = find_credential(registry, repository, {"HOME": str(tmp_path), **environ})
+    elsewhere = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "none")}
+    credential = find_credential(registry, repository, {**elsewhere, **environ})
     return credential.username if credential else None
 
 
@@ -33,6 +36,8 @@ def test_order_of_files(tmp_path: Path) -> None:
     def entry(name: str) -> dict[str, Any]:
         return {"auths": {"r.example": auth(name)}}
 
+    place(tmp_path / ".dockercfg", entry("old")["auths"])
+    assert found(tmp_path) == "old"
     place(tmp_path / ".docker/config.json", entry("docker"))
     assert found(tmp_path) == "docker"
     place(tmp_path / "dc/config.json", entry("docker-config"))
@@ -42,6 +47,7 @@ def test_order_of_files(tmp_path: Path) -> None:
     place(tmp_path / "run/containers/auth.json", entry("run"))
     assert found(tmp_path, XDG_RUNTIME_DIR=str(tmp_path / "run")) == "run"
     place(tmp_path / "named.json", {"auths": {"other": auth("other")}})
+    assert next(file.path for file in auth_files({"HOME": "/h"})) == Path(f"/run/containers/{os.getuid()}/auth.json")
     named = {"REGISTRY_AUTH_FILE": str(tmp_path / "named.json"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
     assert found(tmp_path, **named) is None
 
