@@ -49,8 +49,8 @@ CMD ["sh", "-c", "eval \\"$LOOK\\""]
 FROM look AS looker
 USER app
 FROM base AS hostile
-COPY hostile /
 RUN chmod u+s /bin/busybox && mkdir -p /var/lib/x
+COPY hostile /
 VOLUME /var/lib/x/inner /var/lib/x
 CMD ["sh", "-c", "eval \\"$LOOK\\""]
 FROM base AS labelled
@@ -191,8 +191,8 @@ def test_what_it_may_write_to(machine: Machine) -> None:
 
 def test_it_is_locked_down(machine: Machine) -> None:
     script = (
-        "grep -E '^(NoNewPrivs|Seccomp|CapEff|CapBnd)' /proc/self/status; id -u; hostname; ls /proc | grep -c '^[0-9]';"
-        " mknod /tmp/d b 8 0 2> /dev/null || echo none; cat /proc/kcore | wc -c; ls -A /sys/firmware | wc -l"
+        "grep -E '^(NoNewPrivs|Seccomp|CapEff|CapBnd):' /proc/self/status; id -u; hostname; ls /proc | grep -c '^[0-9]';"
+        " mknod /tmp/d b 8 0 2> /dev/null || echo none; cat /proc/kcore /proc/timer_list 2> /dev/null | wc -c; ls -A /sys/firmware | wc -l"
     )
     lines = [line.replace("\t", " ") for line in machine.look(script)]
     assert lines[:4] == ["CapEff: 00000000800405fb", "CapBnd: 00000000800405fb", "NoNewPrivs: 1", "Seccomp: 2"]
