@@ -191,8 +191,9 @@ def test_what_it_may_write_to(machine: Machine) -> None:
 
 def test_it_is_locked_down(machine: Machine) -> None:
     script = (
-        "grep -E '^(NoNewPrivs|Seccomp|CapEff|CapBnd):' /proc/self/status; id -u; hostname; ls /proc | grep -c '^[0-9]';"
-        " mknod /tmp/d b 8 0 2> /dev/null || echo none; cat /proc/kcore /proc/timer_list 2> /dev/null | wc -c; ls -A /sys/firmware | wc -l"
+        "grep -E '^(NoNewPrivs|Seccomp|CapEff|CapBnd):' /proc/self/status; id -u; hostname;"
+        " ls /proc | grep -c '^[0-9]'; mknod /tmp/d b 8 0 2> /dev/null || echo none;"
+        " cat /proc/kcore /proc/timer_list 2> /dev/null | wc -c; ls -A /sys/firmware | wc -l"
     )
     lines = [line.replace("\t", " ") for line in machine.look(script)]
     assert lines[:4] == ["CapEff: 00000000800405fb", "CapBnd: 00000000800405fb", "NoNewPrivs: 1", "Seccomp: 2"]
