@@ -207,9 +207,9 @@ def _tell(done: Outcome, word: str, args: Namespace, shell: Shell) -> None:
 
 
 def _plain(service: Service) -> dict[str, Any]:
+    """All that is known of an installed service."""
     switch = service.switch()
-    if switch is None:
-        return {"name": service.name}
+    assert switch is not None
     release = service.release(switch.release)
     fields = ("image", "digest", "platform", "after", "requires", "volumes", "ports")
     return {
@@ -253,25 +253,40 @@ def prepare_installed(parser: Parser) -> None:
 
 def run_installed(args: Namespace, shell: Shell) -> int:
     """List the services."""
-    from buildkit_py.progress.text import clean, short_digest, table
     from buildkit_py.service.home import Home
     from buildkit_py.service.systemd import Systemd
 
     _need_root()
     systemd = Systemd(quiet=args.no_reload)
     services = [service for service in Home(Path(args.root)).services() if service.switch() is not None]
-    rows = [{**_plain(service), "active": systemd.state(service.unit.name)} for service in services]
+    rows = [{**_row(service), "active": systemd.state(service.unit.name)} for service in services]
     if args.json:
         shell.print(json.dumps(rows, indent=2))
     elif not rows:
         shell.print("no services")
     else:
-        lines = [("NAME", "IMAGE", "DIGEST", "ENABLED", "STATE")]
-        for row in rows:
-            enabled = "yes" if row["enabled"] else "no"
-            lines.append((row["name"], clean(row["image"]), short_digest(row["digest"]), enabled, row["active"] or "-"))
-        shell.write(table(lines))
+        shell.write(_listing(rows))
     return 0
+
+
+def _row(service: Service) -> dict[str, Any]:
+    """As `_plain`; one that is damaged does not hide the others."""
+    from buildkit_py.errors import StoreError
+
+    try:
+        return _plain(service)
+    except StoreError as error:
+        return {"name": service.name, "image": None, "digest": None, "enabled": service.enabled, "error": error.message}
+
+
+def _listing(rows: list[dict[str, Any]]) -> str:
+    from buildkit_py.progress.text import clean, short_digest, table
+
+    lines = [("NAME", "IMAGE", "DIGEST", "ENABLED", "STATE")]
+    for row in rows:
+        what = (clean(row["image"]), short_digest(row["digest"])) if row["image"] else ("damaged", "?")
+        lines.append((row["name"], *what, "yes" if row["enabled"] else "no", row["active"] or "-"))
+    return table(lines)
 
 
 INSTALL = Command(

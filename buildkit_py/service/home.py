@@ -127,9 +127,7 @@ class Service:
         """What a release is; raises `StoreError` where that can't be read."""
         plain = _read(self.bundle(identity) / "release.json")
         if plain is None:
-            raise StoreError(
-                f"the release {identity} of {self.name} is gone", hint="upgrade the service, or uninstall it"
-            )
+            raise StoreError(f"the release {identity} of {self.name} is gone", hint="uninstall it and install it again")
         return Release.from_plain(plain)
 
     def commit(self, switch: Switch) -> None:

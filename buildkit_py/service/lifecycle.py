@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass
-from buildkit_py.errors import NotFoundError, UsageError
+from buildkit_py.errors import InfrastructureError, NotFoundError, UsageError
 from buildkit_py.image.staging import translated
 from buildkit_py.service.home import UNITS, Home, Service
 from buildkit_py.service.lay import Wanted, lay_out
@@ -101,8 +101,12 @@ def rollback(hands: Hands, name: str) -> Outcome:
 
 def _switch(hands: Hands, service: Service, before: Switch, release: Release) -> Outcome:
     service.commit(Switch(service=service.name, root=before.root, release=release.id, previous=before.release))
-    hands.systemd.reload()
-    hands.systemd.restart(service.unit.name)
+    try:
+        hands.systemd.reload()
+        hands.systemd.restart(service.unit.name)
+    except InfrastructureError as error:
+        error.hint = f"{error.hint or 'see what systemd says'}; `pybuild rollback {service.name}` goes back"
+        raise
     # The release before the last is nobody's now.
     service.sweep()
     return Outcome(service=service, release=release, changed=True, previous=before.release)

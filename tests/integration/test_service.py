@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -418,6 +418,59 @@ def test_mistakes(machine: Machine, words: tuple[str, ...], code: int, said: str
     more = ("--unit-dir", str(machine.units)) if words[0] == "install" else ()
     assert said in machine(words[0], *more, *words[1:], code=code).stderr
     assert machine.listed() == []
+
+
+def test_a_damaged_service_does_not_hide_the_others(machine: Machine) -> None:
+    for image in ("look", "web"):
+        machine.install(image)
+    (machine.root / machine.name("look") / "releases").joinpath(
+        str(machine.listed()[0]["release"]), "release.json"
+    ).unlink()
+    assert [row["image"] for row in machine.listed()] == [None, "web:1"]
+    assert "damaged" in machine("installed").stdout
+    machine("uninstall", machine.name("look"))
+    assert [row["image"] for row in machine.listed()] == ["web:1"]
+
+
+def test_bytes_that_are_not_the_image_s_are_not_laid_out(machine: Machine, tmp_path: Path, images: Path) -> None:
+    shutil.copytree(images, tmp_path / "store", symlinks=True)
+    damaged = replace(machine, pybuild=replace(machine.pybuild, store=tmp_path / "store"))
+    told = json.loads(damaged.pybuild.ok("inspect", "--json", "look:1").stdout)
+    digest = told["images"][0]["layers"][-1]["digest"].partition(":")[2]
+    blob = tmp_path / "store/blobs/sha256" / digest
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.chmod(0o644)
+    blob.write_bytes(data)
+    damaged.install("look", code=11)
+    assert damaged.listed() == []
+
+
+def test_a_disk_that_is_full(machine: Machine, tmp_path: Path) -> None:
+    small = replace(machine, root=tmp_path / "small")
+    small.root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", small.root], check=True)
+    try:
+        assert "No space left" in small.install("look", code=15).stderr
+        assert small.listed() == []
+        subprocess.run(["mount", "-o", "remount,size=50m", small.root], check=True)
+        small.install("look", "--env", "LOOK=echo there")
+        assert output(Unit.read(small.unit("look"))) == "there\n"
+    finally:
+        subprocess.run(["umount", small.root], check=True)
+
+
+def test_many_at_once(machine: Machine) -> None:
+    """Those that are installed at one time do not get in each other's way, nor can they wait for each other."""
+    names = [machine.name(f"s{number}") for number in range(3)]
+    pybuild = (sys.executable, "-m", "buildkit_py.cli", "install", "--root", machine.root, "--unit-dir", machine.units)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = [
+        subprocess.Popen([*pybuild, "--name", name, "--after", after, "db:1"], env=machine.pybuild.variables(), **quiet)
+        for name, after in zip(names, [*names[1:], names[0]], strict=True)
+    ]
+    assert sorted(process.wait() for process in running) == [0, 0, 2]
+    assert len(machine.listed()) == 2
 
 
 _KILLED = """

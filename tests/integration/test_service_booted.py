@@ -1,4 +1,4 @@
-"""Services on a machine that was booted with systemd, which starts, restarts and stops them with all their processes."""
+"""Services on a machine that was booted with systemd: it starts, restarts and stops them, and holds their processes."""
 
 from __future__ import annotations
 
