@@ -8,24 +8,36 @@ import os
 import pty
 import secrets
 import select
+import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from urllib.parse import quote
 
 import pytest
 
+from tests.integration.test_registry import token_service
 from tests.support import bases
 from tests.support.command import Pybuild
+from tests.support.dockerd import serve_dockerd
 from tests.support.faulty_registry import Handler, faulty_registry, on
 from tests.support.registry import RegistryServer, available, htpasswd, serve_registry, write_config
 
 pytestmark = pytest.mark.skipif(not available(), reason="docker-registry is not installed")
 SECRET = secrets.token_hex(16)
 PAIR = base64.b64encode(f"me:{SECRET}".encode()).decode()
+HELPER = r"""
+file=$HOME/helper-keeps
+case $1 in
+store) cat > "$file" ;;
+get)   cat "$file" 2> /dev/null || { echo "credentials not found in native keychain"; exit 1; } ;;
+erase) rm -f "$file" ;;
+esac
+"""
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +130,42 @@ def test_a_file_of_its_own_and_a_part_of_a_registry(pybuild: Pybuild, locked: Re
     tool(pybuild, "skopeo", "inspect", "--tls-verify=false", "--authfile", str(file), target)
     (gone,) = json.loads(pybuild.ok("logout", "--authfile", str(file), "--json", "--all").stdout)
     assert gone["key"] == f"{locked.name}/team"
+
+
+def test_a_token_service_decides(pybuild: Pybuild, app: str, tmp_path: Path) -> None:
+    with token_service(tmp_path) as (auth, asked), serve_registry(tmp_path / "tokens", auth=auth) as server:
+        write_config(tmp_path / "registries.toml", server.name)
+        words = ("login", "-u", "me", "--password-stdin", server.name)
+        refused = pybuild(*words, stdin=b"not the password")
+        assert (refused.code, (pybuild.home / ".docker").exists()) == (10, False)
+        assert "does not accept this user name and password" in refused.stderr
+        pybuild.ok(*words, stdin=b"password\n")
+        assert asked == [[], []]
+        pybuild.ok("push", app, f"{server.name}/team/app:1")
+        assert ["repository:team/app:pull,push"] in asked
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("docker", "dockerd"))), reason="docker is not installed")
+def test_docker_is_logged_in_too(pybuild: Pybuild, locked: RegistryServer, app: str, tmp_path: Path) -> None:
+    """Each by what the other has kept: in Docker's file, and by a helper that both ask."""
+    target = f"{locked.name}/docker/app:1"
+    write_helper(pybuild.home / "bin/docker-credential-kept", HELPER)
+    helped = pybuild.having(PATH=f"{pybuild.home}/bin:{pybuild.variables()['PATH']}")
+    (tmp_path / "helped").mkdir()
+    (tmp_path / "helped/config.json").write_text('{"credsStore": "kept"}')
+    with TemporaryDirectory(prefix="d-") as short, serve_dockerd(Path(short) / "d") as daemon:
+        for one in (pybuild, helped.having(DOCKER_CONFIG=str(tmp_path / "helped"))):
+            docker = ("docker", "--host", daemon.host)
+            login(one, locked.name)
+            one.ok("push", app, target)
+            tool(one, *docker, "pull", target)
+            tool(one, *docker, "logout", locked.name)
+            assert one("push", app, target).code == 10
+            tool(one, *docker, "login", "-u", "me", "--password-stdin", locked.name, stdin=SECRET)
+            one.ok("push", app, target)
+            one.ok("logout", locked.name)
+            tool(one, *docker, "pull", target, check=False)
+    assert not holds((tmp_path / "helped/config.json").read_bytes())
 
 
 def test_a_wrong_password_is_not_kept(pybuild: Pybuild, locked: RegistryServer) -> None:
