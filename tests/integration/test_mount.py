@@ -362,7 +362,8 @@ def test_a_kill_anywhere_leaves_nothing_strange(
     pybuild.ok("build", "-q", "-t", "web:1", ".", cwd=tmp_path)
     mount = ("mount", "--write", "web:1", str(point))
     words = mount if command == "mount" else ("umount", str(point))
-    for limit in range(1, 60):
+    limit = 1
+    while True:
         if command == "umount":
             pybuild.ok(*mount)
         killer = [sys.executable, "-c", KILLER, str(limit), when, *words]
@@ -378,11 +379,14 @@ def test_a_kill_anywhere_leaves_nothing_strange(
                 assert (point / "b/Dockerfile").read_text() == (tmp_path / "Dockerfile").read_text()
             assert opened.check() == []
             for sight in live:
-                unmount(opened, sight, lazy=False)
+                if sight.points:
+                    unmount(opened, sight, lazy=False)
         assert not Mounts().below(point)
         assert forgotten(store)
-        if ended.returncode == 0:
+        # Another process that had a copy of its mounts kept the record, so that less was done: that is done again.
+        if ended.returncode == 0 and (there or not live):
             break
+        limit += ended.returncode != 0
     assert limit > (8 if command == "mount" else 3)
 
 

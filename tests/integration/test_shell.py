@@ -33,6 +33,7 @@ def image(pybuild: Pybuild, tmp_path: Path) -> Pybuild:
     (tmp_path / "Dockerfile").write_text("FROM base\n")
     where = ("--build-context", f"base=oci-layout://{tmp_path}/base")
     pybuild.ok("build", "-q", "-t", "web:1", *where, ".", cwd=tmp_path)
+    pybuild.ok("shell", "web:1", "true")
     return pybuild
 
 
