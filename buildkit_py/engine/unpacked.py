@@ -62,7 +62,8 @@ def unpacked(
         root = find(store, name)
         image = one_image(store, root, platform)
         if len(image.layers) != len(image.config.diff_ids):
-            raise IntegrityError(f"{name} has {len(image.layers)} layers, but its configuration lists others")
+            listed = len(image.config.diff_ids)
+            raise IntegrityError(f"{name} has {len(image.layers)} layers, but its configuration lists {listed}")
         shop = Workshop(
             store=store,
             trees=StoredTrees(store),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from buildkit_py.engine.unpacked import unpacked
+from buildkit_py.engine.unpacked import UnpackedImage, unpacked
 from buildkit_py.errors import NotFoundError, OutputError, SandboxError, StoreBusyError, UsageError
 from buildkit_py.executor.sandbox import kernel
 from buildkit_py.executor.views import show
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from buildkit_py.executor.source.image import Tell
     from buildkit_py.platform import Platform
     from buildkit_py.store import Store
+    from buildkit_py.store.leases import Use
 
 _SHOWN = 3
 
@@ -41,24 +42,44 @@ def mount(
     Raises `OutputError` for a directory that can't be mounted on, `NotFoundError`, `SandboxError`, and what unpacking
     raises.
     """
-    target = _open_point(store, point) if point is not None else -1
-    with unpacked(store, name, platform, tell=tell, note=note) as found:
-        documents = (found.root.digest, found.image.descriptor.digest, found.image.manifest.config.digest)
-        needed = [("blob", str(digest)) for digest in documents]
-        objects = dict.fromkeys((("image", name), *needed, *(("snapshot", each) for each in found.snapshots)))
+    if point is not None:
+        # Once before anything is fetched, and once more when nobody else mounts there.
+        os.close(_open_point(store, point))
+    with unpacked(store, name, platform, tell=tell, note=note) as found, _taken(store, point) as target:
         with register(
             store.layout,
             store.owner,
             image=name,
             digest=str(found.image.descriptor.digest),
             platform=str(found.image.platform or ""),
-            point=os.readlink(f"/proc/self/fd/{target}") if target >= 0 else None,
+            point=os.readlink(f"/proc/self/fd/{target}") if target is not None else None,
             writable=writable,
-            objects=tuple(objects),
+            objects=_needed(name, found),
         ) as (holder, place):
-            target = target if target >= 0 else _made_point(Path(holder.point))
-            show(holder.name, found.directories, found.tree, place, target, writable=writable)
+            at = target if target is not None else _made_point(Path(holder.point))
+            show(holder.name, found.directories, found.tree, place, at, writable=writable)
             return holder
+
+
+def _needed(name: str, found: UnpackedImage) -> tuple[Use, ...]:
+    documents = (found.root.digest, found.image.descriptor.digest, found.image.manifest.config.digest)
+    objects = [("image", name), *(("blob", str(digest)) for digest in documents)]
+    objects += [("snapshot", each) for each in found.snapshots]
+    return tuple(dict.fromkeys(objects))
+
+
+@contextmanager
+def _taken(store: Store, point: Path | None) -> Iterator[int | None]:
+    """The directory to mount on, open, while no other process of this store mounts there."""
+    if point is None:
+        yield None
+        return
+    with store.lock(f"mount-{os.path.realpath(point)}"):
+        fd = _open_point(store, point)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
 
 def _open_point(store: Store, point: Path) -> int:
@@ -109,6 +130,8 @@ def meant(holders: Holders, word: str) -> Sight | Holder:
     """
     path = os.path.realpath(word)
     live = [sight for sight in holders.live if path in (sight.holder.point, *sight.points)]
+    top = Mounts().top(path)
+    live = [sight for sight in live if sight.holder.name == top] or live
     live = live or [sight for sight in holders.live if _is_of(sight.holder, word)]
     if len(live) > 1:
         places = ", ".join(point for sight in live for point in sight.points or (sight.holder.point,))
@@ -117,7 +140,7 @@ def meant(holders: Holders, word: str) -> Sight | Holder:
     found: tuple[Sight | Holder, ...] = (*live, *gone)
     if found:
         return found[0]
-    if Mounts().top(path) is not None:
+    if top is not None:
         raise NotFoundError(f"what is mounted at {path} is no image of this store", hint="umount(8) unmounts it")
     raise NotFoundError(f"nothing that is called {word!r} is mounted", hint="`pybuild mount` lists the images that are")
 

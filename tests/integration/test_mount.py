@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from buildkit_py.engine.views import unmount
+from buildkit_py.engine import views
+from buildkit_py.executor import snapshotter
+from buildkit_py.executor.sandbox import overlay
 from buildkit_py.store import Store
 from buildkit_py.store.mounts import Mounts
 from tests.support import bases, layouts
@@ -380,7 +382,7 @@ def test_a_kill_anywhere_leaves_nothing_strange(
             assert opened.check() == []
             for sight in live:
                 if sight.points:
-                    unmount(opened, sight, lazy=False)
+                    views.unmount(opened, sight, lazy=False)
         assert not Mounts().below(point)
         assert forgotten(store)
         # Another process that had a copy of its mounts kept the record, so that less was done: that is done again.
@@ -388,6 +390,30 @@ def test_a_kill_anywhere_leaves_nothing_strange(
             break
         limit += ended.returncode != 0
     assert limit > (8 if command == "mount" else 3)
+
+
+def test_two_at_once_at_one_place(pybuild: Pybuild, image: Path, point: Path) -> None:
+    command = [sys.executable, "-m", "buildkit_py.cli", "mount", "web:1", str(point)]
+    both = [subprocess.Popen(command, env=pybuild.variables(), stderr=subprocess.PIPE) for _ in range(2)]
+    told = [process.communicate()[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 15]
+    assert b"an image is mounted at" in b"".join(told)
+    assert len(listed(pybuild)) == 1
+    digest = listed(pybuild)[0]["digest"]
+    assert pybuild.ok("umount", digest.removeprefix("sha256:")[:8]).stdout == f"{point}\n"
+
+
+def test_more_layers_than_can_be_stacked(
+    pybuild: Pybuild, image: Path, point: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room in (overlay, snapshotter):
+        monkeypatch.setattr(room, "MAX_LOWERS", 2)
+    with Store.open(store) as opened:
+        views.mount(opened, "web:1", point, platform=None, writable=False, tell=lambda *_: None, note=print)
+    there = seen(point)
+    pybuild.ok("umount", "web:1")
+    pybuild.ok("mount", "web:1", point)
+    assert seen(point) == there
 
 
 def test_for_one_command_alone(pybuild: Pybuild, image: Path, point: Path, store: Path) -> None:
