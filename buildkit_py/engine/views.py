@@ -45,8 +45,10 @@ def mount(
     if point is not None:
         # Once before anything is fetched, and once more when nobody else mounts there.
         os.close(_open_point(store, point))
-    with unpacked(store, name, platform, tell=tell, note=note) as found, _taken(store, point) as target:
-        with register(
+    with (
+        unpacked(store, name, platform, tell=tell, note=note) as found,
+        _taken(store, point) as target,
+        register(
             store.layout,
             store.owner,
             image=name,
@@ -55,10 +57,11 @@ def mount(
             point=os.readlink(f"/proc/self/fd/{target}") if target is not None else None,
             writable=writable,
             objects=_needed(name, found),
-        ) as (holder, place):
-            at = target if target is not None else _made_point(Path(holder.point))
-            show(holder.name, found.directories, found.tree, place, at, writable=writable)
-            return holder
+        ) as (holder, place),
+    ):
+        at = target if target is not None else _made_point(Path(holder.point))
+        show(holder.name, found.directories, found.tree, place, at, writable=writable)
+        return holder
 
 
 def _needed(name: str, found: UnpackedImage) -> tuple[Use, ...]:
