@@ -20,7 +20,8 @@ from buildkit_py.engine import views
 from buildkit_py.executor import snapshotter
 from buildkit_py.executor.sandbox import overlay
 from buildkit_py.store import Store
-from buildkit_py.store.mounts import Mounts
+from buildkit_py.store.mounts import VIEW, Mounts
+from buildkit_py.store.namespaces import namespaces
 from tests.support import bases, layouts
 from tests.support.command import ROOT, Pybuild
 from tests.support.layouts import Entry, folder, link
@@ -99,6 +100,11 @@ def point(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "point"
     while Mounts().below(tmp_path):
         subprocess.run(["umount", "--lazy", Mounts().below(tmp_path)[0]], check=True)
+    # A process of another test that began meanwhile has a copy of what was mounted, for as long as it runs.
+    for _ in range(600):
+        if not any(each.mounts.below(tmp_path) for each in namespaces()):
+            break
+        time.sleep(0.1)
 
 
 def listed(pybuild: Pybuild) -> list[dict[str, Any]]:
@@ -308,6 +314,27 @@ def test_a_mount_in_another_namespace(pybuild: Pybuild, image: Path, point: Path
         finally:
             there.kill()
     assert forgotten(pybuild.store)
+
+
+def test_a_sandbox_holds_no_copy(pybuild: Pybuild, image: Path, point: Path) -> None:
+    pybuild.ok("mount", "web:1", point)
+    command = [sys.executable, "-m", "buildkit_py.cli", "shell", "web:1", "--", "sh", "-c", "echo up; cat"]
+    with subprocess.Popen(command, env=pybuild.variables(), stdin=-1, stdout=-1) as process:
+        try:
+            assert process.stdin is not None and process.stdout is not None
+            assert process.stdout.readline() == b"up\n"
+            inside = [pid for pid in descendants(process.pid) if VIEW in Path(f"/proc/{pid}/mountinfo").read_text()]
+            assert len(descendants(process.pid)) > 3
+            assert inside == []
+        finally:
+            process.stdin.close()
+    assert process.returncode == 0
+
+
+def descendants(pid: int) -> list[int]:
+    rows = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.split()
+    children = [int(child) for child, parent in zip(rows[::2], rows[1::2], strict=True) if int(parent) == pid]
+    return [*children, *(each for child in children for each in descendants(child))]
 
 
 def test_a_busy_mount(pybuild: Pybuild, image: Path, point: Path) -> None:

@@ -6,11 +6,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from buildkit_py.store import Store
 from buildkit_py.store.holders import Holder, Holders, register
+from buildkit_py.store.locks import try_acquire
 from buildkit_py.store.mounts import Mounts
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
@@ -96,11 +98,32 @@ def test_a_killed_maker_holds_nothing(store: Store, spawn) -> None:
     assert store.check() == []
 
 
-def test_a_record_of_another_boot_holds_nothing(store: Store) -> None:
+def edit(place: Path, **changes: object) -> None:
+    file = place / "holder"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def test_a_record_of_another_boot_holds_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it was made."""
+    monkeypatch.setattr("buildkit_py.store.namespaces._FIRST_PID_NAMESPACE", 0)
     with register(store.layout, store.owner, point="/mnt", **FACTS) as (_, place):
-        file = place / "holder"
-        file.write_text(json.dumps({**json.loads(file.read_text()), "boot": "0" * 32}))
+        edit(place, pid_namespace=1)
+    assert [sight.holder.image for sight in read(store).live] == ["app:1"]
+    edit(place, boot="0" * 32)
     assert [holder.image for holder in read(store).gone] == ["app:1"]
+
+
+@as_root
+def test_a_mount_made_between_two_looks_counts(store: Store, point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with register(store.layout, store.owner, point=str(point), **FACTS) as (holder, _):
+        pass
+
+    def late(*arguments: Any, **named: Any) -> Any:
+        mount(holder, point)
+        return try_acquire(*arguments, **named)
+
+    monkeypatch.setattr("buildkit_py.store.holders.try_acquire", late)
+    assert [sight.points for sight in read(store).live] == [(str(point),)]
 
 
 @as_root
@@ -182,8 +205,7 @@ def test_what_other_processes_can_not_be_seen_of_is_taken_to_live(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with register(store.layout, store.owner, point="/mnt", **FACTS) as (_, place):
-        file = place / "holder"
-        file.write_text(json.dumps({**json.loads(file.read_text()), "pid_namespace": 1}))
+        edit(place, pid_namespace=1)
     monkeypatch.setattr("buildkit_py.store.namespaces._FIRST_PID_NAMESPACE", 0)
     assert read(store).why(*SNAPSHOT) is not None
     monkeypatch.undo()
