@@ -173,6 +173,8 @@ def run_umount(args: Namespace, shell: Shell) -> int:
         holders = store.holders()
         here = [sight for sight in holders.live if sight.points]
         wanted = here if args.all else [meant(holders, name) for name in args.names]
+        # Who stands in a mount keeps it busy: that shall not be this command itself.
+        os.chdir("/")
         faults: list[PybuildError] = []
         done: list[str] = []
         for each in dict.fromkeys(wanted):
