@@ -41,6 +41,7 @@ def run(args: Namespace, shell: Shell) -> int:
     from buildkit_py.executor.sandbox.console import Console
     from buildkit_py.platform import Platform
 
+    console = Console()
     wish = Wish(
         args=tuple(args.command),
         env=tuple(pair for text in args.env for pair in _variable(text, shell)),
@@ -56,7 +57,7 @@ def run(args: Namespace, shell: Shell) -> int:
             store,
             args.name,
             wish,
-            Console(),
+            console,
             platform=Platform.parse(args.platform) if args.platform else None,
             environ=shell.environ,
             tell=Fetching(shell),

@@ -123,6 +123,13 @@ def test_pipes(image: Pybuild, runtime: str) -> None:
     assert image.ok("shell", "--runtime", runtime, "web:1", stdin=b"echo a script\n").stdout == "a script\n"
 
 
+def test_a_closed_stdin(image: Pybuild) -> None:
+    """What the store opens would get its number, and be read by the process inside."""
+    command = f"{sys.executable} -m buildkit_py.cli shell web:1 -- sh -c 'cat; echo end' <&-"
+    ran = subprocess.run(["sh", "-c", command], env=image.variables(), capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "end\n", "")
+
+
 def test_nothing_can_be_written_and_nobody_reached(image: Pybuild, runtime: str) -> None:
     script = "touch /x; mkdir /tmp/y; ls /sys/class/net; touch /srv/app/z && echo scratch; mount -o remount,rw /"
     ran = image("shell", "--runtime", runtime, "--user", "0", "web:1", "sh", "-c", script)

@@ -25,10 +25,13 @@ _BLOCK = 1 << 16
 class Console:
     """This process's stdin, stdout and stderr, as one sandboxed process uses them; a context manager.
 
-    To be entered on the main thread. The terminal is as it was before when it is left.
+    To be made before anything is opened, which could get the number of one that is closed; to be entered on the main
+    thread. The terminal is as it was before when it is left.
     """
 
     def __init__(self, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> None:
+        for fd in range(3):
+            _open_if_closed(fd)
         self._stdin = stdin
         self._outputs = {"stdout": stdout, "stderr": stderr}
         self.terminal = os.isatty(stdin) and os.isatty(stdout)
@@ -76,6 +79,14 @@ class Console:
             with suppress(OSError):
                 size = fcntl.ioctl(self._stdin, termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
                 fcntl.ioctl(self._inside, termios.TIOCSWINSZ, size)
+
+
+def _open_if_closed(fd: int) -> None:
+    """The lowest number that is free is what open(2) gives."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        os.open(os.devnull, os.O_RDWR)
 
 
 class _Feeder(threading.Thread):
