@@ -25,6 +25,9 @@ look into the store
   ls           list the images in the store
   inspect      show an image: configuration, layers, digests
   push         send an image to a registry
+  mount        show an image's files in a directory, or list what is shown
+  umount       take that away again
+  shell        run a locked-down shell in an image
   df           show what the store's space is used for
   prune        free space in the store
   store        check the store, or say where it is

@@ -20,9 +20,12 @@ _DEBUG = ("-D", "--debug")
 _BUILDS = (("buildx", "build"), ("buildx", "b"), ("image", "build"), ("builder", "build"))
 _ONLY_BUILD = "of docker's commands only `build` is one here; there is no daemon and no builder to manage"
 _NO_CONTAINERS = "pybuild makes images and starts none: -o type=docker,dest=FILE writes one for docker or podman"
+_SHELL = "`pybuild shell IMAGE -- COMMAND` runs a command in an image, in a sandbox that is gone afterwards"
 _ELSEWHERE = {
     **dict.fromkeys(("buildx", "builder", "image", "system"), f"{_ONLY_BUILD}. `pybuild ls` lists the images"),
-    **dict.fromkeys(("run", "create", "exec", "start", "ps", "load"), _NO_CONTAINERS),
+    **dict.fromkeys(("create", "start", "ps", "load"), _NO_CONTAINERS),
+    **dict.fromkeys(("run", "exec"), _SHELL),
+    "unmount": "`pybuild umount` does that",
     "images": "`pybuild ls` lists the images",
     "history": "`pybuild inspect NAME` shows an image",
     "push": "`pybuild build -t NAME --push` pushes what it builds",

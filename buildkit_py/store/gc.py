@@ -110,9 +110,10 @@ def sweep(store: Store, objects: Sequence[Held]) -> dict[tuple[str, str], str]:
         batch = objects[start : start + _BATCH]
         moved: list[tuple[Held, Path]] = []
         with _no_new_uses(store.layout) as live:
-            mounts = Mounts()
+            mounts, holders = Mounts(), store.holders()
             for held in batch:
-                reason = IN_USE if (held.kind, held.id) in live.uses else _move_away(store, held, mounts, moved)
+                reason = IN_USE if (held.kind, held.id) in live.uses else holders.why(held.kind, held.id)
+                reason = reason or _move_away(store, held, mounts, moved)
                 if reason is not None:
                     stayed[held.kind, held.id] = reason
         for parent in {held.path.parent for held, _ in moved if held.path is not None}:

@@ -47,7 +47,9 @@ class Inventory:
         self._store = store
         self._layout = store.layout
         self._mounts = Mounts()
+        # After the leases: what is mounted is held by a record before its lease ends.
         self._live = Leases.read(store.layout).uses
+        self._holders = store.holders()
         self._used = {(kind, name): at for kind, name, at in store.index.rows("SELECT kind, id, at FROM uses")}
 
     def objects(self) -> list[Held]:
@@ -70,14 +72,14 @@ class Inventory:
             for path in _entries(self._layout.root / "blobs" / algorithm):
                 digest = f"{algorithm}:{path.name}"
                 holder = holders.get(digest)
-                reason = f"image {holder} needs it" if holder is not None else self._in_use("blob", digest)
+                reason = f"image {holder} needs it" if holder is not None else self._kept("blob", digest)
                 yield from self._held("blob", digest, path, reason=reason, wanted=digest in wanted)
 
     def _snapshots(self) -> Iterator[Held]:
         wanted = {diff for (diff,) in self._store.index.rows("SELECT DISTINCT diff FROM trees")}
         for path in _entries(self._layout.snapshots):
             digest = f"sha256:{path.name}"
-            reason = MOUNTED if self._mounts.uses(path) else self._in_use("snapshot", digest)
+            reason = self._kept("snapshot", digest, mounted=self._mounts.uses(path))
             yield from self._held("snapshot", digest, path, reason=reason, wanted=digest in wanted)
 
     def _caches(self) -> Iterator[Held]:
@@ -125,6 +127,9 @@ class Inventory:
         with suppress(FileNotFoundError):
             return (files.tree_size(path / "fs") if size is None else size), (path / "meta").lstat()
         return (files.tree_size(path) if size is None else size), path.lstat()
+
+    def _kept(self, kind: Kind, id: str, *, mounted: bool = False) -> str | None:  # noqa: A002
+        return self._holders.why(kind, id) or (MOUNTED if mounted else self._in_use(kind, id))
 
     def _in_use(self, kind: Kind, id: str) -> str | None:  # noqa: A002
         return IN_USE if (kind, id) in self._live else None

@@ -15,6 +15,7 @@
     ├── locks/HEX                named locks, HEX is the SHA-256 of the name; `gc` and `index` are fixed ones
     ├── leases/OWNER             one locked file a process at work; lists what it uses
     ├── partial/ALGORITHM-HEX.BOOT   a download under way; worthless after another boot
+    ├── mounts/ID/                a view of an image that is mounted: who holds what (see holders.py)
     └── tmp/OWNER-N              work under way and things being removed; stale when OWNER's lease is not locked
 
 A name below blobs/ and snapshots/ appears only after its bytes are on the disk, and those names are the truth about
@@ -39,14 +40,14 @@ from buildkit_py.store.locks import poll
 VERSION = 1
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 EMPTY_INDEX = b'{"manifests":[],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}'
-_DIRECTORIES = ("blobs", "blobs/sha256", "snapshots", "caches", "locks", "leases", "partial", "tmp")
+_DIRECTORIES = ("blobs", "blobs/sha256", "snapshots", "caches", "locks", "leases", "partial", "mounts", "tmp")
 _CREATE_SECONDS = 60.0
 
 
 class Layout:
     """The paths of one store. All text that becomes a name is a checked digest or is hashed first."""
 
-    __slots__ = ("caches", "index", "index_json", "leases", "locks", "partial", "root", "snapshots", "tmp")
+    __slots__ = ("caches", "index", "index_json", "leases", "locks", "mounts", "partial", "root", "snapshots", "tmp")
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -55,6 +56,7 @@ class Layout:
         self.locks = root / "locks"
         self.leases = root / "leases"
         self.partial = root / "partial"
+        self.mounts = root / "mounts"
         self.tmp = root / "tmp"
         self.index = root / "index.db"
         self.index_json = root / "index.json"

@@ -1,4 +1,4 @@
-"""What is mounted inside the store, as /proc/self/mountinfo tells (proc(5))."""
+"""What is mounted where, as /proc/self/mountinfo tells (proc(5))."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from pathlib import Path
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _DETACH_NOFOLLOW = 2 | 8
+VIEW = "pybuild-"
+"""How the names of mounted images begin in mount tables (see holders.py)."""
 
 
 class Mounts:
-    """One look at the mount table of this process's mount namespace."""
+    """One look at the mount table of this process's mount namespace, or at the `text` of another one."""
 
     def __init__(self, text: str | None = None) -> None:
         if text is None:
             text = _table()
         self._points: list[str] = []
         self._sources: set[str] = set()
+        self._names: list[str] = []
         for line in text.splitlines():
             head, _, tail = line.partition(" - ")
             fields = head.split(" ")
             self._points.append(_plain(fields[4]))
+            self._names.append(_plain(tail.split(" ")[1]))
             if tail.startswith("overlay "):
                 self._sources.update(_overlay_directories(tail))
 
@@ -35,6 +39,21 @@ class Mounts:
         """Whether something is mounted at or below `path`, or an overlay is made of a directory below it."""
         inside = f"{path}/"
         return bool(self.below(path)) or any(source.startswith(inside) for source in self._sources)
+
+    def named(self, name: str) -> list[str]:
+        """The mount points of what was mounted by a name (mount(2), `source`), the latest mount first."""
+        pairs = zip(self._points, self._names, strict=True)
+        return [point for point, known in pairs if known == name][::-1]
+
+    def views(self) -> list[str]:
+        """The mount points of images that pybuild mounted, of any store, the latest mount first."""
+        pairs = zip(self._points, self._names, strict=True)
+        return [point for point, name in pairs if name.startswith(VIEW)][::-1]
+
+    def top(self, point: str) -> str | None:
+        """The name of what is seen at a mount point; None where nothing is mounted."""
+        pairs = zip(reversed(self._points), reversed(self._names), strict=True)
+        return next((name for known, name in pairs if known == point), None)
 
 
 def detach(path: Path) -> None:

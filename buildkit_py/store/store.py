@@ -26,6 +26,7 @@ from buildkit_py.store.records import SEPARATOR, Memo, Results, Trees
 from buildkit_py.store.snapshots import Snapshots
 
 if TYPE_CHECKING:
+    from buildkit_py.store.holders import Holders
     from buildkit_py.store.report import Finding, PruneReport, Usage
 
 
@@ -136,6 +137,12 @@ class Store:
                     _reclaim(self.layout.tmp / name)
             for path in stale_partials(self.layout):
                 path.unlink(missing_ok=True)
+
+    def holders(self) -> Holders:
+        """Who holds what for longer than a process lives; records of what is mounted no more are dropped."""
+        from buildkit_py.store.holders import Holders
+
+        return Holders.read(self.layout, self.owner)
 
     def df(self) -> Usage:
         """The use of space, by kind of object."""

@@ -207,3 +207,23 @@ def test_a_user_without_ranges_is_told_what_to_do(user: User) -> None:
         assert ran.returncode == 13
         assert "usermod --add-subuids" in ran.stderr
         assert "Traceback" not in ran.stderr
+
+
+def test_looking_inside(user: User) -> None:
+    user.ok("build", ".", "-q")
+    look = user.project / "look"
+    subprocess.run(["install", "-d", "-o", str(UID), look], check=True)
+    seen = user.ok(
+        "mount", "owned", str(look), "--", "stat", "-c", "%u:%g %a", str(look / "srv/data"), str(look / "etc/shadow")
+    )
+    assert seen.splitlines() == ["33:33 644", "12:34 600"]
+    assert list(look.iterdir()) == []
+    written = user.ok("mount", "--write", "owned", str(look), "--", "sh", "-c", f"echo x > {look}/new; ls {look}/new")
+    assert written == f"{look}/new\n"
+    refused = user("mount", "owned", str(look))
+    assert refused.returncode == 13
+    assert "pybuild mount owned DIR -- PROGRAM" in refused.stderr
+    for runtime in RUNTIMES:
+        words = ("shell", "--runtime", runtime, "ran", "--", "sh", "-c", "id -u; touch /x 2>&1 | grep -o Read-only")
+        assert user.ok(*words).split() == ["1000", "Read-only"]
+    assert user.ok("mount") == "no images are mounted\n"

@@ -17,6 +17,7 @@ NUMBERS = {
     "exit_group": 94,
     "setresuid": 147,
     "setresgid": 149,
+    "setsid": 157,
     "setgroups": 159,
     "prctl": 167,
     "clone": 220,

@@ -32,6 +32,9 @@ DESCRIPTORS = 4
 _CLOSE_RANGE_CLOEXEC = 4
 _LAST = 2**32 - 1
 _STARTED = b"\xff" * 8
+_TIOCSCTTY = 0x540E
+_OWN_TERMINAL = (Call("setsid"), Call("ioctl", (0, _TIOCSCTTY, 0)))
+"""The terminal's keys then reach the step and its jobs, and no other process."""
 _PAGE, _PAGE_SIZE, _READ_WRITE, _PRIVATE_FIXED_ANONYMOUS = 0x20000000, 4096, 3, 0x32
 
 _FORK = Fork(
@@ -57,6 +60,7 @@ class Init:
             _FORK,
             Call("read", (_HEAR, _PAGE, 1)),
             *limits.calls(step.spec.limits, data),
+            *(_OWN_TERMINAL if step.spec.stdin == "terminal" else ()),
             _execve(step, data),
         ]
         self._data = data
@@ -67,7 +71,12 @@ class Init:
         self._heard, status = os.pipe2(os.O_CLOEXEC)
         hear, say = os.pipe2(os.O_CLOEXEC)
         script = self._write()
-        pid = spawn(args, {_STATUS: status, _SCRIPT: script, _HEAR: hear, _SAY: say}, enter)
+        pid = spawn(
+            args,
+            {_STATUS: status, _SCRIPT: script, _HEAR: hear, _SAY: say},
+            enter,
+            stdin=self._step.spec.stdin != "null",
+        )
         for fd in (status, hear, say, script):
             os.close(fd)
         return pid

@@ -29,8 +29,8 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 _CLONE_PIDFD = 0x1000
 _SIGCHLD = 17
 
-_MS_NODEV, _MS_REC, _MS_PRIVATE = 4, 1 << 14, 1 << 18
-_MNT_DETACH = 2
+_MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -112,10 +112,19 @@ def _setattr(directory: int, path: bytes, flags: int, attributes: int, clear: in
     _call(_MOUNT_SETATTR, "mount attributes", directory, path, flags, value, len(value))
 
 
-def mount_overlay(target: str, options: str) -> None:
-    """mount(2) of an overlay without devices; relative names in `options` start at the working directory."""
-    result = _libc.mount(b"overlay", os.fsencode(target), b"overlay", ctypes.c_ulong(_MS_NODEV), os.fsencode(options))
+def mount_overlay(target: str, options: str, *, name: str = "overlay", attributes: int = NODEV) -> None:
+    """mount(2) of an overlay that mount tables call `name`; relative names in `options` start at the working
+    directory."""
+    # The flags of mount(2) for these attributes have the same numbers.
+    flags = ctypes.c_ulong(attributes)
+    result = _libc.mount(os.fsencode(name), os.fsencode(target), b"overlay", flags, os.fsencode(options))
     _checked(int(result), "overlay")
+
+
+def unmount(path: str, *, lazy: bool = False) -> None:
+    """umount2(2) of what is seen at a path that is no link; `lazy` leaves it to those who still use it."""
+    flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
+    _checked(int(_libc.umount2(os.fsencode(path), ctypes.c_int(flags))), path)
 
 
 def stop_propagation() -> None:

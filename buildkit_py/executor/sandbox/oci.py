@@ -87,8 +87,8 @@ def _covers(step: Prepared) -> dict[str, Any]:
 
 def _attributes(step: Prepared) -> int:
     """Those of the root."""
-    read_only = kernel.READ_ONLY if isinstance(step.spec.root, MemoryRoot) else 0
-    return read_only | (0 if step.spec.insecure else kernel.NODEV)
+    read_only = step.spec.read_only or isinstance(step.spec.root, MemoryRoot)
+    return (kernel.READ_ONLY if read_only else 0) | (0 if step.spec.insecure else kernel.NODEV)
 
 
 def _root_hook(step: Prepared) -> Path:

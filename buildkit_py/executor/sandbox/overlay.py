@@ -54,20 +54,25 @@ class Overlays:
         return area
 
     def _mount(self, area: Path, lowers: Sequence[str], userxattr: bool, more: str) -> Path:
-        if len(lowers) > MAX_LOWERS:
-            raise SandboxError(
-                f"a tree of {len(lowers)} snapshots can't be stacked, {MAX_LOWERS} is the most",
-                hint="use --snapshotter copy",
-            )
-        names = [_link(area, number, lower) for number, lower in enumerate(reversed(lowers))]
-        stack = ":".join((*names, "empty"))
-        options = f"{_OPTIONS}{',userxattr' if userxattr else ''},lowerdir={stack}{more}"
+        options = stack(area, lowers, userxattr=userxattr) + more
         with chdir(area):
             try:
                 kernel.mount_overlay("m", options)
             except OSError as error:
                 raise SandboxError(f"can't stack {len(lowers)} directories: {error.strerror}") from error
         return area / "m"
+
+
+def stack(area: Path, lowers: Sequence[str], *, userxattr: bool) -> str:
+    """The options that stack directories, lowest first, upon the directory `empty` of `area`, which has to be the
+    working directory of whoever mounts; links are made in it. Raises `SandboxError`."""
+    if len(lowers) > MAX_LOWERS:
+        raise SandboxError(
+            f"a tree of {len(lowers)} snapshots can't be stacked, {MAX_LOWERS} is the most",
+            hint="use --snapshotter copy",
+        )
+    names = [_link(area, number, lower) for number, lower in enumerate(reversed(lowers))]
+    return f"{_OPTIONS}{',userxattr' if userxattr else ''},lowerdir={':'.join((*names, 'empty'))}"
 
 
 def _link(area: Path, number: int, lower: str) -> str:

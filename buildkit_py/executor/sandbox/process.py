@@ -12,9 +12,16 @@ from buildkit_py.executor.sandbox import kernel
 _NAMESPACES = kernel.CLONE_NEWPID | kernel.CLONE_NEWNS
 
 
-def spawn(args: Sequence[str], fds: Mapping[int, int] | None = None, enter: Callable[[], None] | None = None) -> int:
-    """Start `args[0]` with an empty environment, stdin from /dev/null, stdout and stderr as they are, and `fds`
-    (number there → descriptor here, all numbers from 3 without a gap); returns the pid.
+def spawn(
+    args: Sequence[str],
+    fds: Mapping[int, int] | None = None,
+    enter: Callable[[], None] | None = None,
+    *,
+    stdin: bool = False,
+) -> int:
+    """Start `args[0]` with an empty environment, stdin from /dev/null unless this process's own `stdin` is to be kept,
+    stdout and stderr as they are, and `fds` (number there → descriptor here, all numbers from 3 without a gap);
+    returns the pid.
 
     With `enter`, the process is the first of a new pid and mount namespace, and calls that before anything else.
     """
@@ -24,7 +31,7 @@ def spawn(args: Sequence[str], fds: Mapping[int, int] | None = None, enter: Call
     try:
         if enter is not None:
             enter()
-        _become(args, fds or {})
+        _become(args, fds or {}, stdin)
     except OSError as error:
         os.write(2, f"{error.filename or 'the step'}: {error.strerror}\n".encode(errors="replace"))
     finally:
@@ -38,10 +45,10 @@ def _fork_apart() -> int:
     return pid
 
 
-def _become(args: Sequence[str], fds: Mapping[int, int]) -> None:
+def _become(args: Sequence[str], fds: Mapping[int, int], stdin: bool) -> None:
     for default in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM):
         signal.signal(default, signal.SIG_DFL)
-    null = os.open("/dev/null", os.O_RDONLY)
+    null = 0 if stdin else os.open("/dev/null", os.O_RDONLY)
     high = {number: os.dup(fd) for number, fd in fds.items()}
     os.dup2(null, 0)
     for number, fd in high.items():

@@ -69,7 +69,7 @@ class RootfsBuilder:
             _check_cwd(root, self._spec.cwd)
         finally:
             os.close(root)
-        if isinstance(self._spec.root, MemoryRoot):
+        if self._spec.read_only or isinstance(self._spec.root, MemoryRoot):
             kernel.set_attributes(str(self._path), kernel.READ_ONLY)
         return Rootfs(self._path, tuple(self._stubs()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -15,13 +16,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from buildkit_py.dataclass import dataclass, field
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.errors import Cancelled, InfrastructureError, SandboxError
 from buildkit_py.executor.sandbox.runtime import Runtime
 from buildkit_py.executor.sandbox.spec import SandboxSpec
 from buildkit_py.executor.sandbox.supervisor import READY, fork_supervisor
+
+if TYPE_CHECKING:
+    from buildkit_py.executor.sandbox.console import Console
 
 Output = Callable[[str, bytes], None]
 """Takes ("stdout" or "stderr", bytes) as they come, on the thread that called `run`."""
@@ -98,6 +102,13 @@ class Runner:
         self.runtime.check(spec)
         return self._ask({"spec": spec.to_plain()}, on_output, cancel)
 
+    def attach(self, spec: SandboxSpec, console: Console) -> RunResult:
+        """Run one process to its end, connected with a console that was entered; raises as `run` does."""
+        spec = replace(spec, stdin="terminal" if console.terminal else "pipe")
+        spec.check()
+        self.runtime.check(spec)
+        return self._ask({"spec": spec.to_plain()}, console.write, None, console)
+
     def overlay_refusal(self, directory: Path, *, userxattr: bool = False) -> str | None:
         """Why overlayfs can't be used on the file system of `directory`, or None if it can."""
         with tempfile.TemporaryDirectory(dir=directory, prefix="overlay-") as name:
@@ -110,8 +121,14 @@ class Runner:
                 return error.message
         return None
 
-    def _ask(self, request: Mapping[str, Any], on_output: Output, cancel: CancelFlag | None) -> RunResult:
-        conversation = _Conversation()
+    def _ask(
+        self,
+        request: Mapping[str, Any],
+        on_output: Output,
+        cancel: CancelFlag | None,
+        console: Console | None = None,
+    ) -> RunResult:
+        conversation = _Conversation(console)
         try:
             with conversation.theirs() as fds:
                 pidfd = self._clone_worker(fds)
@@ -133,16 +150,27 @@ class Runner:
 
 
 class _Conversation:
-    """One request: the descriptors of both sides, and what comes back."""
+    """One request: the descriptors of both sides, and what comes back.
 
-    def __init__(self) -> None:
+    A console's pipe is there from the beginning; the other end of a terminal comes with the answer.
+    """
+
+    def __init__(self, console: Console | None) -> None:
         self._link, self._their_link = socket.socketpair()
         self._pipes = {name: _pipe() for name in ("stdout", "stderr")}
+        self._console = console
+        self._terminals: list[int] = []
         self._answer = bytearray()
         self._pidfd = -1
 
     def theirs(self) -> _Theirs:
-        return _Theirs([self._their_link.detach(), *(write for _, write in self._pipes.values())])
+        fds = [self._their_link.detach(), *(write for _, write in self._pipes.values())]
+        if self._console is not None and not self._console.terminal:
+            read, write = _pipe()
+            self._console.connect(write)
+            os.close(write)
+            fds.append(read)
+        return _Theirs(fds)
 
     def hold(
         self, pidfd: int, request: Mapping[str, Any], on_output: Output, cancel: CancelFlag | None
@@ -152,7 +180,7 @@ class _Conversation:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._link.sendall(struct.pack("=Q", len(raw)) + raw)
         self._pump(on_output, cancel)
-        if not self._answer:
+        if not self._answer.strip():
             raise InfrastructureError("the process that held the step was killed")
         answer: dict[str, Any] = json.loads(bytes(self._answer))
         return answer
@@ -163,8 +191,8 @@ class _Conversation:
             self._end()
             os.close(self._pidfd)
         self._link.close()
-        for read, _ in self._pipes.values():
-            os.close(read)
+        for fd in (*(read for read, _ in self._pipes.values()), *self._terminals):
+            os.close(fd)
 
     def _pump(self, on_output: Output, cancel: CancelFlag | None) -> None:
         """Pass on output until both pipes and the answer have ended."""
@@ -177,20 +205,41 @@ class _Conversation:
                 self._end()
                 raise Cancelled("the step was stopped")
             for fd, _ in poll.poll(None if cancel is None else _CANCEL_INTERVAL_MS):
-                if not self._read(fd, sources[fd], on_output):
+                came = self._hear() if not sources[fd] else self._read(fd, sources[fd], on_output)
+                if came is None:
                     poll.unregister(fd)
                     del sources[fd]
+                for terminal in came or ():
+                    poll.register(terminal, select.POLLIN)
+                    sources[terminal] = "stdout"
 
-    def _read(self, fd: int, stream: str, on_output: Output) -> bool:
+    def _read(self, fd: int, stream: str, on_output: Output) -> tuple[int, ...] | None:
+        """Pass on output; None at its end, which a terminal tells by an error."""
         try:
             data = os.read(fd, _PIPE_SIZE)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return None
+        if not data:
+            return None
+        on_output(stream, data)
+        return ()
+
+    def _hear(self) -> tuple[int, ...] | None:
+        """Take in a piece of the answer, and a terminal that comes with it; None at its end."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self._link, _PIPE_SIZE, 1, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
-            return False
-        if not stream:
-            self._answer += data
-        elif data:
-            on_output(stream, data)
-        return bool(data)
+            return None
+        if not data:
+            return None
+        self._answer += data
+        self._terminals += fds
+        if self._console is not None:
+            for terminal in fds:
+                self._console.connect(terminal)
+        return tuple(fds)
 
     def _end(self) -> None:
         """Kill the first process of the sandbox; the kernel kills all others of its pid namespace before it is gone."""

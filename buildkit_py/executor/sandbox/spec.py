@@ -133,7 +133,8 @@ class SandboxSpec:
     loopback only) or `host` (the builder's). `capabilities` (without `CAP_`) is the whole set that root has inside;
     any other user has none. `no_new_privs` makes set-user-id programs and file capabilities void. `limits` are
     (name, soft, hard), -1 for none. An `insecure` one is no sandbox: no call is filtered, nothing of /proc and /sys is
-    covered or read-only, and devices can be used.
+    covered or read-only, and devices can be used. Of a `read_only` one, the root is. `stdin` is /dev/null, a `pipe`
+    from whoever runs it, or, as stdout and stderr are then too, a `terminal` of its own (see `console`).
     """
 
     root: Root
@@ -150,6 +151,8 @@ class SandboxSpec:
     hostname: str = "pybuild"
     limits: tuple[Limit, ...] = ()
     insecure: bool = False
+    read_only: bool = False
+    stdin: Literal["null", "pipe", "terminal"] = "null"
 
     def check(self) -> None:
         """Raise `SandboxError` for a value that no sandbox can be made from."""

@@ -13,8 +13,9 @@ child. So all these processes use only modules that are imported before the fork
 imports late), write by descriptors and never through `sys.stdout`, log nothing, take no lock that they have not made,
 and collect no garbage, which could run what belongs to objects of the parent.
 
-Wire: one byte and three descriptors (a socket, stdout, stderr) a request; the answer is the worker's pidfd. On the
-step's socket: 8 bytes of length and JSON one way, JSON until the end of file the other way.
+Wire: one byte and three or four descriptors (a socket, stdout, stderr, stdin if it is not /dev/null) a request; the
+answer is the worker's pidfd. On the step's socket: 8 bytes of length and JSON one way, JSON until the end of file the
+other way. A step with a terminal sends a blank before that, with the descriptor of the terminal's other end.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from buildkit_py.executor.sandbox import bwrap, kernel, oci, seccomp
 from buildkit_py.executor.sandbox.capabilities import DEFAULT_CAPABILITIES
 from buildkit_py.executor.sandbox.runtime import Runtime
 from buildkit_py.executor.sandbox.worker import Worker
+from buildkit_py.store.mounts import Mounts
 
 READY = b"ready"
 _STEP_NAMESPACES = (
@@ -128,15 +130,20 @@ def _supervise(runtime: Runtime, state: Path, requests: socket.socket) -> None:
         return
     requests.send(READY)
     while True:
-        message, fds, _, _ = socket.recv_fds(requests, 1, 3)
+        message, fds, _, _ = socket.recv_fds(requests, 1, 4)
         if not message:
             return
         _serve(runtime, state, requests, fds)
 
 
 def _shape(runtime: Runtime) -> None:
-    """Private mounts; no writable cgroups; the runtime's program on a read-only mount, out of reach of any step."""
+    """Private mounts, without the images that are mounted on this machine; no writable cgroups; the runtime's program
+    on a read-only mount, out of reach of any step."""
     kernel.stop_propagation()
+    for view in Mounts().views():
+        # A copy that nobody looks at would hold the image for as long as this build runs.
+        with suppress(OSError):
+            kernel.unmount(view, lazy=True)
     if runtime.name == "crun":
         _mount_over("tmpfs", _CGROUPS)
     elif Path(_CGROUPS).is_dir():
@@ -181,9 +188,11 @@ def _work(runtime: Runtime, state: Path, fds: list[int]) -> None:
     link = socket.socket(fileno=fds[0])
     os.dup2(fds[1], 1)
     os.dup2(fds[2], 2)
+    for stdin in fds[3:]:
+        os.dup2(stdin, 0)
     kernel.close_from(3, link.fileno() - 1) if link.fileno() > 3 else None
     kernel.close_from(link.fileno() + 1)
-    answer = Worker(runtime, state).answer(_receive(link))
+    answer = Worker(runtime, state, link).answer(_receive(link))
     os.close(1)
     os.close(2)
     link.sendall(json.dumps(answer).encode())

@@ -22,14 +22,16 @@ from buildkit_py.executor.sandbox.spec import SandboxSpec
 
 _START: dict[str, Start] = {"runc": oci.start, "crun": oci.start, "bwrap": bwrap.start}
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
 
 
 class Worker:
     """Answers one request: `{"spec": …}` runs a step, `{"probe": …}` tries an overlay."""
 
-    def __init__(self, runtime: Runtime, state: Path) -> None:
+    def __init__(self, runtime: Runtime, state: Path, link: socket.socket) -> None:
         self._runtime = runtime
         self._state = state
+        self._link = link
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """`{"exit", "refused", "stubs", "times"}`, or `{"error": {"message", "hint"}}`."""
@@ -65,7 +67,9 @@ class Worker:
         kernel.set_hostname(spec.hostname)
         raise_hard(spec.limits)
         rootfs = RootfsBuilder(spec, self._state).build()
-        _own_outputs(spec.uid)
+        if spec.stdin == "terminal":
+            _take_terminal(rootfs.path, self._link)
+        _own_outputs(spec)
         ready = time.monotonic()
         status, refused = self._start(spec, rootfs)
         times = {"prepare": ready - began, "run": time.monotonic() - ready}
@@ -93,11 +97,23 @@ def _environment(spec: SandboxSpec) -> tuple[tuple[str, str], ...]:
     return (*others, ("HOME", "/root" if spec.uid == 0 else "/"))
 
 
-def _own_outputs(uid: int) -> None:
-    """Let the step open its stdout and stderr again by name, as `/dev/stdout`."""
-    for fd in (1, 2):
+def _take_terminal(root: Path, link: socket.socket) -> None:
+    """Make a new terminal of the sandbox's own /dev/pts stdin, stdout and stderr, and send its other end."""
+    master = os.open(root / "dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
+    terminal = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
+    socket.send_fds(link, [b" "], [master])
+    os.close(master)
+    for fd in (0, 1, 2):
+        os.dup2(terminal, fd)
+    os.close(terminal)
+
+
+def _own_outputs(spec: SandboxSpec) -> None:
+    """Let the step open what it is connected to again by name, as `/dev/stdout`."""
+    for fd in (1, 2) if spec.stdin == "null" else (0, 1, 2):
         with suppress(OSError):
-            os.fchown(fd, uid, -1)
+            os.fchown(fd, spec.uid, -1)
 
 
 def _loopback_up() -> None:

@@ -17,6 +17,7 @@ NUMBERS = {
     "clone": 56,
     "execve": 59,
     "wait4": 61,
+    "setsid": 112,
     "setgroups": 116,
     "setresuid": 117,
     "setresgid": 119,

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from buildkit_py.oci import Descriptor, ImageConfigDoc, Manifest
     from buildkit_py.registry.blobs import ImageReader, Progress
     from buildkit_py.registry.client import RegistryClient
+    from buildkit_py.registry.download import Arrived
+    from buildkit_py.registry.retry import Cancel
     from buildkit_py.registry.source import OfferedLayout
     from buildkit_py.store import Store
 
@@ -98,32 +100,50 @@ class Images:
 
     def unpack(self, shop: Workshop, op: ImageSource, cancelled: Event, tell: Tell) -> str:
         """Bring an image's tree into the store; returns its content id. `tell` gets the bytes that were fetched."""
-        return self._bring(shop, op, shop.trees.complete, self._unpack_layer, cancelled, tell)
+        return self._bring_base(shop, op, shop.trees.complete, self._unpack_layer, cancelled, tell)
+
+    def unpack_stored(
+        self, shop: Workshop, blobs: Sequence[Descriptor], diff_ids: Sequence[Digest], cancelled: Event, tell: Tell
+    ) -> str:
+        """As `unpack`, for an image of the store that has these layers, lowest first; what was left where it came from
+        is fetched from there."""
+        fetch = partial(self._fetch_known, cancelled, tell)
+        return self._bring(shop, _layers_of(blobs, diff_ids), shop.trees.complete, self._unpack_layer, fetch, cancelled)
 
     def outline(self, shop: Workshop, op: ImageSource, cancelled: Event, tell: Tell) -> str:
         """As `unpack`, but bring only what is where in the tree, not the bytes of its files."""
-        return self._bring(shop, op, shop.trees.described, self._outline_layer, cancelled, tell)
+        return self._bring_base(shop, op, shop.trees.described, self._outline_layer, cancelled, tell)
 
-    def _bring(
+    def _bring_base(
         self, shop: Workshop, op: ImageSource, there: Callable[[str], bool], lay: Lay, cancelled: Event, tell: Tell
     ) -> str:
-        """Have `lay` do its work for every tree of the image's chain that is not `there`."""
         pulled = self.describe(op.ref, Platform.parse(op.platform), op.digest)
-        chain = _trees_of(pulled)
-        missing = [content_id for content_id in chain if not there(content_id)]
+        fetch = partial(self._fetch_layers, pulled, cancelled, tell)
+        return self._bring(shop, _layers_of(pulled.layers, pulled.diff_ids), there, lay, fetch, cancelled)
+
+    def _bring(
+        self,
+        shop: Workshop,
+        layers: Sequence[_Layer],
+        there: Callable[[str], bool],
+        lay: Lay,
+        fetch: Callable[[Sequence[_Layer], Callable[[str], None], Event], None],
+        cancelled: Event,
+    ) -> str:
+        """Have `lay` do its work for every tree of the image's chain that is not `there`."""
+        missing = [layer.content_id for layer in layers if not there(layer.content_id)]
         if missing:
             with ExitStack() as stack:
                 # From the bottom up, as every image that shares a layer does: nobody waits in a circle.
                 for content_id in missing:
                     enter_patiently(stack, partial(self._hold, content_id), cancelled)
-                layers = zip(pulled.layers, pulled.diff_ids, chain, (EMPTY_TREE, *chain), strict=False)
-                absent = [_Layer(*layer) for layer in layers if not there(layer[2])]
-                with Arrivals(partial(self._fetch_layers, pulled, absent, cancelled, tell)) as arrivals:
+                absent = [layer for layer in layers if not there(layer.content_id)]
+                with Arrivals(partial(fetch, absent)) as arrivals:
                     for layer in absent:
                         arrivals.wait(str(layer.blob.digest))
                         check(cancelled.is_set)
                         lay(shop, layer)
-        return chain[-1] if chain else EMPTY_TREE
+        return layers[-1].content_id if layers else EMPTY_TREE
 
     def _hold(self, content_id: str, seconds: float) -> AbstractContextManager[None]:
         return self._store.lock(f"unpack-{content_id}", timeout=seconds)
@@ -131,9 +151,9 @@ class Images:
     def _fetch_layers(
         self,
         pulled: PulledImage,
-        layers: Sequence[_Layer],
         cancelled: Event,
         tell: Tell,
+        layers: Sequence[_Layer],
         arrived: Callable[[str], None],
         stop: Event,
     ) -> None:
@@ -141,6 +161,19 @@ class Images:
         absent = [blob.size for blob in wanted.values() if not self._store.blobs.has(str(blob.digest))]
         meter, cancel = Meter(tell, sum(absent)), either(stop, cancelled.is_set)
         fetch_layers(pulled, self._store, only=wanted, cancel=cancel, progress=meter, arrived=arrived)
+
+    def _fetch_known(
+        self, cancelled: Event, tell: Tell, layers: Sequence[_Layer], arrived: Callable[[str], None], stop: Event
+    ) -> None:
+        """Layers of which the store knows at most where they were seen last."""
+        absent: list[Descriptor] = []
+        for blob in {layer.blob.digest: layer.blob for layer in layers}.values():
+            if self._store.blobs.has(str(blob.digest)):
+                arrived(str(blob.digest))
+            else:
+                absent.append(blob)
+        meter, cancel = Meter(tell, sum(blob.size for blob in absent)), either(stop, cancelled.is_set)
+        self.fetch(absent, progress=meter, cancel=cancel, arrived=arrived)
 
     def remember(self, digests: Iterable[str], ref: str) -> None:
         """Note that a registry has blobs, so that the next push to it mounts them from there."""
@@ -153,10 +186,13 @@ class Images:
         descriptors: Iterable[Descriptor],
         progress: Progress | None = None,
         origins: Mapping[str, str] | None = None,
+        cancel: Cancel | None = None,
+        arrived: Arrived | None = None,
     ) -> None:
         """Bring layers that were left where they are into the store.
 
         `origins` are the references to ask first, by the digest of the layer; then comes where it was last seen.
+        `arrived` is told of each that is there.
         """
         from buildkit_py.registry.download import fetch_blobs
 
@@ -167,7 +203,15 @@ class Images:
         for refs, wanted in by_origins.items():
             readers = [self._reader(ref) if ref in first else self._remembered(ref) for ref in refs]
             sources = [source for reader in readers for source in reader.sources()]
-            fetch_blobs(wanted, sources, self._store.blobs, retry=self.client.retry, progress=progress)
+            fetch_blobs(
+                wanted,
+                sources,
+                self._store.blobs,
+                retry=self.client.retry,
+                progress=progress,
+                cancel=cancel,
+                arrived=arrived,
+            )
 
     def _origins(self, descriptor: Descriptor, first: Mapping[str, str]) -> tuple[str, ...]:
         digest = str(descriptor.digest)
@@ -217,7 +261,7 @@ class Images:
                 if self._store.memo.get("origin", str(layer.digest)) != origin:
                     self._store.memo.put("origin", str(layer.digest), origin)
             if self._store.memo.get("base", digest) is None:
-                chain = _trees_of(pulled)
+                chain = _trees_of(pulled.layers)
                 self._store.memo.put("base", digest, {"content_id": chain[-1] if chain else EMPTY_TREE})
 
     def _absolute(self, ref: str) -> str:
@@ -252,7 +296,13 @@ class Images:
         shop.trees.learn(diff)
 
 
-def _trees_of(pulled: PulledImage) -> list[str]:
+def _trees_of(blobs: Iterable[Descriptor]) -> list[str]:
     from buildkit_py.layer.stored import image_content_ids
 
-    return image_content_ids(str(layer.digest) for layer in pulled.layers)
+    return image_content_ids(str(blob.digest) for blob in blobs)
+
+
+def _layers_of(blobs: Sequence[Descriptor], diff_ids: Sequence[Digest]) -> list[_Layer]:
+    chain = _trees_of(blobs)
+    rows = zip(blobs, diff_ids, chain, (EMPTY_TREE, *chain), strict=False)
+    return [_Layer(*row) for row in rows]

@@ -50,7 +50,8 @@ def test_the_version_needs_no_imports() -> None:
     [
         (["biuld"], "no such command: 'biuld'", "did you mean 'build'?"),
         (["xyzzy"], "no such command: 'xyzzy'", "`pybuild help` lists the commands"),
-        (["run", "app"], "no such command: 'run'", "pybuild makes images and starts none"),
+        (["run", "app"], "no such command: 'run'", "`pybuild shell IMAGE -- COMMAND` runs a command in an image"),
+        (["start", "app"], "no such command: 'start'", "pybuild makes images and starts none"),
         (["images"], "no such command: 'images'", "`pybuild ls` lists the images"),
         (["buildx", "ls"], "no such command: 'buildx'", "no builder to manage. `pybuild ls` lists the images"),
         (["build", "--bogus"], "`pybuild build` has no option --bogus", "`pybuild build --help` lists them"),

@@ -51,7 +51,7 @@ def test_a_half_made_store_is_completed(root: Path) -> None:
         assert store.check() == []
 
 
-@pytest.mark.parametrize("name", ["tmp", "locks", "oci-layout", "index.json", "blobs/sha256", "leases"])
+@pytest.mark.parametrize("name", ["tmp", "locks", "oci-layout", "index.json", "blobs/sha256", "leases", "mounts"])
 def test_what_is_missing_of_a_store_is_made_again(root: Path, name: str) -> None:
     Store.open(root).close()
     (root / name).unlink() if (root / name).is_file() else [
