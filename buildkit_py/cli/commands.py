@@ -22,8 +22,9 @@ COMMANDS = {
     "inspect": ("images", "show an image: configuration, layers, digests"),
     "push": ("push", "send an image to a registry"),
     "df": ("storage", "show what the store's space is used for"),
-    "prune": ("storage", "free space in the store"),
-    "store": ("storage", "check the store, or say where it is"),
+    "prune": ("prune", "free space in the store"),
+    "store": ("storage", "check the store, limit its size, or say where it is"),
+    "info": ("info", "show what pybuild finds on this machine"),
     "completion": ("completion", "print a completion script for a shell"),
 }
 """Name → (module of this package, one line)."""

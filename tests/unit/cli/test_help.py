@@ -74,7 +74,7 @@ def test_bash_completes(cli: Any) -> None:
     cli("completion", "bash")
     ask = cli.out + 'COMP_WORDS=(pybuild build --keep); COMP_CWORD=2; _pybuild; echo "${COMPREPLY[@]}"'
     assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout == "--keep-going\n"
-    ask = cli.out + 'COMP_WORDS=(pybuild in); COMP_CWORD=1; _pybuild; echo "${COMPREPLY[@]}"'
+    ask = cli.out + 'COMP_WORDS=(pybuild insp); COMP_CWORD=1; _pybuild; echo "${COMPREPLY[@]}"'
     assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout == "inspect\n"
 
 
