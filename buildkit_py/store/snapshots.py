@@ -82,6 +82,8 @@ class Snapshots:
             if self._whole(target):
                 files.fsync_directory(target.parent)
                 return False
+            if self._layout.others and self._whole(self._layout.find_snapshot(diff_digest)):
+                return False
             self._owner.make_room(size)
             for name in files.names(area.path):
                 if name != "fs":

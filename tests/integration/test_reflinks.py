@@ -17,7 +17,7 @@ from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.openat import open_in
 from buildkit_py.layer.tree import ChainTree
 from tests.support.command import Pybuild
-from tests.support.disks import disk, shared
+from tests.support.disks import Disk, disk, shared
 from tests.support.project import Project
 
 LARGE, SMALL = os.urandom(1 << 20), b"small"
@@ -41,13 +41,13 @@ def project(pybuild: Pybuild, tmp_path: Path) -> Project:
 
 
 @pytest.fixture(params=["btrfs", "xfs"])
-def able(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def able(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
     with disk(tmp_path, request.param) as place:
         yield place
 
 
 @pytest.fixture(params=["ext4", "xfs-old"])
-def unable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def unable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
     with disk(tmp_path, request.param) as place:
         yield place
 
@@ -69,11 +69,11 @@ def tree_of(source: Path, diff: Diff) -> ChainTree:
     return ChainTree([(lambda path: open_in(source, path), diff)])
 
 
-def test_a_copied_tree_shares_what_the_store_holds(able: Path) -> None:
-    assert clone.refusal(able) is None
-    source, diff = made(able)
+def test_a_copied_tree_shares_what_the_store_holds(able: Disk) -> None:
+    assert clone.refusal(able.here) is None
+    source, diff = made(able.here)
     for reflink, expected in (("trusted", True), ("checked", True), ("never", False)):
-        target = able / reflink
+        target = able.here / reflink
         target.mkdir()
         checkout(tree_of(source, diff), target, 5, share=False, reflink=reflink)
         assert (target / "large").read_bytes() == LARGE
@@ -86,34 +86,36 @@ def test_a_copied_tree_shares_what_the_store_holds(able: Path) -> None:
         assert (source / "large").read_bytes() == LARGE
 
 
-def test_what_is_cloned_and_not_trusted_is_checked(able: Path) -> None:
-    source, diff = made(able)
+def test_what_is_cloned_and_not_trusted_is_checked(able: Disk) -> None:
+    source, diff = made(able.here)
     (source / "large").write_bytes(LARGE[:-1] + b"?")
     contents = {entry.path: lambda path=entry.path: open_in(source, path) for entry in diff.entries}
-    target = able / "target"
+    target = able.here / "target"
     target.mkdir()
     with pytest.raises(IntegrityError, match="large"):
         materialise(Draft(diff=diff, contents=contents), target, 0)
 
 
-def test_where_nothing_can_be_shared_it_is_copied(unable: Path) -> None:
-    assert "has no reflinks" in (clone.refusal(unable) or "")
-    source, diff = made(unable)
-    target = unable / "target"
+def test_where_nothing_can_be_shared_it_is_copied(unable: Disk) -> None:
+    assert "has no reflinks" in (clone.refusal(unable.here) or "")
+    source, diff = made(unable.here)
+    target = unable.here / "target"
     target.mkdir()
     checkout(tree_of(source, diff), target, reflink="trusted")
     assert (target / "large").read_bytes() == LARGE
     assert not shared(target / "large")
 
 
-def elsewhere(project: Project, store: Path) -> Project:
-    return replace(project, pybuild=replace(project.pybuild, store=store))
+def elsewhere(project: Project, disk: Disk, store: str) -> Project:
+    """The same project with a store on a disk."""
+    enter = (*disk.wrapper[:-2], f"--wd={project.directory}", "--")
+    return replace(project, pybuild=replace(project.pybuild, store=disk.place / store, wrapper=enter))
 
 
-def test_every_snapshotter_gives_the_same_image(project: Project, able: Path) -> None:
+def test_every_snapshotter_gives_the_same_image(project: Project, able: Disk) -> None:
     expected = project.ok(CHANGES).digest
     for name in ("auto", "overlay", "reflink", "copy"):
-        other = elsewhere(project, able / name)
+        other = elsewhere(project, able, name)
         built = other.ok(CHANGES, "--snapshotter", name)
         assert built.digest == expected
         assert not [note for note in built.notes if "overlayfs" in note]
@@ -121,15 +123,15 @@ def test_every_snapshotter_gives_the_same_image(project: Project, able: Path) ->
         other.pybuild.ok("store", "check")
 
 
-def test_one_that_was_asked_for_and_can_not_be_is_refused(project: Project, unable: Path) -> None:
-    built = elsewhere(project, unable / "store").build(CHANGES, "--snapshotter", "reflink")
+def test_one_that_was_asked_for_and_can_not_be_is_refused(project: Project, unable: Disk) -> None:
+    built = elsewhere(project, unable, "store").build(CHANGES, "--snapshotter", "reflink")
     assert built.code == 13
     assert "has no reflinks" in built.message
     assert "use --snapshotter copy" in built.message
 
 
 def test_where_overlayfs_is_refused_reflinks_come_next(
-    able: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    able: Disk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from buildkit_py.executor import snapshotter
     from buildkit_py.executor.sandbox import Runner, pick_runtime
@@ -137,7 +139,7 @@ def test_where_overlayfs_is_refused_reflinks_come_next(
     notes: list[str] = []
     with Runner(pick_runtime(), tmp_path / "state") as runner:
         monkeypatch.setattr(runner, "overlay_refusal", lambda *_, **__: "for a test")
-        picked = snapshotter.pick_snapshotter("auto", runner, able, notes.append)
+        picked = snapshotter.pick_snapshotter("auto", runner, able.here, notes.append)
         assert isinstance(picked, snapshotter.CopySnapshotter)
         assert picked.reflink == "trusted"
         picked = snapshotter.pick_snapshotter("auto", runner, Path("/proc"), notes.append)
@@ -146,11 +148,11 @@ def test_where_overlayfs_is_refused_reflinks_come_next(
     assert [("reflinks" in note, "for a test" in note) for note in notes] == [(True, True), (False, True)]
 
 
-def test_layers_are_shared_with_a_layout_beside_the_store(project: Project, able: Path) -> None:
+def test_layers_are_shared_with_a_layout_beside_the_store(project: Project, able: Disk) -> None:
     project.write({"data": LARGE})
-    other = elsewhere(project, able / "store")
-    other.ok("copy ./data /data", "-o", f"layout:{able}/layout", "-o", f"type=local,dest={able}/files")
-    layers = [path for path in (able / "layout/blobs/sha256").iterdir() if path.stat().st_size > len(LARGE)]
+    other = elsewhere(project, able, "store")
+    other.ok("copy ./data to /data", "-o", f"layout:{able.place}/layout", "-o", f"type=local,dest={able.place}/files")
+    layers = [path for path in (able.here / "layout/blobs/sha256").iterdir() if path.stat().st_size > len(LARGE)]
     assert layers
     assert all(map(shared, layers))
-    assert (able / "files/data").read_bytes() == LARGE
+    assert (able.here / "files/data").read_bytes() == LARGE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tests.support.command import Pybuild
 from tests.support.project import Project
 
 BODY = """
-copy ./data /data
+copy ./data to /data
 run cat /data > /twice; cat /data >> /twice
 run mkdir /d; echo x > /d/x; rm /twice
 """
@@ -154,7 +155,7 @@ def test_a_base_in_an_additional_store(
     place = shared_store
     if kind == "layout":
         place = tmp_path / "plain"
-        words = ("copy", "--all", f"oci:{shared_store}:docker.io/library/base:1", f"oci:{place}:base:1")
+        words = ("copy", "--all", f"oci:{shared_store}:base:1", f"oci:{place}:base:1")
         subprocess.run(["skopeo", *words], check=True, capture_output=True)
     pybuild = project.pybuild.having(PYBUILD_ADDITIONAL_STORES=str(place))
     (project.directory / "Buildfile").unlink()
@@ -192,7 +193,7 @@ def test_a_build_that_does_not_fit_says_what_holds_the_space(project: Project, s
     built = project.build(big)
     assert built.code == 12, built.result.output
     assert "more than its quota of" in built.message
-    assert "image docker.io/library/kept:1 needs it" in built.message or "image kept:1 needs it" in built.message
+    assert re.search(r"image (a|kept:1) needs it", built.message)
     project.pybuild.ok("store", "check")
     assert list((store / "tmp").iterdir()) == []
     project.pybuild.ok("store", "quota", "none")
