@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from buildkit_py.store.explain import Explanation
     from buildkit_py.store.gc import Rules
 
+_DIGEST = re.compile(r"(sha\d+:[0-9a-f]{12})[0-9a-f]{52,}")
 _KINDS = ("blob", "snapshot", "cache", "build", "partial")
 _PLURAL = {"blobs": "blob", "snapshots": "snapshot", "caches": "cache", "builds": "build", "partials": "partial"}
 
@@ -142,11 +144,17 @@ def _explained(each: Explanation) -> str:
 
     item = each.item
     lines = [
-        f"{item.kind} {clean(item.label)} ({size(item.bytes)})",
+        f"{item.kind} {clean(item.label)}" + (f" ({size(item.bytes)})" if item.kind != "image" else ""),
         f"  {'would be removed' if each.remove else 'is kept'}: {clean(item.why)}",
-        *(f"  {' → '.join(map(clean, chain))}" for chain in each.chains),
+        *(f"  {' → '.join(map(_short, chain))}" for chain in each.chains),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _short(text: str) -> str:
+    from buildkit_py.progress.text import clean
+
+    return _DIGEST.sub(r"\1", clean(text))
 
 
 PRUNE = Command(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from buildkit_py.store import Store
 
 _PATIENCE = 10.0
+_VERSION = re.compile(r"\d+\.\d+\S*")
 _CGROUPS = Path("/sys/fs/cgroup")
 RESTRICTIONS = (
     "files can belong only to numbers in the user's ranges of /etc/subuid and /etc/subgid",
@@ -164,8 +166,8 @@ def _version(path: str) -> dict[str, str | None]:
         ran = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_PATIENCE, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         return {"version": None, "problem": f"it does not tell its version: {error}"}
-    line = ran.stdout.partition("\n")[0]
-    return {"version": line.rpartition(" version ")[2] or line.rpartition(" ")[2], "problem": None}
+    found = _VERSION.search(ran.stdout)
+    return {"version": found[0] if found else None, "problem": None}
 
 
 def _cgroups() -> dict[str, Any]:

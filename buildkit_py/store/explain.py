@@ -126,6 +126,8 @@ def _of_rows(store: Store, digest: str) -> Iterator[Chain]:
     mentions = (f"%{digest}%",)
     for key, build in store.index.rows("SELECT key, build FROM results WHERE value LIKE ? ORDER BY key", mentions):
         yield (f"build {build}", _step(store, key, build))
+    for (build,) in store.index.rows("SELECT id FROM builds WHERE summary LIKE ? ORDER BY number", mentions):
+        yield (f"build {build}", "its graph")
     for kind, key in store.index.rows("SELECT kind, key FROM memo WHERE value LIKE ? ORDER BY kind", mentions):
         yield (_FACTS.get(kind, f"a fact of the kind {kind!r}").format(key),)
 

@@ -177,9 +177,10 @@ class Inventory:
         return IN_USE if (kind, id) in self._live else None
 
     def _mentioned(self) -> set[str]:
-        # Of a tree that was only looked at, the diff itself is a blob.
+        # Of a tree that was only looked at, the diff itself is a blob; of a build, its graph.
         texts = self._store.index.rows(
             "SELECT value FROM memo UNION ALL SELECT value FROM results UNION ALL SELECT diff FROM trees"
+            " UNION ALL SELECT summary FROM builds"
         )
         return {digest for (text,) in texts for digest in mentioned(text)}
 
