@@ -157,7 +157,7 @@ class Check:
             # Looked at again: between the two looks the name may have been taken away, and its bytes collected.
             if problem is not None and self._store.images.get(record.name) == record.descriptor:
                 if self._repair:
-                    self._store.images.remove(record.name)
+                    self._store.images.drop(record.name, str(record.descriptor["digest"]))
                 yield Finding(kind="image", id=record.name, problem=problem, repaired=self._repair)
 
     def _unreachable(self, record: ImageRecord) -> str | None:
