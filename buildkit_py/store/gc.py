@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,7 +151,7 @@ def prune(store: Store, rules: Rules, objects: Sequence[Held] | None = None, *, 
         chosen = [choice.held for choice in choices if choice.remove]
         stayed = {} if dry_run else sweep(store, chosen)
         if not dry_run:
-            with store.index.transaction(), _no_new_uses(store.layout) as live:
+            with _no_new_uses(store) as live:
                 expire_rows(store.index, live.uses, _cutoff(rules, now))
             _remove_free_locks(store.layout)
     done = [_outcome(choice, stayed) for choice in choices]
@@ -170,8 +170,7 @@ def sweep(store: Store, objects: Sequence[Held]) -> dict[tuple[str, str], str]:
     for start in range(0, len(objects), _BATCH):
         batch = objects[start : start + _BATCH]
         moved: list[tuple[Held, Path]] = []
-        # Who writes rows may wait for the `gc` lock, so the right to write rows is taken first.
-        with store.index.transaction(), _no_new_uses(store.layout) as live:
+        with _no_new_uses(store) as live:
             mounts = Mounts()
             for held in batch:
                 reason = IN_USE if (held.kind, held.id) in live.uses else _move_away(store, held, mounts, moved)
@@ -188,13 +187,16 @@ def sweep(store: Store, objects: Sequence[Held]) -> dict[tuple[str, str], str]:
 
 
 @contextmanager
-def _no_new_uses(layout: Layout) -> Iterator[Leases]:
-    """All that live leases name, with the certainty that no name is added inside the block."""
-    lock = acquire(layout.locks / "gc", "gc", timeout=GC_SECONDS, temporary=False)
-    try:
-        yield Leases.read(layout)
-    finally:
-        lock.release()
+def _no_new_uses(store: Store) -> Iterator[Leases]:
+    """All that live leases name, with the certainty that no name is added inside the block.
+
+    It is one transaction: begun before the lock is taken, since who writes rows may wait for the lock, and committed
+    before it is let go, since who names a row then must not find it any more.
+    """
+    with ExitStack() as stack, store.index.transaction():
+        lock = acquire(store.layout.locks / "gc", "gc", timeout=GC_SECONDS, temporary=False)
+        stack.callback(lock.release)
+        yield Leases.read(store.layout)
 
 
 def _move_away(store: Store, held: Held, mounts: Mounts, moved: list[tuple[Held, Path]]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -237,3 +238,40 @@ def test_rows_are_removed_beside_a_process_that_writes_some(store: Store, spawn)
     assert writer.stdout.readline() == "ready\n"
     assert [item.id for item in store.prune(all=True).removed] == ["b1"]
     assert writer.wait() == 0
+
+
+def test_a_row_that_is_named_while_it_goes_is_not_found(store: Store, spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row is gone for good before anybody can name it again: what a lease has found once stays."""
+    from buildkit_py.store import gc
+
+    store.memo.put("base", "x", 1)
+    finder = spawn(
+        """
+        store = Store.open(root)
+        sys.stdin.readline()
+        with store.lease():
+            first = store.memo.get("base", "x")
+            time.sleep(0.5)
+            print(first == Store.open(root).memo.get("base", "x"), flush=True)
+        """,
+        stdin=subprocess.PIPE,
+    )
+
+    expire = gc.expire_rows
+
+    def slowly(*arguments: object) -> None:
+        expire(*arguments)  # type: ignore[arg-type]
+        finder.stdin.write("go\n")
+        finder.stdin.flush()
+        time.sleep(0.3)
+
+    monkeypatch.setattr(gc, "expire_rows", slowly)
+    release = gc.HeldLock.release
+
+    def late(lock: gc.HeldLock) -> None:
+        release(lock)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(gc.HeldLock, "release", late)
+    store.prune(all=True)
+    assert finder.communicate()[0] == "True\n"
