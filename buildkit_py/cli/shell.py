@@ -60,7 +60,9 @@ class Shell:
             from buildkit_py.executor.sandbox.rootless import enter_user_namespace
 
             enter_user_namespace()
-        return Store.open(path, others=self._others())
+        store = Store.open(path, others=self._others())
+        store.space.tell = lambda text: self.complain(f"note: {text}\n")
+        return store
 
     def _others(self) -> list[Path]:
         """The additional stores that can be read; of each other one a warning is written, once."""
