@@ -20,6 +20,11 @@ def store_path(environ: Mapping[str, str] = os.environ) -> Path:
     return _home(environ, "XDG_DATA_HOME", ".local/share") / "pybuild"
 
 
+def additional_stores(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """The stores that are only read: $PYBUILD_ADDITIONAL_STORES, parted by colons."""
+    return [Path(word) for word in environ.get("PYBUILD_ADDITIONAL_STORES", "").split(":") if word]
+
+
 def configuration_path(name: str, environ: Mapping[str, str] = os.environ) -> Path:
     """A configuration file: below /etc/pybuild, else below $XDG_CONFIG_HOME."""
     if STARTED_AS_ROOT:

@@ -77,10 +77,10 @@ def _how(group: Group) -> None:
     )
     group.add_argument(
         "--snapshotter",
-        choices=("auto", "overlay", "copy"),
+        choices=("auto", "overlay", "reflink", "copy"),
         default="auto",
         metavar="NAME",
-        help="how file trees are put together: overlay, copy (default: overlay where it works)",
+        help="how file trees are put together: overlay, reflink, copy (default: the first that works here)",
     )
     add_store(group)
 

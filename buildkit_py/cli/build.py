@@ -58,6 +58,7 @@ class _Build:
 
     def run(self) -> int:
         from buildkit_py.cli.again import Ear
+        from buildkit_py.events import Note
         from buildkit_py.progress import open_view
 
         shell = self._shell
@@ -66,6 +67,7 @@ class _Build:
         view = open_view(self._mode, out=shell.out, err=shell.err, environ=shell.environ)
         ear = Ear(view)
         with shell.engine(self._args.store) as engine:
+            engine.on_quota(lambda text: view(Note(at=0, text=text)))
             try:
                 result = self._build(engine, ear)
                 shell.sources.update(engine.texts.files)

@@ -32,8 +32,9 @@ COMMANDS = {
     "umount": ("mount", "take that away again"),
     "shell": ("enter", "run a locked-down shell in an image"),
     "df": ("storage", "show what the store's space is used for"),
-    "prune": ("storage", "free space in the store"),
-    "store": ("storage", "check the store, or say where it is"),
+    "prune": ("prune", "free space in the store"),
+    "store": ("storage", "check the store, limit its size, or say where it is"),
+    "info": ("info", "show what pybuild finds on this machine"),
     "completion": ("completion", "print a completion script for a shell"),
 }
 """Name → (module of this package, one line)."""

@@ -30,7 +30,7 @@ look into the store
   shell        run a locked-down shell in an image
   df           show what the store's space is used for
   prune        free space in the store
-  store        check the store, or say where it is
+  store        check the store, limit its size, or say where it is
 
 log in to registries
   login        log in to a registry
@@ -44,6 +44,7 @@ run images as services of the machine
   installed    list the services that are installed
 
 about pybuild
+  info         show what pybuild finds on this machine
   version      print the version
   completion   print a completion script for a shell
   help         say more: `pybuild help COMMAND`, `help exit-codes`, `help environment`
@@ -89,6 +90,8 @@ environment
 
   PYBUILD_STORE      where the store is; `--store` comes first
                      (default: /var/lib/pybuild for root, else ~/.local/share/pybuild)
+  PYBUILD_ADDITIONAL_STORES
+                     stores that are only read, parted by colons
   SOURCE_DATE_EPOCH  the time, in seconds since 1970, that files and images get (default: 0);
                      `--timestamp` comes first
   BUILDKIT_PROGRESS  how progress is shown, where `--progress` does not say

@@ -53,9 +53,9 @@ def _rows(store: Store) -> list[dict[str, Any]]:
     from buildkit_py.image.view import inspect_document
 
     rows = []
-    for record in store.images.list():
+    for record in store.images.everywhere():
         row = {"name": record.name, "digest": record.descriptor["digest"], "created": record.created}
-        row["given"] = record.given
+        row |= {"given": record.given, "store": str(record.place) if record.place else None}
         try:
             document = inspect_document(store, record.name)
             row |= {"size": document["size"], "platforms": [image["platform"] for image in document["images"]]}
@@ -77,7 +77,7 @@ def _wanted(row: dict[str, Any], patterns: list[str]) -> bool:
 def _listing(rows: list[dict[str, Any]]) -> str:
     from buildkit_py.progress.text import clean, short_digest, size, table
 
-    lines = [("NAME", "PLATFORMS", "DIGEST", "SIZE", "MADE")]
+    lines: list[tuple[str, ...]] = [("NAME", "PLATFORMS", "DIGEST", "SIZE", "MADE")]
     for row in rows:
         lines.append(
             (
@@ -88,6 +88,9 @@ def _listing(rows: list[dict[str, Any]]) -> str:
                 _when(row["created"]),
             )
         )
+    if any(row["store"] for row in rows):
+        places = ["STORE", *(clean(row["store"] or "") for row in rows)]
+        lines = [(*line, place) for line, place in zip(lines, places, strict=True)]
     return table(lines, right=frozenset({3}))
 
 

@@ -37,12 +37,13 @@ class Shell:
         self.folders: list[str] = ["."]
         self.told: set[int] = set()
         self.words: Sequence[str] = ()
+        self._warned: set[str] = set()
 
     def engine(self, root: str | None) -> Engine:
         """The engine over the store at `root`, or over the default one; to be entered with `with`."""
         from buildkit_py.engine import Engine
 
-        return Engine(Path(root) if root else None)
+        return Engine(Path(root) if root else None, others=self._others())
 
     def store(self, root: str | None, *, make: bool = True) -> Store:
         """The store at `root`, or the default one; to be entered with `with`.
@@ -59,7 +60,25 @@ class Shell:
             from buildkit_py.executor.sandbox.rootless import enter_user_namespace
 
             enter_user_namespace()
-        return Store.open(path)
+        store = Store.open(path, others=self._others())
+        store.space.tell = lambda text: self.complain(f"note: {text}\n")
+        return store
+
+    def _others(self) -> list[Path]:
+        """The additional stores that can be read; of each other one a warning is written, once."""
+        from buildkit_py.paths import additional_stores
+
+        places = additional_stores(self.environ)
+        if not places:
+            return []
+        from buildkit_py.store.additional import usable
+
+        found, problems = usable(places)
+        for problem in problems:
+            if problem not in self._warned:
+                self._warned.add(problem)
+                self.complain(f"warning: {problem}\n")
+        return found
 
     def store_path(self, root: str | None) -> Path:
         """Where the store is that an option names, or the default one."""

@@ -1,17 +1,18 @@
-"""`pybuild df`, `pybuild prune` and `pybuild store`."""
+"""`pybuild df` and `pybuild store`."""
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
 from buildkit_py.cli.shell import Shell
-from buildkit_py.cli.units import seconds, size
+from buildkit_py.errors import UsageError
 
 if TYPE_CHECKING:
-    from buildkit_py.store import PruneReport, Usage
+    from buildkit_py.store import Store, Usage
 
 _KINDS = {
     "blob": "blobs (layers, configurations)",
@@ -25,6 +26,7 @@ DAMAGED = 1
 
 def prepare_df(parser: Parser) -> None:
     """Add the arguments of `df`."""
+    parser.add_argument("-v", "--verbose", action="store_true", help="name every image and every cache directory")
     add_json(parser)
     add_store(parser)
 
@@ -32,20 +34,23 @@ def prepare_df(parser: Parser) -> None:
 def run_df(args: Namespace, shell: Shell) -> int:
     """Show the use of space."""
     with shell.store(args.store, make=False) as store:
-        usage = store.df()
+        usage, quota = store.df(), store.space.quota
     if args.json:
         plain = {
             "bytes": usage.bytes,
             "reclaimable": usage.reclaimable,
+            "quota": quota,
             "kinds": [asdict(kind) for kind in usage.kinds],
+            "images": [asdict(image) for image in usage.images],
+            "caches": [asdict(cache) for cache in usage.caches],
         }
         shell.print(json.dumps(plain, indent=2))
     else:
-        shell.write(_usage(usage))
+        shell.write(_usage(usage, quota) + (_verbose(usage) if args.verbose else ""))
     return 0
 
 
-def _usage(usage: Usage) -> str:
+def _usage(usage: Usage, quota: int | None) -> str:
     from buildkit_py.progress.text import size, table
 
     rows = [("WHAT", "NUMBER", "SIZE", "CAN BE FREED")]
@@ -53,66 +58,48 @@ def _usage(usage: Usage) -> str:
         rows.append((_KINDS[kind.kind], str(kind.count), size(kind.bytes), size(kind.reclaimable)))
     number = sum(kind.count for kind in usage.kinds)
     rows.append(("all", str(number), size(usage.bytes), size(usage.reclaimable)))
-    return table(rows, right=frozenset({1, 2, 3}))
+    limit = f"quota: {size(quota)}, {size(max(0, quota - usage.bytes))} free\n" if quota is not None else ""
+    return table(rows, right=frozenset({1, 2, 3})) + limit
 
 
-def prepare_prune(parser: Parser) -> None:
-    """Add the arguments of `prune`."""
-    what = parser.add_argument_group("what to remove (default: only what nothing refers to)")
-    what.add_argument("-a", "--all", action="store_true", help="all that no image needs, step results included")
-    what.add_argument("--older-than", type=seconds, metavar="TIME", help="what was not used for so long: 7d, 12h")
-    what.add_argument(
-        "--keep", type=size, metavar="SIZE", help="the least recently used, until the store has this size: 10GB"
-    )
-    shown = parser.add_argument_group("what is shown")
-    shown.add_argument("-n", "--dry-run", action="store_true", help="say what would be removed, and remove nothing")
-    shown.add_argument(
-        "-v", "--verbose", action="store_true", help="name every object, also those that are kept, and why"
-    )
-    add_json(shown)
-    add_store(shown)
+def _verbose(usage: Usage) -> str:
+    from buildkit_py.amounts import ago
+    from buildkit_py.progress.text import clean, short_digest, size, table
 
-
-def run_prune(args: Namespace, shell: Shell) -> int:
-    """Remove, and say what and why."""
-    with shell.store(args.store) as store:
-        report = store.prune(keep_bytes=args.keep, older_than=args.older_than, all=args.all, dry_run=args.dry_run)
-    if args.json:
-        plain = {
-            "dry_run": args.dry_run,
-            "bytes": report.bytes,
-            "removed": [asdict(item) for item in report.removed],
-            "kept": [asdict(item) for item in report.kept],
-        }
-        shell.print(json.dumps(plain, indent=2))
-    else:
-        shell.write(_pruned(report, dry_run=args.dry_run, verbose=args.verbose))
-    return 0
-
-
-def _pruned(report: PruneReport, *, dry_run: bool, verbose: bool) -> str:
-    from buildkit_py.graph.title import clip
-    from buildkit_py.progress.text import count, size, table
-
-    verb = "would remove" if dry_run else "removed"
-    items = [(verb, item) for item in report.removed] + [("kept", item) for item in report.kept if verbose]
-    rows = [(word, item.kind, size(item.bytes), clip(item.label, 60), item.why) for word, item in items]
-    shown = table(rows, right=frozenset({2})) if verbose else ""
-    kept = sum(item.bytes for item in report.kept)
-    return (
-        f"{shown}{verb} {count(len(report.removed), 'object')}, {size(report.bytes)};"
-        f" {'would keep' if dry_run else 'kept'} {count(len(report.kept), 'object')}, {size(kept)}\n"
-    )
+    now, found = time.time(), ""
+    if usage.images:
+        rows = [("IMAGE", "DIGEST", "MADE", "SIZE", "SHARED", "UNIQUE")]
+        rows += [
+            (
+                clean(image.name),
+                short_digest(image.digest),
+                f"{ago(now - image.created)} ago",
+                size(image.bytes),
+                size(image.shared),
+                size(image.unique),
+            )
+            for image in usage.images
+        ]
+        found += "\n" + table(rows, right=frozenset({3, 4, 5}))
+    if usage.caches:
+        lines = [("CACHE DIRECTORY", "USED", "SIZE")]
+        lines += [
+            (clean(cache.id), "now" if cache.in_use else f"{ago(now - cache.used)} ago", size(cache.bytes))
+            for cache in usage.caches
+        ]
+        found += "\n" + table(lines, right=frozenset({2}))
+    return found
 
 
 def prepare_store(parser: Parser) -> None:
     """Add the arguments of `store`."""
     parser.add_argument(
         "action",
-        choices=("check", "path"),
+        choices=("check", "quota", "path"),
         metavar="ACTION",
-        help="check: verify every object; path: say where the store is",
+        help="check: verify every object; quota: show or set how large it may be; path: say where the store is",
     )
+    parser.add_argument("size", nargs="?", metavar="SIZE", help="with quota: as 20GB, or none")
     parser.add_argument(
         "--repair", action="store_true", help="with check: remove what is damaged, so that it is made again"
     )
@@ -121,12 +108,41 @@ def prepare_store(parser: Parser) -> None:
 
 
 def run_store(args: Namespace, shell: Shell) -> int:
-    """Check the store, or say where it is."""
+    """Check the store, show or set its quota, or say where it is."""
+    if args.size is not None and args.action != "quota":
+        raise UsageError(f"`pybuild store {args.action}` takes no further argument: {args.size!r}")
     with shell.store(args.store) as store:
         if args.action == "path":
             shell.print(json.dumps({"path": str(store.root)}) if args.json else str(store.root))
             return 0
-        findings = store.check(repair=args.repair)
+        return _quota(args, store, shell) if args.action == "quota" else _check(args, store, shell)
+
+
+def _quota(args: Namespace, store: Store, shell: Shell) -> int:
+    from argparse import ArgumentTypeError
+
+    from buildkit_py.cli import units
+    from buildkit_py.progress.text import size
+
+    if args.size is not None:
+        try:
+            store.space.limit(None if args.size == "none" else units.size(args.size))
+        except ArgumentTypeError as error:
+            raise UsageError(f"{error}, or as none") from None
+    quota, used = store.space.quota, store.df().bytes
+    if args.json:
+        shell.print(json.dumps({"quota": quota, "bytes": used}))
+    elif quota is None:
+        shell.print(f"no quota; {size(used)} are used")
+    else:
+        shell.print(f"quota {size(quota)}; {size(used)} are used")
+        if used > quota:
+            shell.complain("the next build brings it below that; `pybuild prune --keep SIZE` does it now\n")
+    return 0
+
+
+def _check(args: Namespace, store: Store, shell: Shell) -> int:
+    findings = store.check(repair=args.repair)
     if args.json:
         shell.print(json.dumps([asdict(finding) for finding in findings], indent=2))
     elif not findings:
@@ -146,31 +162,25 @@ def run_store(args: Namespace, shell: Shell) -> int:
 DF = Command(
     "df",
     about="Show what the store's space is used for, and how much of it `pybuild prune --all` would free.",
-    examples=(("pybuild df", "to read"), ("pybuild df --json", "for programs")),
+    examples=(
+        ("pybuild df", "to read"),
+        ("pybuild df -v", "what each image takes: with others, and alone"),
+        ("pybuild df --json", "for programs"),
+    ),
     prepare=prepare_df,
     run=run_df,
 )
-PRUNE = Command(
-    "prune",
-    about=(
-        "Free space in the store. Named images and whatever a running build uses always stay;\n"
-        "the least recently used goes first."
-    ),
-    examples=(
-        ("pybuild prune --dry-run --all -v", "see what could go, and why the rest stays"),
-        ("pybuild prune --older-than 7d", "what was not used for a week"),
-        ("pybuild prune --keep 20GB", "until 20 GB are left"),
-    ),
-    prepare=prepare_prune,
-    run=run_prune,
-)
 STORE = Command(
     "store",
-    usage="check|path [options]",
-    about="Check every object of the store against its digest, or say where the store is.",
+    usage="check|quota|path [options]",
+    about=(
+        "Check every object of the store against its digest, limit the store's size, or say where it is. When a build\n"
+        "or a pull would pass the quota, the least recently used that nothing needs goes first."
+    ),
     examples=(
         ("pybuild store check", "exit code 1 if something is damaged"),
         ("pybuild store check --repair", "remove what is damaged, so that it is made again"),
+        ("pybuild store quota 20GB", "how large the store may be; none takes the limit away"),
         ("pybuild store path", "where the store is"),
     ),
     prepare=prepare_store,

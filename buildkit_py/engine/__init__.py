@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -40,13 +40,14 @@ __all__ = ["BuildOptions", "BuildResult", "Engine", "ImageResult", "LayerResult"
 
 
 class Engine:
-    """One store, opened. Builds may follow each other; each is complete in itself.
+    """One store, opened, and `others` that are only read. Builds may follow each other; each is complete in itself.
 
     `record` is what the last one left in the list of builds, `evidence` what it looked at if it had nothing to do.
     """
 
-    def __init__(self, store_root: Path | None = None) -> None:
+    def __init__(self, store_root: Path | None = None, *, others: Sequence[Path] = ()) -> None:
         self._root = store_root or store_path()
+        self._others = others
         self._store: Store | None = None
         self._readers: dict[object, Images] = {}
         self._files: dict[str, str] = {}
@@ -60,7 +61,7 @@ class Engine:
             from buildkit_py.executor.sandbox.rootless import enter_user_namespace
 
             enter_user_namespace()
-        self._store = Store.open(self._root)
+        self._store = Store.open(self._root, others=self._others)
         return self
 
     def __exit__(
@@ -74,6 +75,10 @@ class Engine:
         """The open store."""
         assert self._store is not None, "an Engine is used in a `with` block"
         return self._store
+
+    def on_quota(self, tell: Callable[[str], None]) -> None:
+        """Have what must go for the store's quota told in plain words; without this it goes in silence."""
+        self.store.space.tell = tell
 
     def definition(self, options: BuildOptions, emit: Emit) -> Definition:
         """The pinned graph of a request; nothing is run."""

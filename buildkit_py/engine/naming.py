@@ -24,7 +24,7 @@ def reference(name: str) -> Reference | None:
 def told_of(store: Store, ref: str) -> str | None:
     """What the store knows of a name that no registry has: what to do instead, None where it knows nothing."""
     wanted = reference(ref.partition("@")[0])
-    records = [(reference(record.name), record) for record in store.images.list()] if wanted is not None else []
+    records = [(reference(record.name), record) for record in store.images.everywhere()] if wanted is not None else []
     same = [record for found, record in records if found == wanted]
     if any(record.given for record in same):
         return (

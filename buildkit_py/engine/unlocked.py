@@ -107,7 +107,7 @@ class UnlockedResolver:
     @cached_property
     def _stored(self) -> Mapping[str, Mapping[str, Any]]:
         """The descriptors of the images that were given names, by reference."""
-        records = [record for record in self._store.images.list() if record.given]
+        records = [record for record in self._store.images.everywhere() if record.given]
         names = ((reference(record.name), record.descriptor) for record in records)
         return {str(ref): descriptor for ref, descriptor in names if ref is not None}
 

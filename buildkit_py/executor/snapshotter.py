@@ -1,6 +1,10 @@
 """How a step gets a tree to change, and trees to look at: stacked by overlayfs, or copied where that can't be mounted.
 
-Both end the same way: the area's `fs` holds the changes in the form of a snapshot, and nothing else.
+    overlay   stacked: nothing is copied
+    reflink   a copy of the tree whose files share the blocks of the store's until they are changed
+    copy      a copy of every byte
+
+All end the same way: the area's `fs` holds the changes in the form of a snapshot, and nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import BindMount, DirectoryRoot, OverlayMount, OverlayRoot, in_user_namespace
 from buildkit_py.executor.sandbox.overlay import MAX_LOWERS
+from buildkit_py.layer import clone
 from buildkit_py.layer.draft import checkout, dress_root
 from buildkit_py.layer.upper import collect, collect_full
 
@@ -84,7 +89,7 @@ class Flattened:
 
     def _lay_down(self, tree: Tree) -> Path:
         place = Path(tempfile.mkdtemp(dir=self.directory))
-        checkout(tree, place)
+        checkout(tree, place, reflink="trusted")
         return place
 
 
@@ -144,7 +149,9 @@ class CopyView:
 
 @dataclass(frozen=True, slots=True)
 class CopySnapshotter:
-    """Copies the whole tree for every step (by reference where the file system can)."""
+    """Copies the whole tree for every step; `reflink` says whether its files may share blocks with the store's."""
+
+    reflink: clone.Reflink = "never"
 
     def view(self, lowers: Sequence[Path], area: Area, lower: Tree) -> CopyView:
         """A private copy below the area."""
@@ -154,7 +161,7 @@ class CopySnapshotter:
     def scratch(self, lowers: Sequence[Path], lower: Tree, place: Path) -> DirectoryRoot:
         """A private copy."""
         place.mkdir()
-        checkout(lower, place, share=False)
+        checkout(lower, place, share=False, reflink=self.reflink)
         return DirectoryRoot(path=str(place))
 
     def mount(self, mount: op.BindMount, lowers: Sequence[Path], lower: Tree, place: Path) -> BindMount:
@@ -165,18 +172,42 @@ class CopySnapshotter:
         )
 
 
-def pick_snapshotter(name: str, runner: Runner, directory: Path, note: Callable[[str], None]) -> Snapshotter:
-    """The snapshotter of that name; `auto` takes overlayfs where it can be mounted, and says so where it can't.
+NAMES = ("overlay", "reflink", "copy")
+"""The snapshotters, best first."""
+_ABLE = {"overlay": "overlayfs can't be used", "reflink": "files can't be cloned"}
 
-    `directory` is on the file system of the snapshots; who made it removes it with what is in it.
+
+def pick_snapshotter(name: str, runner: Runner, directory: Path, note: Callable[[str], None]) -> Snapshotter:
+    """The snapshotter of that name; `auto` takes the first that can be used, and says so where that is not overlayfs.
+
+    `directory` is on the file system of the snapshots; who made it removes it with what is in it. Raises `SandboxError`
+    where the one that was named can't be used.
     """
-    if name == "copy":
-        return CopySnapshotter()
-    userxattr = in_user_namespace()
-    refusal = runner.overlay_refusal(directory, userxattr=userxattr)
-    if refusal is None:
-        return OverlaySnapshotter(userxattr=userxattr, flattened=Flattened(directory))
+    if name != "auto":
+        refusal = refusal_of(name, runner, directory)
+        if refusal is not None:
+            raise SandboxError(f"{_ABLE[name]}: {refusal}", hint="use --snapshotter copy, or leave it out")
+        return _made(name, directory)
+    refusals = {}
+    for each in NAMES:
+        refusal = refusal_of(each, runner, directory)
+        if refusal is None:
+            break
+        refusals[each] = refusal
+    if refusals:
+        how = "a copy of its tree with reflinks" if each == "reflink" else "a copy of its tree"
+        note(f"overlayfs can't be used ({refusals['overlay']}): every step works on {how}, which is slower")
+    return _made(each, directory)
+
+
+def refusal_of(name: str, runner: Runner, directory: Path) -> str | None:
+    """Why a snapshotter can't be used for snapshots on the file system of `directory`, None where it can."""
     if name == "overlay":
-        raise SandboxError(f"overlayfs can't be used: {refusal}", hint="use --snapshotter copy")
-    note(f"overlayfs can't be used ({refusal}): every step works on a copy of its tree, which is slower")
-    return CopySnapshotter()
+        return runner.overlay_refusal(directory, userxattr=in_user_namespace())
+    return clone.refusal(directory) if name == "reflink" else None
+
+
+def _made(name: str, directory: Path) -> Snapshotter:
+    if name == "overlay":
+        return OverlaySnapshotter(userxattr=in_user_namespace(), flattened=Flattened(directory))
+    return CopySnapshotter(reflink="trusted" if name == "reflink" else "never")

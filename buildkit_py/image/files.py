@@ -20,7 +20,7 @@ from buildkit_py.image.rootfs import merged
 from buildkit_py.image.staging import exclusive, new_file_or_stream, translated
 from buildkit_py.image.stored import StoredImage, images
 from buildkit_py.layer.archive import write_layer
-from buildkit_py.layer.draft import SECOND, blocks
+from buildkit_py.layer.draft import SECOND
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.flat import flat
 from buildkit_py.layer.tree import join, printable
@@ -119,7 +119,7 @@ def _place(writer: TreeWriter, tree: Tree, entry: Entry, mtime: int) -> None:
             writer.link(entry.path, entry.target or "")
         case "file":
             with tree.open(entry.path) as source:
-                written = writer.file(entry, blocks(source), mtime)
+                written = writer.copy(entry, source, mtime)
             if written.digest != entry.digest:
                 raise StoreError(f"/{printable(entry.path)} is damaged in the store", hint="run `pybuild store check`")
         case _:

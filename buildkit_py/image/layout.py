@@ -18,6 +18,7 @@ from buildkit_py.dataclass import replace
 from buildkit_py.errors import IntegrityError, OutputError
 from buildkit_py.image.staging import exclusive, is_empty, new_directory, new_file
 from buildkit_py.image.stored import closure
+from buildkit_py.layer.clone import clone
 from buildkit_py.oci import Descriptor, parse_index
 from buildkit_py.oci.descriptor import REF_NAME
 from buildkit_py.oci.media_types import OCI_INDEX
@@ -99,4 +100,7 @@ def _fill(store: Store, descriptor: Descriptor, directory: Path, listed: Sequenc
 
 def _copy(store: Store, blob: Descriptor, path: Path) -> None:
     with store.blobs.open(str(blob.digest)) as source, new_file(path, known=True) as out:
-        shutil.copyfileobj(source, out, _CHUNK)
+        try:
+            clone(source.fileno(), out.fileno())
+        except OSError:
+            shutil.copyfileobj(source, out, _CHUNK)

@@ -38,7 +38,7 @@ def inspect_document(store: Store, name: str) -> dict[str, Any]:
 
 def find(store: Store, name: str) -> Descriptor:
     """What a name in the store, or how a digest begins, stands for; raises `NotFoundError`."""
-    found = store.images.get(name)
+    found = store.images.find(name)
     if found is not None:
         return described_by(found)
     matches = _beginning(store, name) if _BEGUN.match(name) else {}
@@ -60,7 +60,7 @@ def begins(digest: str, text: str) -> bool:
 def _beginning(store: Store, text: str) -> dict[str, Descriptor]:
     """The named images, and those that their indexes hold, whose digests begin so, by digest."""
     found: dict[str, Descriptor] = {}
-    for record in store.images.list():
+    for record in store.images.everywhere():
         descriptor = described_by(record.descriptor)
         with suppress(IntegrityError):
             for item in (descriptor, *_manifests(store, descriptor)):

@@ -16,12 +16,11 @@ from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.errors import IntegrityError, SourceInputError, StoreError
 from buildkit_py.layer import xattrs
 from buildkit_py.layer.changes import Changes
-from buildkit_py.layer.draft import blocks
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.outline import Outliner
 from buildkit_py.layer.tarstream import Limits, TarStream, device_of, mtime_of, parts_of, target_of
 from buildkit_py.layer.tree import Tree, join, printable, resolve
-from buildkit_py.layer.writer import TreeWriter
+from buildkit_py.layer.writer import TreeWriter, blocks
 
 _PREFIX = ".wh."
 _OPAQUE = ".wh..wh..opq"

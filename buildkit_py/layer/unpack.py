@@ -20,7 +20,7 @@ from buildkit_py.dataclass import replace
 from buildkit_py.errors import IntegrityError, SourceInputError
 from buildkit_py.graph.op import Unpack
 from buildkit_py.layer.decompress import decompressed
-from buildkit_py.layer.draft import Content, blocks
+from buildkit_py.layer.draft import Content
 from buildkit_py.layer.edit import Edit
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.openat import open_in
@@ -28,6 +28,7 @@ from buildkit_py.layer.owner import resolve_owner
 from buildkit_py.layer.select import select
 from buildkit_py.layer.tarstream import Limits, TarStream, device_of, parts_of, target_of
 from buildkit_py.layer.tree import Tree, ancestors, join, resolve
+from buildkit_py.layer.writer import blocks
 from buildkit_py.layer.xattrs import CAPABILITY, Xattrs
 
 BLOCK = 1 << 20

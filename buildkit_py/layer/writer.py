@@ -10,13 +10,15 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SandboxError, StoreError
 from buildkit_py.layer import xattrs
+from buildkit_py.layer.clone import Cloner, Reflink
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.openat import DIRECTORY, Root, open_below
 from buildkit_py.layer.tree import printable
@@ -24,13 +26,13 @@ from buildkit_py.layer.whiteout import make_whiteout
 from buildkit_py.store.faults import of_os_error
 
 BLOCK = 1 << 20
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _KINDS = {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What was written of a file: its bytes' number and their digest (`sha256:…`)."""
+    """What a new file holds: its bytes' number and their digest (`sha256:…`)."""
 
     size: int
     digest: str
@@ -39,12 +41,13 @@ class Content:
 class TreeWriter:
     """Writes below `directory`, which exists; a parent comes before what is in it. A context manager.
 
-    Times are in nanoseconds. Raises `StoreError` where the disk refuses, `SandboxError` for what this user may not
-    make.
+    Times are in nanoseconds. Files that are copied share blocks with their source as `reflink` says. Raises
+    `StoreError` where the disk refuses, `SandboxError` for what this user may not make.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, reflink: Reflink = "checked") -> None:
         self._directory = directory
+        self._cloner = Cloner(reflink)
         with _Guard(self, ""):
             self._root = Root(directory)
 
@@ -58,20 +61,57 @@ class TreeWriter:
 
     def file(self, entry: Entry, content: Iterable[bytes], mtime: int) -> Content:
         """Write a regular file. The digest is for the caller to compare."""
-        hashed, size = hashlib.sha256(), 0
-        with _Guard(self, entry.path):
-            parent, name = self._root.parent(entry.path)
-            fd = os.open(name, _NEW, 0o600, dir_fd=parent)
+        fd = self._new(entry.path)
         try:
-            for block in content:
-                hashed.update(block)
-                size += len(block)
-                with _Guard(self, entry.path):
-                    _write(fd, block)
+            written = self._fill(fd, entry.path, content)
             with _Guard(self, entry.path):
                 _dress(fd, entry, mtime)
         finally:
             os.close(fd)
+        return written
+
+    def copy(self, entry: Entry, source: BinaryIO, mtime: int) -> Content:
+        """Write a regular file with the bytes of another, sharing its blocks where the file system can.
+
+        The digest is for the caller to compare; of a source that is trusted it is the entry's own.
+        """
+        if not self._cloner.wants(source, entry.size):
+            return self.file(entry, blocks(source), mtime)
+        fd = self._new(entry.path)
+        try:
+            if not self._cloner.clone(source.fileno(), fd):
+                written = self._fill(fd, entry.path, blocks(source))
+            elif self._cloner.trusts:
+                written = Content(size=os.fstat(fd).st_size, digest=entry.digest or "")
+            else:
+                # What the new file holds can't change any more, so that is what is read.
+                written = self._read(fd, entry.path)
+            with _Guard(self, entry.path):
+                _dress(fd, entry, mtime)
+        finally:
+            os.close(fd)
+        return written
+
+    def _new(self, path: str) -> int:
+        with _Guard(self, path):
+            parent, name = self._root.parent(path)
+            return os.open(name, _NEW, 0o600, dir_fd=parent)
+
+    def _fill(self, fd: int, path: str, content: Iterable[bytes]) -> Content:
+        hashed, size = hashlib.sha256(), 0
+        for block in content:
+            hashed.update(block)
+            size += len(block)
+            with _Guard(self, path):
+                _write(fd, block)
+        return Content(size=size, digest=f"sha256:{hashed.hexdigest()}")
+
+    def _read(self, fd: int, path: str) -> Content:
+        hashed, size = hashlib.sha256(), 0
+        with _Guard(self, path):
+            while block := os.pread(fd, BLOCK, size):
+                hashed.update(block)
+                size += len(block)
         return Content(size=size, digest=f"sha256:{hashed.hexdigest()}")
 
     def directory(self, path: str) -> None:
@@ -140,6 +180,12 @@ class TreeWriter:
     def fault(self, error: OSError, path: str) -> StoreError:
         """What a fault of the disk is, in words."""
         return of_os_error(error, f"writing /{printable(path)}", self._directory)
+
+
+def blocks(source: BinaryIO) -> Iterator[bytes]:
+    """The bytes of a file, some at a time."""
+    while block := source.read(BLOCK):
+        yield block
 
 
 class _Guard:

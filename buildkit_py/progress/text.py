@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from buildkit_py.amounts import size as size
+
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
     r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"  # OSC, DCS and the like, up to their terminator
     r"|\x1b[ -/]*[0-~]"  # two-byte escapes
 )
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def clean(line: str) -> str:
@@ -29,14 +30,6 @@ def reason(title: str, error: str) -> str:
     """What an error says beside the title of its step, which it begins with as a rule."""
     rest = error.removeprefix(title)
     return rest.removeprefix(":").lstrip() or error if rest != error else error
-
-
-def size(count: int) -> str:
-    """Bytes in decimal units: `0 B`, `999 B`, `1.2 kB`, `45.1 MB`."""
-    value, unit = float(count), 0
-    while value >= 999.95 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:.1f} {_UNITS[unit]}" if unit else f"{count} B"
 
 
 def duration(seconds: float) -> str:

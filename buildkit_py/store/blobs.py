@@ -34,18 +34,15 @@ class Blobs:
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there; under a lease it then stays."""
-        path = self._layout.blob(digest)
-        self._owner.note("blob", digest)
-        return files.is_regular(path)
+        return files.is_regular(self._find(digest))
 
     def path(self, digest: str) -> Path:
         """Where the blob is, or would be."""
-        return self._layout.blob(digest)
+        return self._layout.find_blob(digest)
 
     def size(self, digest: str) -> int:
         """Its size in bytes; raises `NotFoundError`."""
-        path = self._layout.blob(digest)
-        self._owner.note("blob", digest)
+        path = self._find(digest)
         try:
             return path.lstat().st_size
         except FileNotFoundError as error:
@@ -53,8 +50,7 @@ class Blobs:
 
     def open(self, digest: str) -> BinaryIO:
         """A reader of its bytes, which are not verified again; raises `NotFoundError`."""
-        path = self._layout.blob(digest)
-        self._owner.note("blob", digest)
+        path = self._find(digest)
         with guard("reading a blob", path):
             try:
                 return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
@@ -99,10 +95,17 @@ class Blobs:
         self._owner.note("blob", digest)
         lock = acquire(self._layout.lock(f"partial-{digest}"), f"blob {digest}", timeout=timeout, waiting=waiting)
         try:
-            return PartialBlob(Digest.parse(digest), partial_path(self._layout, digest), path, lock)
+            place = partial_path(self._layout, digest)
+            return PartialBlob(Digest.parse(digest), place, path, lock, self._owner.make_room)
         except BaseException:
             lock.release()
             raise
+
+    def _find(self, digest: str) -> Path:
+        """Where to read a blob, after saying that it is used."""
+        own = self._layout.blob(digest)
+        self._owner.note("blob", digest)
+        return self._layout.find_blob(digest) if self._layout.others else own
 
 
 class BlobWriter:
@@ -143,6 +146,7 @@ class BlobWriter:
         if expected is not None and str(Digest.parse(expected)) != digest:
             raise IntegrityError(f"the bytes have the digest {digest}, not the promised {expected}")
         self._owner.note("blob", digest)
+        self._owner.make_room(self.size)
         target = self._layout.blob(digest)
         with guard("writing a blob", target.parent):
             files.publish(self._fd, self._path, target)

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.dataclass import replace
 from buildkit_py.digest import Digest
-from buildkit_py.errors import IntegrityError
+from buildkit_py.errors import IntegrityError, StoreError
 from buildkit_py.store import files
 from buildkit_py.store.faults import guard
 from buildkit_py.store.gc import sweep
 from buildkit_py.store.images import ImageRecord
 from buildkit_py.store.inventory import Held
-from buildkit_py.store.layout import OCI_LAYOUT
+from buildkit_py.store.layout import DIRECTORIES, OCI_LAYOUT
 from buildkit_py.store.reach import needed
 from buildkit_py.store.report import Finding, Kind
 from buildkit_py.store.rows import IMAGES, TABLES, Table, unsealed
@@ -29,6 +30,9 @@ from buildkit_py.store.verify import file_digest, snapshot_problem
 
 if TYPE_CHECKING:
     from buildkit_py.store.store import Store
+
+
+_OTHERS = 0o022
 
 
 class Check:
@@ -45,17 +49,22 @@ class Check:
             broken_index = list(self._index())
             if broken_index and not self._repair:
                 # Its rows can't be trusted: what refers to what is checked once it is made anew.
-                return [*broken_index, *self._marks(), *self._blobs(), *self._snapshots(), *self._caches()]
+                return [*broken_index, *self._objects()]
             return [
                 *broken_index,
-                *self._marks(),
-                *self._blobs(),
-                *self._snapshots(),
-                *self._caches(),
+                *self._objects(),
                 *(finding for table in TABLES for finding in self._rows(table)),
                 *self._images(),
                 *self._index_json(),
             ]
+
+    def _objects(self) -> Iterator[Finding]:
+        """What is seen without the index."""
+        yield from self._marks()
+        yield from self._directories()
+        yield from self._blobs()
+        yield from self._snapshots()
+        yield from self._caches()
 
     def _index(self) -> Iterator[Finding]:
         problems = self._store.index.problems()
@@ -74,13 +83,46 @@ class Check:
                 files.replace(mark, OCI_LAYOUT, self._store.owner.temporary())
             yield Finding(kind="layout", id="oci-layout", problem="it is damaged or missing", repaired=self._repair)
 
+        try:
+            self._store.space.quota  # noqa: B018 - it is read to see whether it can be
+        except StoreError as error:
+            if self._repair:
+                self._store.space.limit(None)
+            yield Finding(kind="layout", id="quota", problem=error.message, repaired=self._repair)
+
+    def _directories(self) -> Iterator[Finding]:
+        for path in (self._layout.root, *(self._layout.root / name for name in DIRECTORIES)):
+            yield from self._mode(path, "layout", path.name, safe=stat.S_IMODE(path.lstat().st_mode) & ~_OTHERS)
+        for name in files.names(self._layout.root / "blobs"):
+            path = self._layout.root / "blobs" / name
+            if not stat.S_ISDIR(path.lstat().st_mode):
+                if self._repair:
+                    files.remove(path)
+                problem = "it is no directory of blobs"
+                yield Finding(kind="layout", id=f"blobs/{name}", problem=problem, repaired=self._repair)
+
+    def _mode(self, path: Path, kind: Kind | Literal["layout"], name: str, *, safe: int) -> Iterator[Finding]:
+        """Whether others may write, or the owner may not read, what the store keeps."""
+        try:
+            mode = stat.S_IMODE(path.lstat().st_mode)
+            if mode != safe:
+                if self._repair:
+                    path.chmod(safe)
+                problem = f"it has the mode {mode:04o}, not {safe:04o}"
+                yield Finding(kind=kind, id=name, problem=problem, repaired=self._repair)
+        except FileNotFoundError:
+            return
+
     def _blobs(self) -> Iterator[Finding]:
         for algorithm in files.names(self._layout.root / "blobs"):
             directory = self._layout.root / "blobs" / algorithm
-            for name in files.names(directory):
-                problem = _blob_problem(directory / name, f"{algorithm}:{name}")
+            for name in files.names(directory) if stat.S_ISDIR(directory.lstat().st_mode) else ():
+                digest = f"{algorithm}:{name}"
+                problem = _blob_problem(directory / name, digest)
                 if problem is not None:
-                    yield self._removed("blob", f"{algorithm}:{name}", directory / name, problem)
+                    yield self._removed("blob", digest, directory / name, problem)
+                else:
+                    yield from self._mode(directory / name, "blob", digest, safe=files.FILE_MODE)
 
     def _snapshots(self) -> Iterator[Finding]:
         for name in files.names(self._layout.snapshots):
@@ -115,13 +157,13 @@ class Check:
             # Looked at again: between the two looks the name may have been taken away, and its bytes collected.
             if problem is not None and self._store.images.get(record.name) == record.descriptor:
                 if self._repair:
-                    self._store.images.remove(record.name)
+                    self._store.images.drop(record.name, str(record.descriptor["digest"]))
                 yield Finding(kind="image", id=record.name, problem=problem, repaired=self._repair)
 
     def _unreachable(self, record: ImageRecord) -> str | None:
         for descriptor in needed(self._layout, record.descriptor):
             try:
-                size = self._layout.blob(str(descriptor["digest"])).lstat().st_size
+                size = self._layout.find_blob(str(descriptor["digest"])).lstat().st_size
             except FileNotFoundError:
                 if self._store.memo.get("origin", str(descriptor["digest"])) is not None:
                     # A layer of a base that no step needed: known to be elsewhere, fetched when its bytes are wanted.

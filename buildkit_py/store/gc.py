@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildkit_py.amounts import ago
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import StoreError
 from buildkit_py.store import files
@@ -35,14 +37,27 @@ _LOCKED = ("cache", "partial")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What to keep: objects used in the last `older_than` seconds, and as much as makes `keep_bytes` in all.
+    """What to keep: objects used in the last `older_than` seconds, or `since` a time (when the last `last` builds had
+    begun), those whose label or name fits one of `names`, and as much as makes `keep_bytes` in all.
 
-    Without either rule only what nothing refers to goes, or with `all` everything that is not held.
+    Without any of these, only what nothing refers to goes, or with `all` everything that is not held. `kinds` are those
+    that may go (empty: any), and then all of them as with `all`. With `images` the names of images go by the same rules
+    first, and what only they needed with them.
     """
 
     keep_bytes: int | None = None
     older_than: float | None = None
     all: bool = False
+    since: float | None = None
+    last: int = 0
+    names: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    images: bool = False
+
+    @property
+    def everything(self) -> bool:
+        """Whether no rule keeps anything by its age or the store's size."""
+        return self.keep_bytes is None and self.older_than is None and self.since is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,46 +76,92 @@ class Choice:
 
 def choose(objects: Iterable[Held], rules: Rules, now: float) -> list[Choice]:
     """Decide about every object; `now` in seconds since 1970."""
-    ordered = sorted(objects, key=lambda held: (held.wanted, held.used, held.kind, held.id))
+    ordered = sorted(objects, key=lambda held: (held.kind != "image", held.wanted, held.used, held.kind, held.id))
+    images = [held for held in ordered if held.kind == "image"] if rules.images else []
+    names = [held.id for held in images if _ruled(held, rules, now) is None]
+    if rules.keep_bytes is None:
+        return _choices(ordered, rules, now, frozenset(names))
+    # A name goes only where all that no name needs is not enough.
+    for count in range(len(names) + 1):
+        choices = _choices(ordered, rules, now, frozenset(names[:count]))
+        if sum(choice.held.bytes for choice in choices if not choice.remove) <= rules.keep_bytes:
+            break
+    return choices
+
+
+def _choices(ordered: Sequence[Held], rules: Rules, now: float, gone: frozenset[str]) -> list[Choice]:
     total = sum(held.bytes for held in ordered)
     choices: list[Choice] = []
     for held in ordered:
-        remove, why = _decide(held, rules, now, total)
+        remove, why = _decide(held, rules, now, total, gone)
         total -= held.bytes if remove else 0
         choices.append(Choice(held, remove, why))
     return choices
 
 
-def _decide(held: Held, rules: Rules, now: float, total: int) -> tuple[bool, str]:
-    if held.reason is not None:
-        return False, held.reason
+def _decide(held: Held, rules: Rules, now: float, total: int, gone: frozenset[str]) -> tuple[bool, str]:
+    if held.kind == "image":
+        small = "the store is not larger than what is to be kept" if rules.images else "names of images are not to go"
+        return (True, _unused(held, now)) if held.id in gone else (False, _ruled(held, rules, now) or small)
+    if (holder := held.holder(gone)) is not None:
+        return False, holder
+    if rules.kinds and held.kind not in rules.kinds:
+        return False, "only other kinds are to go"
+    if not held.wanted and not rules.kinds:
+        return True, "nothing refers to it"
+    if (kept := _ruled(held, rules, now)) is not None:
+        return False, kept
     if not held.wanted:
         return True, "nothing refers to it"
-    if rules.keep_bytes is None and rules.older_than is None:
-        return rules.all, "no image needs it" if rules.all else "a later build can use it"
-    if rules.older_than is not None and now - held.used < rules.older_than:
-        return False, f"it was used {max(0, round((now - held.used) / 3600))} hours ago"
+    if rules.everything:
+        chosen = rules.all or bool(rules.kinds)
+        return chosen, "no image needs it" if chosen else "a later build can use it"
     if rules.keep_bytes is not None and total <= rules.keep_bytes:
         return False, "the store is not larger than what is to be kept"
-    return True, f"it was not used for {max(0, round((now - held.used) / 3600))} hours"
+    return True, _unused(held, now)
 
 
-def prune(store: Store, rules: Rules, *, dry_run: bool) -> PruneReport:
-    """Collect; see `Rules`."""
+def _ruled(held: Held, rules: Rules, now: float) -> str | None:
+    """The rule that keeps an object by its name or its last use, in words."""
+    fits = next((pattern for pattern in rules.names if fnmatchcase(held.label, pattern)), None)
+    if fits is not None:
+        return f"its name fits {fits!r}"
+    if rules.since is not None and held.used >= rules.since:
+        return "the last build used it" if rules.last == 1 else f"one of the last {rules.last} builds used it"
+    if rules.older_than is not None and now - held.used < rules.older_than:
+        return f"it was used {ago(now - held.used)} ago"
+    return None
+
+
+def _unused(held: Held, now: float) -> str:
+    return f"it was not used for {ago(now - held.used)}"
+
+
+def inventory(store: Store, rules: Rules) -> list[Held]:
+    """Everything that a prune by these rules decides about."""
+    found = Inventory(store)
+    return [*(found.names() if rules.images else ()), *found.objects()]
+
+
+def prune(store: Store, rules: Rules, objects: Sequence[Held] | None = None, *, dry_run: bool = False) -> PruneReport:
+    """Collect; see `Rules`. `objects` is the inventory, if there is a fresh one."""
     now = time.time()
     with guard("looking through the store", store.root):
-        choices = choose(Inventory(store).objects(), rules, now)
-        chosen = [choice for choice in choices if choice.remove]
-        stayed = {} if dry_run else sweep(store, [choice.held for choice in chosen])
+        choices = choose(inventory(store, rules) if objects is None else objects, rules, now)
+        chosen = [choice.held for choice in choices if choice.remove]
+        stayed = {} if dry_run else sweep(store, chosen)
         if not dry_run:
-            with _no_new_uses(store.layout) as live:
+            with _no_new_uses(store) as live:
                 expire_rows(store.index, live.uses, _cutoff(rules, now))
             _remove_free_locks(store.layout)
     done = [_outcome(choice, stayed) for choice in choices]
-    return PruneReport(
+    report = PruneReport(
         removed=tuple(choice.item() for choice in done if choice.remove),
         kept=tuple(choice.item() for choice in done if not choice.remove),
     )
+    if not dry_run:
+        store.space.known(sum(item.bytes for item in report.kept))
+    return report
 
 
 def sweep(store: Store, objects: Sequence[Held]) -> dict[tuple[str, str], str]:
@@ -109,7 +170,7 @@ def sweep(store: Store, objects: Sequence[Held]) -> dict[tuple[str, str], str]:
     for start in range(0, len(objects), _BATCH):
         batch = objects[start : start + _BATCH]
         moved: list[tuple[Held, Path]] = []
-        with _no_new_uses(store.layout) as live:
+        with _no_new_uses(store) as live:
             mounts, holders = Mounts(), store.holders()
             for held in batch:
                 reason = IN_USE if (held.kind, held.id) in live.uses else holders.why(held.kind, held.id)
@@ -127,16 +188,21 @@ def sweep(store: Store, objects: Sequence[Held]) -> dict[tuple[str, str], str]:
 
 
 @contextmanager
-def _no_new_uses(layout: Layout) -> Iterator[Leases]:
-    """All that live leases name, with the certainty that no name is added inside the block."""
-    lock = acquire(layout.locks / "gc", "gc", timeout=GC_SECONDS, temporary=False)
-    try:
-        yield Leases.read(layout)
-    finally:
-        lock.release()
+def _no_new_uses(store: Store) -> Iterator[Leases]:
+    """All that live leases name, with the certainty that no name is added inside the block.
+
+    It is one transaction: begun before the lock is taken, since who writes rows may wait for the lock, and committed
+    before it is let go, since who names a row then must not find it any more.
+    """
+    with ExitStack() as stack, store.index.transaction():
+        lock = acquire(store.layout.locks / "gc", "gc", timeout=GC_SECONDS, temporary=False)
+        stack.callback(lock.release)
+        yield Leases.read(store.layout)
 
 
 def _move_away(store: Store, held: Held, mounts: Mounts, moved: list[tuple[Held, Path]]) -> str | None:
+    if held.kind == "image":
+        return None if store.images.drop(held.id, held.digest) else "it stands for another image by now"
     if held.path is None:
         store.index.execute("DELETE FROM builds WHERE id = ?", (held.id,))
         return None
@@ -177,8 +243,13 @@ def _remove_free_locks(layout: Layout) -> None:
 
 def _cutoff(rules: Rules, now: float) -> float | None:
     """Rows not used since then go; None keeps all."""
-    if rules.older_than is not None:
-        return now - rules.older_than
+    if rules.kinds:
+        return None
+    times = [] if rules.older_than is None else [now - rules.older_than]
+    if rules.since is not None:
+        times.append(rules.since)
+    if times:
+        return min(times)
     return float("inf") if rules.all and rules.keep_bytes is None else None
 
 

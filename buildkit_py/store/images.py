@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from buildkit_py import canonical
-from buildkit_py.dataclass import dataclass
-from buildkit_py.errors import NotFoundError, StoreError
+from buildkit_py.dataclass import dataclass, replace
+from buildkit_py.errors import IntegrityError, NotFoundError, StoreError
 from buildkit_py.store import files
 from buildkit_py.store.blobs import Blobs
 from buildkit_py.store.faults import guard
@@ -39,12 +40,13 @@ _INDEX_JSON_LIMIT = 1 << 28
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRecord:
     """A named image: its descriptor, when it got the name (seconds since 1970), whether who builds gave it, and
-    `kind`: `image` or `index`."""
+    `kind`: `image` or `index`. `place` is the additional store that it is in; None for this one."""
 
     name: str
     descriptor: dict[str, Any]
     created: float
     given: bool = True
+    place: Path | None = None
 
     @property
     def kind(self) -> str:
@@ -66,16 +68,30 @@ class Images:
         rows = self._index.rows("SELECT name, descriptor, created, seal FROM images ORDER BY name")
         return [_record(name, text, created) for name, text, created, sealed in rows if seal(name, text) == sealed]
 
+    def everywhere(self) -> Sequence[ImageRecord]:
+        """All images, by name, those of additional stores too; a name means what the first store says that has it."""
+        found = {record.name: record for layout in reversed(self._layout.others) for record in _elsewhere(layout)}
+        found.update((record.name, record) for record in self.list())
+        return [found[name] for name in sorted(found)]
+
     def get(self, name: str) -> dict[str, Any] | None:
         """The descriptor of the image of that name, or None."""
         record = self._record(name)
         return record.descriptor if record is not None else None
 
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The same, in additional stores too."""
+        found = self.get(name)
+        if found is None and self._layout.others:
+            return next((record.descriptor for record in self.everywhere() if record.name == name), None)
+        return found
+
     @property
     def state(self) -> str:
         """Changes with every change of a name."""
         row = self._index.row("SELECT value FROM facts WHERE name = 'index_json'")
-        return str(row[0]) if row is not None else ""
+        own = str(row[0]) if row is not None else ""
+        return " ".join((own, *(_stamp_of(layout.index_json) for layout in self._layout.others)))
 
     def _record(self, name: str) -> ImageRecord | None:
         row = self._index.row("SELECT descriptor, created, seal FROM images WHERE name = ?", (name,))
@@ -111,6 +127,16 @@ class Images:
                 raise NotFoundError(f"no image {name!r} in the store", hint="`pybuild ls` lists the images")
             self.rewrite()
 
+    def drop(self, name: str, digest: str) -> bool:
+        """Take the name away if it stands for that digest, or for nothing; False where it stands for another."""
+        with self._index.transaction():
+            record = self._record(name)
+            if record is not None and record.descriptor["digest"] != digest:
+                return False
+            self._index.execute("DELETE FROM images WHERE name = ?", (name,))
+            self.rewrite()
+        return True
+
     def mend(self) -> None:
         """Write index.json again if it is not the file that matches the rows."""
         if not self.matches():
@@ -141,34 +167,47 @@ class Images:
         self._index.execute("INSERT OR REPLACE INTO facts (name, value) VALUES ('index_json', ?)", (self._stamp(),))
 
     def _stamp(self) -> str:
-        with suppress(OSError):
-            state = self._layout.index_json.lstat()
-            return f"{state.st_ino}-{state.st_mtime_ns}-{state.st_size}"
-        return ""
+        return _stamp_of(self._layout.index_json)
+
+
+def _stamp_of(path: Path) -> str:
+    with suppress(OSError):
+        state = path.lstat()
+        return f"{state.st_ino}-{state.st_mtime_ns}-{state.st_size}"
+    return ""
+
+
+def _elsewhere(layout: Layout) -> Iterator[ImageRecord]:
+    """The images that an additional store names; when they got their names is as old as its list."""
+    with suppress(OSError):
+        created = layout.index_json.lstat().st_mtime
+        for name, descriptor in _listed(layout):
+            yield replace(_record(name, json.dumps(descriptor), created), place=layout.root)
 
 
 def fill_from_index_json(layout: Layout, connection: sqlite3.Connection) -> None:
     """Take the image names of index.json over into a new index; what has no name or no manifest is left out."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
-        data = files.read_regular(layout.index_json, _INDEX_JSON_LIMIT)
-        for descriptor in json.loads(data).get("manifests", []):
-            _fill_one(layout, connection, descriptor)
+    for name, descriptor in _listed(layout):
+        text = canonical.dumps(descriptor).decode()
+        created = layout.blob(str(descriptor["digest"])).lstat().st_mtime
+        connection.execute(
+            "INSERT OR REPLACE INTO images (name, descriptor, created, seal) VALUES (?, ?, ?, ?)",
+            (name, text, created, seal(name, text)),
+        )
 
 
-def _fill_one(layout: Layout, connection: sqlite3.Connection, named: dict[str, Any]) -> None:
-    annotations = dict(named.get("annotations") or {})
-    name = annotations.pop(REF_NAME, None)
-    if not isinstance(name, str) or not layout.blob(str(named.get("digest"))).is_file():
-        return
-    descriptor = {key: value for key, value in named.items() if key != "annotations"}
-    if annotations:
-        descriptor["annotations"] = annotations
-    text = canonical.dumps(descriptor).decode()
-    created = layout.blob(str(named["digest"])).lstat().st_mtime
-    connection.execute(
-        "INSERT OR REPLACE INTO images (name, descriptor, created, seal) VALUES (?, ?, ?, ?)",
-        (name, text, created, seal(name, text)),
-    )
+def _listed(layout: Layout) -> list[tuple[str, dict[str, Any]]]:
+    """The names in an index.json with their descriptors, as far as it can be read."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+        for named in json.loads(files.read_regular(layout.index_json, _INDEX_JSON_LIMIT)).get("manifests", []):
+            annotations = dict(named.get("annotations") or {})
+            name = annotations.pop(REF_NAME, None)
+            with suppress(IntegrityError):
+                if isinstance(name, str) and layout.blob(str(named.get("digest"))).is_file():
+                    descriptor = {key: value for key, value in named.items() if key != "annotations"}
+                    found.append((name, {**descriptor, "annotations": annotations} if annotations else descriptor))
+    return found
 
 
 def _record(name: str, text: str, created: float) -> ImageRecord:

@@ -64,6 +64,11 @@ class Index:
             self._connection().executemany(sql, values)
 
     @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is inside a transaction."""
+        return self._connection().in_transaction
+
+    @property
     def version(self) -> int:
         """Changes when anybody but this thread has written."""
         row = self.row("PRAGMA data_version")

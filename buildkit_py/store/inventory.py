@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from buildkit_py.store.leases import Leases
 from buildkit_py.store.locks import is_held
 from buildkit_py.store.mounts import Mounts
 from buildkit_py.store.reach import closure, mentioned, needed
-from buildkit_py.store.report import Kind, KindUsage, Usage
+from buildkit_py.store.report import CacheUsage, ImageUsage, Kind, KindUsage, Usage
 from buildkit_py.store.snapshots import snapshot_size
 
 if TYPE_CHECKING:
+    from buildkit_py.store.images import ImageRecord
     from buildkit_py.store.store import Store
 
 _KINDS: tuple[Kind, ...] = ("blob", "snapshot", "cache", "build", "partial")
@@ -28,7 +30,11 @@ MOUNTED = "a file system is mounted on it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """One object: where it is (None for a row), why it must stay (None: it may go), and whether a build may want it."""
+    """One object: where it is (None for a row), why it must stay, and whether a build may want it.
+
+    `names` are the images that need it: it stays while one of them has its name. Of the name of an image, `digest` is
+    what it stands for.
+    """
 
     kind: Kind
     id: str
@@ -38,6 +44,13 @@ class Held:
     path: Path | None
     reason: str | None
     wanted: bool
+    names: tuple[str, ...] = ()
+    digest: str = ""
+
+    def holder(self, gone: Collection[str] = ()) -> str | None:
+        """Why it must stay when the names `gone` are taken away; None where it may go."""
+        left = next((name for name in self.names if name not in gone), None)
+        return self.reason if left is None else f"image {left} needs it"
 
 
 class Inventory:
@@ -51,29 +64,54 @@ class Inventory:
         self._live = Leases.read(store.layout).uses
         self._holders = store.holders()
         self._used = {(kind, name): at for kind, name, at in store.index.rows("SELECT kind, id, at FROM uses")}
+        self._records = store.images.list()
 
     def objects(self) -> list[Held]:
-        """Every object, by kind."""
+        """Every object that takes space, by kind."""
         return [*self._blobs(), *self._snapshots(), *self._caches(), *self._builds(), *self._partials()]
 
+    def names(self) -> list[Held]:
+        """The names of images; they take no space themselves."""
+        return [
+            Held(
+                kind="image",
+                id=record.name,
+                label=record.name,
+                bytes=0,
+                used=max(record.created, self._used.get(("blob", str(record.descriptor["digest"])), 0.0)),
+                path=None,
+                reason=None,
+                wanted=True,
+                digest=str(record.descriptor["digest"]),
+            )
+            for record in self._records
+        ]
+
     def usage(self) -> Usage:
-        """The sums by kind."""
+        """The sums by kind, the images, and the cache directories."""
         objects = self.objects()
-        return Usage(kinds=tuple(_sum(kind, [held for held in objects if held.kind == kind]) for kind in _KINDS))
+        return Usage(
+            kinds=tuple(_sum(kind, [held for held in objects if held.kind == kind]) for kind in _KINDS),
+            images=tuple(_images(self._records, objects)),
+            caches=tuple(
+                CacheUsage(id=held.label, bytes=held.bytes, used=held.used, in_use=held.reason is not None)
+                for held in objects
+                if held.kind == "cache"
+            ),
+        )
 
     def _blobs(self) -> Iterator[Held]:
-        holders = {
-            str(descriptor["digest"]): record.name
-            for record in self._store.images.list()
-            for descriptor in needed(self._layout, record.descriptor)
-        }
+        names: dict[str, list[str]] = {}
+        for record in self._records:
+            for descriptor in needed(self._layout, record.descriptor):
+                names.setdefault(str(descriptor["digest"]), []).append(record.name)
         wanted = closure(self._layout, self._mentioned())
         for algorithm in files.names(self._layout.root / "blobs"):
             for path in _entries(self._layout.root / "blobs" / algorithm):
                 digest = f"{algorithm}:{path.name}"
-                holder = holders.get(digest)
-                reason = f"image {holder} needs it" if holder is not None else self._kept("blob", digest)
-                yield from self._held("blob", digest, path, reason=reason, wanted=digest in wanted)
+                needs = tuple(names.get(digest, ()))
+                reason = self._kept("blob", digest)
+                yield from self._held("blob", digest, path, reason=reason, wanted=digest in wanted, names=needs)
 
     def _snapshots(self) -> Iterator[Held]:
         wanted = {diff for (diff,) in self._store.index.rows("SELECT DISTINCT diff FROM trees")}
@@ -109,6 +147,7 @@ class Inventory:
         reason: str | None,
         wanted: bool,
         label: str = "",
+        names: tuple[str, ...] = (),
     ) -> Iterator[Held]:
         with suppress(FileNotFoundError):
             made = path.lstat()
@@ -118,7 +157,15 @@ class Inventory:
                 size = files.tree_size(path) if kind == "cache" else made.st_size
             used = max(self._used.get((kind, id), 0.0), made.st_mtime)
             yield Held(
-                kind=kind, id=id, label=label or id, bytes=size, used=used, path=path, reason=reason, wanted=wanted
+                kind=kind,
+                id=id,
+                label=label or id,
+                bytes=size,
+                used=used,
+                path=path,
+                reason=reason,
+                wanted=wanted,
+                names=names,
             )
 
     def _snapshot(self, path: Path) -> tuple[int, os.stat_result]:
@@ -135,9 +182,10 @@ class Inventory:
         return IN_USE if (kind, id) in self._live else None
 
     def _mentioned(self) -> set[str]:
-        # Of a tree that was only looked at, the diff itself is a blob.
+        # Of a tree that was only looked at, the diff itself is a blob; of a build, its graph.
         texts = self._store.index.rows(
             "SELECT value FROM memo UNION ALL SELECT value FROM results UNION ALL SELECT diff FROM trees"
+            " UNION ALL SELECT summary FROM builds"
         )
         return {digest for (text,) in texts for digest in mentioned(text)}
 
@@ -153,5 +201,23 @@ def _sum(kind: Kind, objects: list[Held]) -> KindUsage:
         kind=kind,
         count=len(objects),
         bytes=sum(held.bytes for held in objects),
-        reclaimable=sum(held.bytes for held in objects if held.reason is None),
+        reclaimable=sum(held.bytes for held in objects if held.holder() is None),
     )
+
+
+def _images(records: Iterable[ImageRecord], objects: Iterable[Held]) -> Iterator[ImageUsage]:
+    whole, unique = Counter[str](), Counter[str]()
+    for held in objects:
+        for name in held.names:
+            whole[name] += held.bytes
+            unique[name] += held.bytes if len(held.names) == 1 else 0
+    for record in records:
+        name = record.name
+        yield ImageUsage(
+            name=name,
+            digest=str(record.descriptor["digest"]),
+            created=record.created,
+            bytes=whole[name],
+            shared=whole[name] - unique[name],
+            unique=unique[name],
+        )

@@ -12,6 +12,7 @@
     │   ├── id                   the id, for people
     │   └── 0/ 1/ …              the directory; more than one where the sharing is private
     ├── index.db (-wal, -shm)    SQLite: trees, results, memo, images, builds, uses (see schema.py)
+    ├── quota                    the bytes that the store may hold; absent without a limit
     ├── locks/HEX                named locks, HEX is the SHA-256 of the name; `gc` and `index` are fixed ones
     ├── leases/OWNER             one locked file a process at work; lists what it uses
     ├── partial/ALGORITHM-HEX.BOOT   a download under way; worthless after another boot
@@ -28,6 +29,7 @@ import fcntl
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,17 +42,33 @@ from buildkit_py.store.locks import poll
 VERSION = 1
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 EMPTY_INDEX = b'{"manifests":[],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}'
-_DIRECTORIES = ("blobs", "blobs/sha256", "snapshots", "caches", "locks", "leases", "partial", "mounts", "tmp")
+DIRECTORIES = ("blobs", "blobs/sha256", "snapshots", "caches", "locks", "leases", "partial", "mounts", "tmp")
 _CREATE_SECONDS = 60.0
 
 
 class Layout:
-    """The paths of one store. All text that becomes a name is a checked digest or is hashed first."""
+    """The paths of one store. All text that becomes a name is a checked digest or is hashed first.
 
-    __slots__ = ("caches", "index", "index_json", "leases", "locks", "mounts", "partial", "root", "snapshots", "tmp")
+    `others` are additional stores, which are only read: see `additional.py`.
+    """
 
-    def __init__(self, root: Path) -> None:
+    __slots__ = (
+        "caches",
+        "index",
+        "index_json",
+        "leases",
+        "locks",
+        "mounts",
+        "others",
+        "partial",
+        "root",
+        "snapshots",
+        "tmp",
+    )
+
+    def __init__(self, root: Path, others: Sequence[Path] = ()) -> None:
         self.root = root
+        self.others = tuple(map(Layout, others))
         self.snapshots = root / "snapshots"
         self.caches = root / "caches"
         self.locks = root / "locks"
@@ -62,13 +80,13 @@ class Layout:
         self.index_json = root / "index.json"
 
     @classmethod
-    def open(cls, root: Path, *, create: bool) -> Layout:
+    def open(cls, root: Path, *, create: bool, others: Sequence[Path] = ()) -> Layout:
         """The layout at `root`, made or completed first where something of it is missing and `create` allows it.
 
         Raises `NotFoundError` where there is no store, `StoreError` for a foreign, newer or tampered directory.
         """
         with guard("opening the store", root):
-            layout = cls(Path(os.path.realpath(root)))
+            layout = cls(Path(os.path.realpath(root)), others)
             if not layout._complete():
                 if not create and not layout._version():
                     raise NotFoundError(f"there is no store at {root}", hint="build something, or check `--store DIR`")
@@ -84,6 +102,21 @@ class Layout:
     def snapshot(self, diff_digest: str) -> Path:
         """Where the snapshot of that diff is, or would be."""
         return self.snapshots / Digest.parse(diff_digest).hex
+
+    def find_blob(self, digest: str) -> Path:
+        """Where to read a blob: in this store, or in the first other one that has it; else where it would be."""
+        own = self.blob(digest)
+        if not self.others or os.path.lexists(own):
+            return own
+        return next(filter(_is_file, (other.blob(digest) for other in self.others)), own)
+
+    def find_snapshot(self, diff_digest: str) -> Path:
+        """Where to read a snapshot, as `find_blob`."""
+        own = self.snapshot(diff_digest)
+        if not self.others or os.path.lexists(own):
+            return own
+        places = (other.snapshot(diff_digest) for other in self.others)
+        return next((place for place in places if _is_file(place / "index")), own)
 
     def cache(self, cache_id: str) -> Path:
         """Where the directories of the cache mount with that id are."""
@@ -104,7 +137,7 @@ class Layout:
                 hint="use the pybuild that made it, or choose another store with `--store DIR`",
             )
         device = self.root.stat().st_dev
-        found = [self._is_directory(name, device) for name in _DIRECTORIES]
+        found = [self._is_directory(name, device) for name in DIRECTORIES]
         return bool(version) and all(found)
 
     def _version(self) -> str:
@@ -140,7 +173,7 @@ class Layout:
             self._fill()
 
     def _refuse_foreign(self) -> None:
-        known = {name.partition("/")[0] for name in _DIRECTORIES} | {"oci-layout", "index.json", ".new"}
+        known = {name.partition("/")[0] for name in DIRECTORIES} | {"oci-layout", "index.json", ".new"}
         strange = sorted(set(files.names(self.root)) - known - {"index.db", "index.db-wal", "index.db-shm"})
         if strange:
             raise StoreError(
@@ -149,7 +182,7 @@ class Layout:
             )
 
     def _fill(self) -> None:
-        for name in _DIRECTORIES:
+        for name in DIRECTORIES:
             path = self.root / name
             with suppress(FileExistsError):
                 path.mkdir()
@@ -168,6 +201,14 @@ class Layout:
 def hashed(name: str) -> str:
     """A file name for any text."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return files.is_regular(path)
+    except StoreError:
+        # What can't be looked at in another store is not there.
+        return False
 
 
 def _try_flock(fd: int) -> bool:

@@ -22,7 +22,7 @@ from buildkit_py.dataclass import dataclass
 from buildkit_py.store import files
 from buildkit_py.store.faults import guard
 from buildkit_py.store.layout import Layout
-from buildkit_py.store.locks import HeldLock, acquire, open_unlocked, try_acquire, try_lock, wait
+from buildkit_py.store.locks import HeldLock, acquire, is_held, open_unlocked, try_acquire, try_lock, wait
 
 GC_SECONDS = 60.0
 """How long to wait for the `gc` lock; it is held for moments only, unless its holder was stopped."""
@@ -51,6 +51,8 @@ class Owner:
         self._depth = 0
         self._count = 0
         self._noted: set[Use] = set()
+        self.make_room: Callable[[int], None] = lambda size: None
+        """Asked before an object of so many bytes gets its name; raises `StoreError` where there is no room."""
 
     def temporary(self) -> Path:
         """A fresh name below tmp/ that no other process will remove while this one lives."""
@@ -77,6 +79,11 @@ class Owner:
     def noted(self) -> frozenset[Use]:
         """What the lease under way names."""
         return frozenset(self._noted)
+
+    @property
+    def leased(self) -> bool:
+        """Whether a lease is under way."""
+        return bool(self._depth)
 
     @contextmanager
     def lease(self) -> Iterator[None]:
@@ -159,6 +166,22 @@ class Leases:
             path.unlink(missing_ok=True)
             dead.release()
         return cls(frozenset(names), frozenset(uses), frozenset(left))
+
+    @staticmethod
+    def holders(layout: Layout, use: Use) -> list[int]:
+        """The processes whose live leases name an object, as they say themselves."""
+        found: list[int] = []
+        for name in files.names(layout.leases):
+            path = layout.leases / name
+            if is_held(path) and use in _lines(path):
+                found.extend(_pid(path))
+        return sorted(found)
+
+
+def _pid(path: Path) -> list[int]:
+    with suppress(OSError, ValueError, TypeError, LookupError):
+        return [int(json.loads(files.read_regular(path, 4096).partition(b"\n")[0])["pid"])]
+    return []
 
 
 def _lines(path: Path) -> set[Use]:

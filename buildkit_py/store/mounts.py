@@ -20,6 +20,7 @@ class Mounts:
         if text is None:
             text = _table()
         self._points: list[str] = []
+        self._kinds: list[str] = []
         self._sources: set[str] = set()
         self._names: list[str] = []
         for line in text.splitlines():
@@ -27,6 +28,7 @@ class Mounts:
             fields = head.split(" ")
             self._points.append(_plain(fields[4]))
             self._names.append(_plain(tail.split(" ")[1]))
+            self._kinds.append(tail.partition(" ")[0])
             if tail.startswith("overlay "):
                 self._sources.update(_overlay_directories(tail))
 
@@ -34,6 +36,15 @@ class Mounts:
         """The mount points at or below `path`, the latest mount first."""
         inside = f"{path}/"
         return [point for point in reversed(self._points) if point == str(path) or point.startswith(inside)]
+
+    def kind(self, path: Path) -> str:
+        """The type of the file system that holds `path`, as the kernel calls it; `unknown` where nothing tells."""
+        real, found, kind = os.path.realpath(path), "", "unknown"
+        for point, name in zip(self._points, self._kinds, strict=True):
+            # A later mount at the same place hides the earlier one.
+            if len(point) >= len(found) and f"{real}/".startswith(f"{point.rstrip('/')}/"):
+                found, kind = point, name
+        return kind
 
     def uses(self, path: Path) -> bool:
         """Whether something is mounted at or below `path`, or an overlay is made of a directory below it."""

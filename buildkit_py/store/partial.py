@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -30,12 +31,15 @@ class PartialBlob:
     from an earlier attempt.
     """
 
-    def __init__(self, digest: Digest, path: Path, target: Path, lock: HeldLock) -> None:
+    def __init__(
+        self, digest: Digest, path: Path, target: Path, lock: HeldLock, make_room: Callable[[int], None]
+    ) -> None:
         self.digest = digest
         self.offset = 0
         self._path = path
         self._target = target
         self._lock = lock
+        self._make_room = make_room
         self._hash = hashlib.new(digest.algorithm)
         self._fd = -1
         self.done = files.is_regular(target)
@@ -73,6 +77,7 @@ class PartialBlob:
             actual = f"{self.digest.algorithm}:{self._hash.hexdigest()}"
             self.restart()
             raise IntegrityError(f"the bytes received have the digest {actual}, not the promised {self.digest}")
+        self._make_room(self.offset)
         with guard("writing a blob", self._target.parent):
             files.publish(self._fd, self._path, self._target)
         self.done = True

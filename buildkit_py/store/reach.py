@@ -39,6 +39,20 @@ def needed(layout: Layout, descriptor: dict[str, Any]) -> Iterator[dict[str, Any
             pending.extend(_children(_path(layout, digest)))
 
 
+def path_to(layout: Layout, descriptor: dict[str, Any], digest: str) -> list[dict[str, Any]] | None:
+    """The descriptors that lead from an image's own to that of a blob, both included; None where it needs none such."""
+    pending, seen = [[descriptor]], set()
+    while pending:
+        path = pending.pop()
+        current = path[-1].get("digest")
+        if current == digest:
+            return path
+        if isinstance(current, str) and current not in seen and path[-1].get("mediaType") in _DOCUMENTS:
+            pending.extend([*path, child] for child in _children(_path(layout, current)))
+        seen.add(current)
+    return None
+
+
 def closure(layout: Layout, digests: Iterable[str]) -> set[str]:
     """The digests, and those that the manifests among them name, whatever media type leads to them."""
     pending, seen = list(digests), set[str]()
@@ -59,7 +73,7 @@ def mentioned(text: str) -> list[str]:
 
 def _path(layout: Layout, digest: str) -> Path | None:
     with suppress(IntegrityError):
-        return layout.blob(digest)
+        return layout.find_blob(digest)
     return None
 
 

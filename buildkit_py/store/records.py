@@ -13,6 +13,7 @@ from typing import Any
 
 from buildkit_py import canonical
 from buildkit_py.errors import NotFoundError
+from buildkit_py.store.additional import OtherTrees
 from buildkit_py.store.index import Index
 from buildkit_py.store.leases import Owner
 from buildkit_py.store.schema import seal
@@ -34,12 +35,13 @@ SEPARATOR = "\x1f"
 
 
 class Trees:
-    """Content id → parent content id and diff digest."""
+    """Content id → parent content id and diff digest, here or in an additional store."""
 
-    def __init__(self, index: Index, owner: Owner, snapshots: Snapshots) -> None:
+    def __init__(self, index: Index, owner: Owner, snapshots: Snapshots, others: OtherTrees) -> None:
         self._index = index
         self._owner = owner
         self._snapshots = snapshots
+        self._others = others
 
     def put(self, content_id: str, parent: str | None, diff_digest: str) -> None:
         """Say what a tree is made of. Saying it again changes nothing."""
@@ -56,8 +58,8 @@ class Trees:
         self._owner.note("tree", content_id)
         row = self._index.row("SELECT parent, diff, seal FROM trees WHERE id = ?", (content_id,))
         if row is None or seal(content_id, row[0], row[1]) != row[2]:
-            return None
-        return row[0], row[1]
+            row = self._others.row(content_id)
+        return (row[0], row[1]) if row is not None else None
 
     def chain(self, content_id: str) -> list[str]:
         """The diff digests that make a tree, lowest first; `NotFoundError` where a link of the chain is unknown."""
@@ -65,10 +67,21 @@ class Trees:
             return []
         self._owner.note("tree", content_id)
         rows = self._index.rows(_CHAIN, (content_id,))
-        sound = bool(rows) and all(seal(*row[:3]) == row[3] for row in rows)
-        if not sound or rows[0][1] not in (None, EMPTY_TREE):
+        below = self._elsewhere(rows[0][1] if rows else content_id)
+        if below is None or any(seal(*row[:3]) != row[3] for row in rows):
             raise NotFoundError(f"the tree {content_id} is not in the store", hint="build or pull again to get it back")
-        return [diff for _, _, diff, _ in rows]
+        return [*below, *(diff for _, _, diff, _ in rows)]
+
+    def _elsewhere(self, content_id: str | None) -> list[str] | None:
+        """The diffs of a tree that other stores know, lowest first; None where a link of the chain is unknown."""
+        found: list[str] = []
+        while content_id not in (None, EMPTY_TREE):
+            row = self._others.row(str(content_id)) if len(found) < _LONGEST_CHAIN else None
+            if row is None:
+                return None
+            content_id = row[0]
+            found.append(row[1])
+        return found[::-1]
 
     def complete(self, content_id: str) -> bool:
         """Whether the tree is known and every one of its snapshots is there."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from buildkit_py.dataclass import dataclass
 
-Kind = Literal["blob", "snapshot", "cache", "build", "partial"]
+Kind = Literal["blob", "snapshot", "cache", "build", "partial", "image"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +20,35 @@ class KindUsage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUsage:
+    """A named image: the bytes of its blobs that are in the store; `shared` are those that other names need as well,
+    `unique` would go with this name. `created` is when it got the name, in seconds since 1970."""
+
+    name: str
+    digest: str
+    created: float
+    bytes: int
+    shared: int
+    unique: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheUsage:
+    """The directory of one `cache` mount: its id, bytes, and last use in seconds since 1970."""
+
+    id: str
+    bytes: int
+    used: float
+    in_use: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The use of space, by kind."""
+    """The use of space, by kind, image and cache directory."""
 
     kinds: tuple[KindUsage, ...]
+    images: tuple[ImageUsage, ...] = ()
+    caches: tuple[CacheUsage, ...] = ()
 
     @property
     def bytes(self) -> int:

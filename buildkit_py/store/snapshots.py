@@ -82,6 +82,9 @@ class Snapshots:
             if self._whole(target):
                 files.fsync_directory(target.parent)
                 return False
+            if self._layout.others and self._whole(self._layout.find_snapshot(diff_digest)):
+                return False
+            self._owner.make_room(size)
             for name in files.names(area.path):
                 if name != "fs":
                     files.remove(area.path / name)
@@ -94,18 +97,19 @@ class Snapshots:
 
     def has(self, diff_digest: str) -> bool:
         """Whether the snapshot is there; under a lease it then stays."""
-        path = self._layout.snapshot(diff_digest)
+        own = self._layout.snapshot(diff_digest)
         self._owner.note("snapshot", diff_digest)
-        return self._whole(path)
+        return self._whole(self._layout.find_snapshot(diff_digest) if self._layout.others else own)
 
     def fs(self, diff_digest: str) -> Path:
         """The directory to stack; it must not be changed."""
-        return self._layout.snapshot(diff_digest) / "fs"
+        return self._layout.find_snapshot(diff_digest) / "fs"
 
     def index(self, diff_digest: str) -> bytes:
         """The encoded diff, verified; raises `NotFoundError`, or `IntegrityError` when it is damaged."""
-        path = self._layout.snapshot(diff_digest) / "index"
+        own = self._layout.snapshot(diff_digest)
         self._owner.note("snapshot", diff_digest)
+        path = (self._layout.find_snapshot(diff_digest) if self._layout.others else own) / "index"
         with guard("reading a snapshot", path):
             try:
                 data = files.read_regular(path, INDEX_LIMIT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.errors import StoreError
 from buildkit_py.store import files
+from buildkit_py.store.additional import OtherTrees
 from buildkit_py.store.blobs import Blobs
 from buildkit_py.store.builds import Builds
 from buildkit_py.store.caches import Caches
@@ -24,9 +25,11 @@ from buildkit_py.store.locks import Waiting, acquire
 from buildkit_py.store.partial import stale_partials
 from buildkit_py.store.records import SEPARATOR, Memo, Results, Trees
 from buildkit_py.store.snapshots import Snapshots
+from buildkit_py.store.space import Space
 
 if TYPE_CHECKING:
     from buildkit_py.store.holders import Holders
+    from buildkit_py.store.gc import Rules
     from buildkit_py.store.report import Finding, PruneReport, Usage
 
 
@@ -52,21 +55,25 @@ class Store:
         )
         self.blobs = Blobs(layout, self.owner)
         self.snapshots = Snapshots(layout, self.owner)
-        self.trees = Trees(self.index, self.owner, self.snapshots)
+        self.other_trees = OtherTrees(layout.others)
+        self.trees = Trees(self.index, self.owner, self.snapshots, self.other_trees)
         self.results = Results(self.index, self.owner)
         self.memo = Memo(self.index, self.owner)
         self.listings = Listings(self.index, self.memo)
         self.images = Images(layout, self.index, self.owner, self.blobs)
         self.builds = Builds(self.index)
         self.caches = Caches(layout, self.owner)
+        self.space = Space(self)
+        self.owner.make_room = self.space.make
 
     @classmethod
-    def open(cls, root: Path, *, create: bool = True) -> Store:
+    def open(cls, root: Path, *, create: bool = True, others: Sequence[Path] = ()) -> Store:
         """Open the store at `root`, making it first if `create`; cleans up after processes that were killed.
 
+        What `others` hold, additional stores that `additional.usable` found, can be read as if it were here.
         Raises `NotFoundError` where there is none, `StoreError` for a foreign, newer or tampered one, `StoreBusyError`.
         """
-        store = cls(Layout.open(root, create=create))
+        store = cls(Layout.open(root, create=create, others=others))
         try:
             store.recover()
             store.images.mend()
@@ -79,6 +86,7 @@ class Store:
         """Let go of everything. Needed only by programs that go on without the store."""
         self.owner.close()
         self.index.close()
+        self.other_trees.close()
 
     def __enter__(self) -> Store:
         return self
@@ -107,9 +115,19 @@ class Store:
         finally:
             held.release()
 
-    def lease(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def lease(self) -> Iterator[None]:
         """Protect what is made or looked up inside the block from collection, until the block is left."""
-        return self.owner.lease()
+        grown = False
+        try:
+            with self.owner.lease():
+                try:
+                    yield
+                finally:
+                    grown = any(kind == "cache" for kind, _ in self.owner.noted)
+        finally:
+            if not self.owner.leased:
+                self.space.settle(measure=grown)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Make several changes of rows as one, durable when the block is left; nothing of it if that fails."""
@@ -118,10 +136,13 @@ class Store:
     def state_of(self, kind: str, id: str) -> bytes | bool | None:  # noqa: A002 - as leases call it
         """What there is of something that a lease can name: the seal of a row, or whether its bytes are there."""
         if kind in ("snapshot", "blob"):
-            place = self.layout.snapshot(id) if kind == "snapshot" else self.layout.blob(id)
+            place = self.layout.find_snapshot(id) if kind == "snapshot" else self.layout.find_blob(id)
             return place.exists()
         query, values = _SEALS[kind], id.split(SEPARATOR, 1)
         row = self.index.row(query, tuple(values))
+        if row is None and kind == "tree":
+            other = self.other_trees.row(id)
+            return other[2] if other is not None else None
         return row[0] if row is not None else None
 
     def recover(self) -> None:
@@ -163,9 +184,15 @@ class Store:
         `older_than` keeps what was used in the last so many seconds; `keep_bytes` keeps that much in all. Without
         either, only what nothing refers to goes, or with `all` everything that is not held.
         """
-        from buildkit_py.store.gc import Rules, prune
+        from buildkit_py.store.gc import Rules
 
-        return prune(self, Rules(keep_bytes=keep_bytes, older_than=older_than, all=all), dry_run=dry_run)
+        return self.prune_by(Rules(keep_bytes=keep_bytes, older_than=older_than, all=all), dry_run=dry_run)
+
+    def prune_by(self, rules: Rules, *, dry_run: bool = False) -> PruneReport:
+        """Remove what no rule keeps; see `gc.Rules`."""
+        from buildkit_py.store.gc import prune
+
+        return prune(self, rules, dry_run=dry_run)
 
     def check(self, repair: bool = False) -> list[Finding]:
         """Verify every object against its name; `repair` removes what is damaged, so that it is made again."""

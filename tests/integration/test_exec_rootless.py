@@ -38,7 +38,7 @@ class User:
     area: Path
     python: str
 
-    def __call__(self, *args: str, ranges: str = RANGES) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *args: str, ranges: str = RANGES, others: str = "") -> subprocess.CompletedProcess[str]:
         """Run the command as that user, in their project."""
         for name, text in (
             ("passwd", Path("/etc/passwd").read_text() + f"tester:x:{UID}:{UID}::/:/bin/sh\n"),
@@ -50,7 +50,7 @@ class User:
         return subprocess.run(
             ["unshare", "-m", "sh", "-ec", ENTER, "sh", str(self.area), *command],
             cwd=self.project,
-            env=self.variables(),
+            env={**self.variables(), "PYBUILD_ADDITIONAL_STORES": others},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -227,3 +227,32 @@ def test_looking_inside(user: User) -> None:
         words = ("shell", "--runtime", runtime, "ran", "--", "sh", "-c", "id -u; touch /x 2>&1 | grep -o Read-only")
         assert user.ok(*words).split() == ["1000", "Read-only"]
     assert user.ok("mount") == "no images are mounted\n"
+
+
+def test_info_says_what_an_ordinary_user_can_do(user: User) -> None:
+    found = json.loads(user.ok("info", "--json"))
+    assert found["problems"] == {}
+    assert found["user"]["rootless"]
+    assert found["user"]["restrictions"]
+    assert found["snapshotter"]["used"] == "overlay"
+    assert found["store"]["path"] == str(user.area / "home/.local/share/pybuild")
+    without = user("info", "--json", ranges="")
+    assert without.returncode == 0
+    problems = json.loads(without.stdout)["problems"]
+    assert "has no range of 65536 numbers" in problems["user"]
+    assert "--add-subuids" in problems["user"]
+
+
+def test_a_store_of_root_can_be_read_by_an_ordinary_user(user: User, pybuild: Pybuild) -> None:
+    """Once it is opened for reading; steps stack what is in it."""
+    shared = user.area / "shared"
+    pybuild.ok("build", str(user.project), "-q", "--target", "owned", "-t", "theirs:1", "--store", str(shared))
+    (user.project / "Dockerfile").write_text("FROM theirs:1\nCOPY app.conf /app.conf\n")
+    words = ("build", ".", "-f", "Dockerfile", "-q")
+    ran = user(*words, others=str(shared))
+    assert ran.returncode != 0
+    assert f"the additional store {shared} is not used" in ran.stderr
+    subprocess.run(["chmod", "-R", "a+rX", shared], check=True)
+    ran = user(*words, others=str(shared))
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""

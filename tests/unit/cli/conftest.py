@@ -27,6 +27,9 @@ class FakeEngine:
         self.on_definition: Build | None = None
         self.on_update: Callable[[Any, Sequence[str]], Any] | None = None
 
+    def on_quota(self, tell: Any) -> None:
+        """No store, no quota."""
+
     def build(self, options: Any, emit: Any) -> Any:
         self.asked.append(options)
         assert self.on_build is not None

@@ -172,3 +172,77 @@ def test_a_healthcheck_is_readable() -> None:
         ("", "interval 30s"),
         ("", "retries 3"),
     ]
+
+
+def test_df_of_images_and_caches(cli: Any, root: str) -> None:
+    with Store.open(Path(root)) as store, store.caches.directory("pip\x1b", sharing="shared") as path:
+        (path / "wheel").write_bytes(b"x" * 100)
+    assert cli("df", "-v", "--store", root) == 0
+    lines = cli.out.splitlines()
+    assert any(line.split() == ["IMAGE", "DIGEST", "MADE", "SIZE", "SHARED", "UNIQUE"] for line in lines)
+    assert any(line.startswith("web:dev ") and " 0 B " in line for line in lines)
+    assert any(line.startswith("pip") and line.endswith("100 B") for line in lines)
+    assert "\x1b" not in cli.out
+    assert cli("df", "--json", "--store", root) == 0
+    found = json.loads(cli.out)
+    assert [image["name"] for image in found["images"]] == ["web:dev"]
+    assert found["images"][0]["bytes"] == found["images"][0]["unique"] > 1024
+    assert found["quota"] is None
+
+
+def test_the_quota(cli: Any, root: str) -> None:
+    assert cli("store", "quota", "--store", root) == 0
+    assert cli.out.startswith("no quota; ")
+    assert cli("store", "quota", "20GB", "--store", root) == 0
+    assert cli.out.startswith("quota 20.0 GB; ")
+    assert cli("store", "quota", "--json", "--store", root) == 0
+    assert json.loads(cli.out)["quota"] == 20_000_000_000
+    assert cli("df", "--store", root) == 0
+    assert cli.out.splitlines()[-1].startswith("quota: 20.0 GB, ")
+    assert cli("store", "quota", "1kB", "--store", root) == 0
+    assert "the next build brings it below that" in cli.err
+    assert cli("store", "quota", "much", "--store", root) == 2
+    assert "write it as 10GB or 512MiB, or as none" in cli.err
+    assert cli("store", "quota", "none", "--store", root) == 0
+    assert cli.out.startswith("no quota; ")
+    assert cli("store", "check", "20GB", "--store", root) == 2
+
+
+def test_rules_of_prune(cli: Any, root: str) -> None:
+    assert cli("prune", "--images", "--store", root) == 2
+    assert "needs a rule that says which names may go" in cli.err
+    assert cli("prune", "--images", "--all", "--keep-name", "web:*", "-v", "--store", root) == 0
+    assert "its name fits 'web:*'" in cli.out
+    assert cli("prune", "--kind", "blubs", "--store", root) == 2
+    assert "it is one of blob, snapshot, cache, build, partial" in cli.err
+    assert cli("prune", "--kind", "caches", "--keep-last", "3", "--store", root) == 0
+    assert cli("prune", "--keep-last", "0", "--store", root) == 2
+    assert cli("prune", "--images", "--keep", "0B", "--store", root) == 0
+    assert cli("ls", "--store", root) == 0
+    assert cli.out == "no images\n"
+
+
+def test_explaining(cli: Any, root: str) -> None:
+    assert cli("ls", "-q", "--store", root) == 0
+    digest = cli.out.strip()
+    assert cli("prune", "--all", "--explain", digest, "--store", root) == 0
+    head, why, chain = cli.out.splitlines()
+    assert head.startswith(f"blob {digest} (")
+    assert why == "  is kept: image web:dev needs it"
+    assert chain == f"  image web:dev → manifest {digest[:19]}"
+    assert cli("prune", "--explain", "web:dev", "--json", "--store", root) == 0
+    (found,) = json.loads(cli.out)
+    assert (found["kind"], found["remove"], found["chains"]) == ("image", False, [["image web:dev", digest]])
+    assert cli("prune", "--explain", "nothing", "--store", root) == 16
+
+
+def test_an_additional_store_is_listed_and_a_missing_one_is_a_warning(cli: Any, root: str, tmp_path: Path) -> None:
+    cli.environ["PYBUILD_ADDITIONAL_STORES"] = f"{root}:/none"
+    mine = str(tmp_path / "mine")
+    assert cli("ls", "--store", mine) == 0
+    head, row = cli.out.splitlines()
+    assert head.split()[-1] == "STORE"
+    assert row.split()[-1] == root
+    assert cli.err == "warning: the additional store /none is not used: there is nothing of that name\n"
+    assert cli("inspect", "web:dev", "--store", mine) == 0
+    assert cli("store", "check", "--store", mine) == 0

@@ -226,3 +226,100 @@ def test_any_flipped_bit_of_an_object_is_found_and_nothing_else_is(tmp_path_fact
         assert store.check() == []
         left = len(list((store.root / "blobs/sha256").iterdir())) + len(list(store.layout.snapshots.iterdir()))
         assert left == 5
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o600, 0o4644])
+def test_a_blob_that_others_can_write_or_not_read_gets_its_mode_back(store: Store, mode: int) -> None:
+    digest = store.blobs.put(b"hello")
+    store.blobs.path(digest).chmod(mode)
+    assert [(found.kind, found.id, found.repaired) for found in store.check()] == [("blob", digest, False)]
+    (finding,) = store.check(repair=True)
+    assert (finding.problem, finding.repaired) == (f"it has the mode {mode:04o}, not 0644", True)
+    assert store.check() == []
+    assert store.blobs.read(digest) == b"hello"
+
+
+@pytest.mark.parametrize("name", ["", "blobs", "blobs/sha256", "snapshots", "tmp", "leases"])
+def test_a_directory_that_others_can_write_to(store: Store, name: str) -> None:
+    path = store.root / name
+    safe = path.stat().st_mode & 0o7777
+    path.chmod(0o777)
+    assert [found.kind for found in store.check()] == ["layout"]
+    assert [found.repaired for found in store.check(repair=True)] == [True]
+    assert path.stat().st_mode & 0o022 == 0
+    path.chmod(safe)
+    assert store.check() == []
+
+
+def test_others_may_be_allowed_to_read(store: Store) -> None:
+    store.blobs.put(b"hello")
+    for path in (store.root, *store.root.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+    assert store.check() == []
+
+
+def test_a_file_where_blobs_have_their_directories(store: Store) -> None:
+    (store.root / "blobs/README").write_text("x")
+    (finding,) = store.check()
+    assert (finding.kind, finding.id) == ("layout", "blobs/README")
+    assert store.check(repair=True)[0].repaired
+    assert store.check() == []
+
+
+def test_a_quota_that_is_no_number(store: Store) -> None:
+    (store.root / "quota").write_text("much")
+    (finding,) = store.check()
+    assert (finding.kind, finding.id) == ("layout", "quota")
+    assert store.check(repair=True)[0].repaired
+    assert store.check() == []
+    assert store.space.quota is None
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"no database" * 400])
+def test_a_lost_index_is_made_anew_with_the_names(root: Path, make_image, damage: bytes | None) -> None:
+    with Store.open(root) as store:
+        needed = make_image(store, "app")
+    (root / "index.db").unlink() if damage is None else (root / "index.db").write_bytes(damage)
+    with Store.open(root) as store:
+        assert store.check() == []
+        assert [record.name for record in store.images.list()] == ["app"]
+        assert all(map(store.blobs.has, needed))
+
+
+def test_an_index_that_is_damaged_inside_is_made_anew_by_the_repair(root: Path, make_image) -> None:
+    with Store.open(root) as store:
+        make_image(store, "app")
+        for number in range(500):
+            store.memo.put("k", str(number), "x" * 100)
+    data = bytearray((root / "index.db").read_bytes())
+    # Behind the first page, which is looked at whenever it is opened, and the tables' roots.
+    data[len(data) // 2 : len(data) // 2 + 4096] = b"\xff" * 4096
+    (root / "index.db").write_bytes(data)
+    with Store.open(root) as store:
+        assert "index" in {finding.kind for finding in store.check()}
+        assert all(finding.repaired for finding in store.check(repair=True))
+        assert store.check() == []
+        assert [record.name for record in store.images.list()] == ["app"]
+
+
+@pytest.mark.parametrize("damage", [None, b"", b'{"manifests":[]}'])
+def test_a_stale_list_of_names_is_written_again(root: Path, make_image, damage: bytes | None) -> None:
+    with Store.open(root) as store:
+        make_image(store, "app")
+        path = store.layout.index_json
+        path.unlink() if damage is None else path.write_bytes(damage)
+        assert [(found.kind, found.id) for found in store.check()] == [("layout", "index.json")]
+        assert [found.repaired for found in store.check(repair=True)] == [True]
+        assert store.check() == []
+        assert b'"app"' in path.read_bytes()
+
+
+def test_a_name_that_leads_to_nothing(store: Store, make_image) -> None:
+    manifest, *_ = make_image(store, "app")
+    store.blobs.path(manifest).unlink()
+    (finding,) = store.check()
+    assert (finding.kind, finding.id, finding.problem) == ("image", "app", f"{manifest} is missing")
+    store.check(repair=True)
+    assert store.images.list() == []
+    assert store.check() == []

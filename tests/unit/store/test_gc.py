@@ -121,6 +121,13 @@ class TestWhatGoes:
         assert [item.id for item in store.prune(all=True).removed] == ["b1"]
         assert store.builds.list() == []
 
+    def test_a_record_holds_the_graph_of_its_build_and_nothing_else(self, store: Store) -> None:
+        graph, other = store.blobs.put(b"graph"), store.blobs.put(b"other")
+        store.builds.add({"id": "b1", "graph": graph, "images": [{"digest": other}]})
+        assert [item.id for item in store.prune().removed] == [other]
+        store.prune(all=True)
+        assert not store.blobs.has(graph)
+
     def test_the_rest_of_a_snapshot_can_be_removed(self, store: Store, make_image, make_snapshot) -> None:
         digest = make_snapshot(store, {"a": b"one"})
         (store.snapshots.fs(digest) / "a").unlink()

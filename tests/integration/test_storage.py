@@ -1,0 +1,253 @@
+"""The care of a store by the real command, beside real builds."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support import layouts
+from tests.support.command import Pybuild
+from tests.support.project import Project
+
+BODY = """
+copy ./data to /data
+run cat /data > /twice; cat /data >> /twice
+run mkdir /d; echo x > /d/x; rm /twice
+"""
+
+
+@pytest.fixture
+def project(pybuild: Pybuild, tmp_path: Path) -> Project:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    made = Project(pybuild=pybuild, directory=directory)
+    made.base()
+    made.write({"data": os.urandom(200_000)})
+    return made
+
+
+def files_of(store: Path, *patterns: str) -> list[Path]:
+    return sorted(path for pattern in patterns for path in store.glob(pattern))
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def damage_a_snapshot(store: Path) -> None:
+    victim = next(path for path in files_of(store, "snapshots/*/fs/data"))
+    flip(victim)
+
+
+def largest_blob(store: Path) -> Path:
+    return max(files_of(store, "blobs/*/*"), key=lambda path: path.stat().st_size)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a truncated blob": lambda store: os.truncate(largest_blob(store), 1000),
+    "a flipped bit in every blob": lambda store: [flip(path) for path in files_of(store, "blobs/*/*")],
+    "a missing blob": lambda store: largest_blob(store).unlink(),
+    "every blob missing": lambda store: [path.unlink() for path in files_of(store, "blobs/*/*")],
+    "a blob that nobody may read": lambda store: largest_blob(store).chmod(0),
+    "strange files": lambda store: [
+        (store / "blobs/sha256/strange").touch(),
+        (store / "snapshots/strange").touch(),
+        (store / "blobs/strange").touch(),
+    ],
+    "a changed file in a snapshot": damage_a_snapshot,
+    "a snapshot without its index": lambda store: files_of(store, "snapshots/*/index")[0].unlink(),
+    "no snapshots": lambda store: [shutil.rmtree(path) for path in files_of(store, "snapshots/*")],
+    "a lost index": lambda store: [path.unlink() for path in files_of(store, "index.db*")],
+    "an index that is none": lambda store: [path.write_bytes(b"x" * 9999) for path in files_of(store, "index.db")],
+    "a lost list of names": lambda store: (store / "index.json").unlink(),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_after_a_repair_the_next_build_makes_it_again(project: Project, store: Path, name: str) -> None:
+    digest = project.ok(BODY, "-t", "kept:1").digest
+    DAMAGES[name](store)
+    project.pybuild("store", "check", "--repair")
+    project.pybuild.ok("store", "check")
+    built = project.ok(BODY, "-t", "kept:1")
+    assert built.digest == digest
+    project.pybuild.ok("store", "check")
+    place = project.directory.parent / "out"
+    project.ok(BODY, "-o", f"layout:{place}")
+    assert layouts.layers_of(place)
+
+
+def test_builds_repairs_and_prunes_side_by_side(project: Project, store: Path) -> None:
+    """Every build ends well with the same digest, whatever is removed beside it, and the store is whole in the end."""
+    expected = project.ok(BODY).digest
+    chance, running = random.Random(7), []
+
+    def start(*words: str) -> None:
+        command = [sys.executable, "-m", "buildkit_py.cli", *words]
+        running.append(
+            subprocess.Popen(
+                command,
+                cwd=project.directory,
+                env=project.pybuild.variables(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+
+    care = (
+        ("prune", "--all"),
+        ("prune", "--keep", "100kB"),
+        ("store", "check", "--repair"),
+        ("prune", "--keep-last", "1"),
+    )
+    try:
+        for turn in range(4):
+            for number in range(2):
+                start(
+                    "build", ".", "-q", *(("--no-cache",) if chance.random() < 0.5 else ()), "-t", f"n{turn}-{number}"
+                )
+            for words in chance.sample(care, 2):
+                start(*words)
+            for process in running:
+                told, _ = process.communicate()
+                assert process.returncode == 0, f"{process.args}\n{told}"
+                assert "build" not in process.args or told.strip() == expected
+            running.clear()
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    project.pybuild.ok("store", "check")
+    assert list((store / "tmp").iterdir()) == []
+
+
+@pytest.fixture
+def shared_store(project: Project, tmp_path: Path) -> Iterator[Path]:
+    """Somebody else's store with the image `base:1`, of a layer and a step; nothing in it may change."""
+    root = tmp_path / "shared"
+    theirs = replace(project, pybuild=replace(project.pybuild, store=root))
+    theirs.ok("run echo base > /base", "-t", "base:1")
+    before = {str(path): path.lstat().st_ctime_ns for path in (root, *root.rglob("*"))}
+    yield root
+    assert {str(path): path.lstat().st_ctime_ns for path in (root, *root.rglob("*"))} == before
+
+
+DOCKERFILE = "FROM base:1\nRUN cat /base /bin/busybox > /copied && test -s /copied\n"
+
+
+@pytest.mark.parametrize("kind", ["store", "layout"])
+def test_a_base_in_an_additional_store(
+    project: Project, shared_store: Path, store: Path, tmp_path: Path, kind: str
+) -> None:
+    place = shared_store
+    if kind == "layout":
+        place = tmp_path / "plain"
+        words = ("copy", "--all", f"oci:{shared_store}:base:1", f"oci:{place}:base:1")
+        subprocess.run(["skopeo", *words], check=True, capture_output=True)
+    pybuild = project.pybuild.having(PYBUILD_ADDITIONAL_STORES=str(place))
+    (project.directory / "Buildfile").unlink()
+    (project.directory / "Dockerfile").write_text(DOCKERFILE)
+    pybuild.ok("build", ".", "-t", "mine:1", cwd=project.directory)
+    theirs = {path.name: path.stat().st_size for path in (place / "blobs/sha256").iterdir()}
+    ours = {path.name for path in (store / "blobs/sha256").iterdir()}
+    layer = max(theirs, key=theirs.__getitem__)
+    assert layer not in ours
+    snapshots = list((store / "snapshots").iterdir())
+    assert len(snapshots) == (1 if kind == "store" else 3)
+    listed = json.loads(pybuild.ok("ls", "--json").stdout)
+    assert {row["name"]: row["store"] for row in listed if "base" in row["name"]}.popitem()[1] == str(place)
+    pybuild.ok("store", "check")
+    # The whole image comes out of both.
+    out = tmp_path / "out"
+    pybuild.ok("build", ".", "-o", f"type=oci,tar=false,dest={out}", cwd=project.directory)
+    assert layer in {path.name for path in (out / "blobs/sha256").iterdir()}
+    again = pybuild.ok("build", ".", "-t", "mine:1", "--progress", "json", cwd=project.directory)
+    assert '"ran": 0' in again.stdout
+
+
+def test_one_that_is_missing_is_a_warning(project: Project, tmp_path: Path) -> None:
+    pybuild = project.pybuild.having(PYBUILD_ADDITIONAL_STORES=f"{tmp_path}/none")
+    built = replace(project, pybuild=pybuild).ok("run true")
+    assert built.message.count(f"the additional store {tmp_path}/none is not used: there is nothing of that name") == 1
+    pybuild.ok("ls")
+
+
+def test_a_build_that_does_not_fit_says_what_holds_the_space(project: Project, store: Path) -> None:
+    project.ok(BODY, "-t", "kept:1")
+    used = json.loads(project.pybuild.ok("df", "--json").stdout)["bytes"]
+    project.pybuild.ok("store", "quota", f"{used + 100_000}B")
+    big = "run head -c 20000000 /dev/urandom > /big"
+    built = project.build(big)
+    assert built.code == 12, built.result.output
+    assert "more than its quota of" in built.message
+    assert re.search(r"image (a|kept:1) needs it", built.message)
+    project.pybuild.ok("store", "check")
+    assert list((store / "tmp").iterdir()) == []
+    project.pybuild.ok("store", "quota", "none")
+    project.ok(big)
+    shown = project.pybuild.ok("store", "quota").stdout
+    assert shown.startswith("no quota; ")
+
+
+def test_builds_within_a_quota_let_old_ones_go(project: Project, store: Path) -> None:
+    project.pybuild.ok("store", "quota", "12MB")
+    notes: list[str] = []
+    for number in range(6):
+        built = project.ok(f"run head -c 1500000 /dev/urandom > /big; echo {number}")
+        notes += [*built.notes, *([built.message] if built.message else [])]
+    assert any("reached its quota of 12.0 MB" in note for note in notes), notes
+    assert json.loads(project.pybuild.ok("df", "--json").stdout)["bytes"] <= 12_000_000
+    project.pybuild.ok("store", "check")
+    # What is cached stays so: nothing is looked through for a build that has nothing to do.
+    assert project.ok("run head -c 1500000 /dev/urandom > /big; echo 5").ran == 0
+
+
+def test_info(project: Project, store: Path) -> None:
+    before = json.loads(project.pybuild.ok("info", "--json").stdout)
+    assert before["problems"] == {}
+    assert before["store"]["exists"] is False
+    assert not store.exists()
+    project.ok("run true")
+    project.pybuild.ok("store", "quota", "5GB")
+    found = json.loads(project.pybuild.ok("info", "--json").stdout)
+    assert (found["store"]["path"], found["store"]["quota"]) == (str(store), 5_000_000_000)
+    assert found["snapshotter"]["used"] == before["snapshotter"]["used"] == "overlay"
+    assert [each["name"] for each in found["snapshotter"]["tried"]] == ["overlay", "reflink", "copy"]
+    assert {each["name"]: bool(each["version"]) for each in found["runtimes"]["found"]}[found["runtimes"]["used"]]
+    page = project.pybuild.ok("info").stdout
+    assert "snapshotter       overlay\n" in page
+    assert f"store             {store} (1 image)\n" in page
+    assert list((store / "tmp").iterdir()) == []
+
+
+def test_info_tells_what_it_can_not_find_out(project: Project, store: Path, tmp_path: Path) -> None:
+    store.mkdir()
+    (store / "version").write_text("99\n")
+    bad = tmp_path / "registries.toml"
+    bad.write_text("nonsense = 1\n")
+    pybuild = project.pybuild.having(
+        PATH="/nowhere",
+        PYBUILD_REGISTRIES=str(bad),
+        PYBUILD_ADDITIONAL_STORES="/none",
+        PYTHONPATH=project.pybuild.variables()["PYTHONPATH"],
+    )
+    found = json.loads(pybuild.ok("info", "--json").stdout)
+    assert {"store", "registries"} <= set(found["problems"])
+    assert "layout '99'" in found["problems"]["store"]
+    assert "system" in found
+    page = pybuild.ok("info").stdout
+    assert "not known: " in page
+    assert "the additional store /none is not used" in page
