@@ -24,9 +24,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("buildx", "builder", "image", "system"), f"{_ONLY_BUILD}. `pybuild ls` lists the images"),
     **dict.fromkeys(("run", "create", "exec", "start", "ps", "load"), _NO_CONTAINERS),
     "images": "`pybuild ls` lists the images",
-    "history": "`pybuild inspect NAME` shows an image",
     "push": "`pybuild build -t NAME --push` pushes what it builds",
-    "tag": "`pybuild build -t NAME` names what it builds",
     "save": "`pybuild build -o docker:FILE` writes what it builds",
 }
 """Words that people of other tools begin with, and where to look for what they do."""

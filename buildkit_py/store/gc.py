@@ -17,10 +17,11 @@ from buildkit_py.errors import StoreError
 from buildkit_py.store import files
 from buildkit_py.store.caches import lock_path
 from buildkit_py.store.faults import guard
-from buildkit_py.store.inventory import IN_USE, MOUNTED, Held, Inventory
+from buildkit_py.store.inventory import IN_USE, MOUNTED, Held, Inventory, holders
 from buildkit_py.store.leases import GC_SECONDS, Leases
 from buildkit_py.store.locks import HeldLock, acquire, try_acquire
 from buildkit_py.store.mounts import Mounts
+from buildkit_py.store.reach import in_use
 from buildkit_py.store.report import PruneItem, PruneReport
 from buildkit_py.store.rows import expire_rows
 
@@ -89,12 +90,15 @@ def prune(store: Store, rules: Rules, *, dry_run: bool) -> PruneReport:
     """Collect; see `Rules`."""
     now = time.time()
     with guard("looking through the store", store.root):
+        names = store.images.state
         choices = choose(Inventory(store).objects(), rules, now)
         chosen = [choice for choice in choices if choice.remove]
-        stayed = {} if dry_run else sweep(store, [choice.held for choice in chosen])
+        stayed = {} if dry_run else sweep(store, [choice.held for choice in chosen], names=names)
         if not dry_run:
             with _no_new_uses(store.layout) as live:
-                expire_rows(store.index, live.uses, _cutoff(rules, now))
+                expire_rows(
+                    store.index, live.uses, _cutoff(rules, now), lambda digest: store.blobs.path(digest).exists()
+                )
             _remove_free_locks(store.layout)
     done = [_outcome(choice, stayed) for choice in choices]
     return PruneReport(
@@ -103,16 +107,22 @@ def prune(store: Store, rules: Rules, *, dry_run: bool) -> PruneReport:
     )
 
 
-def sweep(store: Store, objects: Sequence[Held]) -> dict[tuple[str, str], str]:
-    """Remove objects for good; gives those that stay after all, with the reason."""
+def sweep(store: Store, objects: Sequence[Held], *, names: str | None = None) -> dict[tuple[str, str], str]:
+    """Remove objects for good; gives those that stay after all, with the reason.
+
+    `names` is the state of the images' names when the objects were chosen for not being needed. Where it is another one
+    by now, a build may have named an image and ended meanwhile: what images need is looked at again.
+    """
     stayed: dict[tuple[str, str], str] = {}
     for start in range(0, len(objects), _BATCH):
         batch = objects[start : start + _BATCH]
         moved: list[tuple[Held, Path]] = []
         with _no_new_uses(store.layout) as live:
-            mounts = Mounts()
+            mounts, used = Mounts(), in_use(store.layout, live.uses)
+            needed = {} if names in (None, store.images.state) else holders(store)
             for held in batch:
-                reason = IN_USE if (held.kind, held.id) in live.uses else _move_away(store, held, mounts, moved)
+                reason = IN_USE if (held.kind, held.id) in used else needed.get((held.kind, held.id))
+                reason = reason or _move_away(store, held, mounts, moved)
                 if reason is not None:
                     stayed[held.kind, held.id] = reason
         for parent in {held.path.parent for held, _ in moved if held.path is not None}:

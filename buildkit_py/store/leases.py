@@ -22,7 +22,7 @@ from buildkit_py.dataclass import dataclass
 from buildkit_py.store import files
 from buildkit_py.store.faults import guard
 from buildkit_py.store.layout import Layout
-from buildkit_py.store.locks import HeldLock, acquire, open_unlocked, try_acquire, try_lock, wait
+from buildkit_py.store.locks import HeldLock, acquire, is_held, open_unlocked, try_acquire, try_lock, wait
 
 GC_SECONDS = 60.0
 """How long to wait for the `gc` lock; it is held for moments only, unless its holder was stopped."""
@@ -110,8 +110,7 @@ class Owner:
         finally:
             with self._mutex:
                 if not self._depth and self._session is not None and self._session.lock.fd >= 0:
-                    with suppress(OSError):
-                        os.ftruncate(self._session.lock.fd, 0)
+                    _begin(self._session.lock.fd)
 
     def _open(self) -> _Session:
         if self._session is None or self._session.pid != os.getpid():
@@ -126,12 +125,16 @@ def _open_session(layout: Layout) -> _Session:
     with guard("opening a lease", path):
         # O_APPEND: after the file is emptied at the end of a lease, the next line is its first.
         fcntl.fcntl(lock.fd, fcntl.F_SETFL, os.O_APPEND)
-        os.ftruncate(lock.fd, 0)
-        header = {"pid": os.getpid(), "boot": boot_id()}
-        with suppress(OSError):
-            os.write(lock.fd, json.dumps(header).encode())
+        _begin(lock.fd)
         gc = open_unlocked(layout.locks / "gc")
     return _Session(name, lock, gc, os.getpid())
+
+
+def _begin(fd: int) -> None:
+    """Leave nothing in a lease file but who holds it."""
+    with suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.write(fd, json.dumps({"pid": os.getpid(), "boot": boot_id()}).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,16 @@ class Leases:
             path.unlink(missing_ok=True)
             dead.release()
         return cls(frozenset(names), frozenset(uses), frozenset(left))
+
+
+def holders(layout: Layout) -> Iterator[tuple[int, set[Use]]]:
+    """The processes that have a live lease, by pid, each with what that names; to tell people."""
+    for name in files.names(layout.leases):
+        path = layout.leases / name
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            pid = int(json.loads(files.read_regular(path, 1 << 28).partition(b"\n")[0])["pid"])
+            if is_held(path):
+                yield pid, _lines(path)
 
 
 def _lines(path: Path) -> set[Use]:

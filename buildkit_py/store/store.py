@@ -19,6 +19,7 @@ from buildkit_py.store.images import Images, fill_from_index_json
 from buildkit_py.store.index import Index
 from buildkit_py.store.layout import Layout
 from buildkit_py.store.leases import Leases, Owner, Use
+from buildkit_py.store.lines import Lines
 from buildkit_py.store.listings import Listings
 from buildkit_py.store.locks import Waiting, acquire
 from buildkit_py.store.partial import stale_partials
@@ -55,6 +56,7 @@ class Store:
         self.results = Results(self.index, self.owner)
         self.memo = Memo(self.index, self.owner)
         self.listings = Listings(self.index, self.memo)
+        self.lines = Lines(self.memo)
         self.images = Images(layout, self.index, self.owner, self.blobs)
         self.builds = Builds(self.index)
         self.caches = Caches(layout, self.owner)
