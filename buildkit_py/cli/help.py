@@ -24,6 +24,13 @@ look back at a build
 look into the store
   ls           list the images in the store
   inspect      show an image: configuration, layers, digests
+  history      show what made each layer of an image
+  diff         show what differs between two images
+  tag          give an image further names
+  untag        take names of images away
+  rmi          remove images, and what they alone need
+  import       make an image of a tar of a root file system
+  export       write the files of an image as a tar
   push         send an image to a registry
   mount        show an image's files in a directory, or list what is shown
   umount       take that away again
@@ -62,7 +69,8 @@ exit codes
 
     0  it worked; of `check`: there may be warnings, but no errors
     1  a fault without a better number; `fmt --check`: a file is not in the usual form;
-       `store check`: something is damaged; `convert`: something has no equivalent
+       `store check`: something is damaged; `convert`: something has no equivalent;
+       `diff --exit-code`: something differs
     2  the command line is wrong
     3  the build file is wrong
     4  a graph is malformed

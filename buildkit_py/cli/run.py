@@ -27,9 +27,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("run", "exec"), _SHELL),
     "unmount": "`pybuild umount` does that",
     "images": "`pybuild ls` lists the images",
-    "history": "`pybuild inspect NAME` shows an image",
     "push": "`pybuild build -t NAME --push` pushes what it builds",
-    "tag": "`pybuild build -t NAME` names what it builds",
     "save": "`pybuild build -o docker:FILE` writes what it builds",
 }
 """Words that people of other tools begin with, and where to look for what they do."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from buildkit_py.graph.settings import Settings
     from buildkit_py.store import Store
 
-FORMAT = 3
+FORMAT = 4
 """Changes with what is remembered of a compiled build file."""
 LOCKING = frozenset({"buildfile"})
 """The frontends whose builds keep a lock file unless the client says otherwise."""

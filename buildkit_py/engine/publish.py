@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py.dataclass import dataclass, replace
+from buildkit_py.engine.buildfile import project_of
+from buildkit_py.engine.lines import lines_of
 from buildkit_py.engine.options import BuildOptions, ImageResult, LayerResult
 from buildkit_py.engine.outputs import OutputWriter
 from buildkit_py.events import ImageDone, LayerDone, Note
@@ -82,6 +84,8 @@ class Publisher:
         layers = [NewLayer(name=node.name, blob=node.blob) for node in nodes if node.blob is not None]
         target = _wished(target, self._options)
         assembled = assemble(self._store, target, base, layers, epoch=self._session.options.epoch)
+        lines = lines_of(self._store, self._session.definition, target, base, nodes)
+        self._store.lines.put(assembled.config, {**project_of(self._options), "lines": lines})
         return _Made(target=target, base=base, nodes=nodes, assembled=assembled)
 
     def _base(self, target: ImageTarget) -> BaseImage | None:

@@ -128,7 +128,7 @@ def _without_spans(plain: Any) -> Any:
 
 
 def _nested_spans(definition: Definition) -> dict[str, list[Any]]:
-    """Spans of targets, tests, items and outputs, under JSON pointers into the definition."""
+    """Spans of targets, tests, items, outputs and lines of history, under JSON pointers into the definition."""
     found: dict[str, list[Any]] = {}
 
     def note(pointer: str, span: Span | None) -> None:
@@ -140,6 +140,8 @@ def _nested_spans(definition: Definition) -> dict[str, list[Any]]:
         note(here, target.span)
         for index, output in enumerate(target.outputs):
             note(f"{here}/outputs/{index}", output.span)
+        for index, line in enumerate(target.history):
+            note(f"{here}/history/{index}", line.span)
         for index, test in enumerate(target.tests):
             note(f"{here}/tests/{index}", test.span)
             for position, item in enumerate(test.items):
@@ -184,7 +186,10 @@ def decode_definition(plain: Mapping[str, Any]) -> Definition:
                 Output(**item, span=spans.get(f"{here}/outputs/{index}"))
                 for index, item in enumerate(value.get("outputs", ()))
             ),
-            history=tuple(HistoryLine(**line) for line in value.get("history", ())),
+            history=tuple(
+                HistoryLine(**line, span=spans.get(f"{here}/history/{index}"))
+                for index, line in enumerate(value.get("history", ()))
+            ),
             span=spans.get(here),
         )
 

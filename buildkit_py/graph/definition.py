@@ -63,6 +63,7 @@ class HistoryLine:
     text: str
     comment: str = ""
     empty: bool = False
+    span: Span | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from buildkit_py.dataclass import replace
-from buildkit_py.graph.definition import Definition, ImageTarget, Output, Test, TestItem
+from buildkit_py.graph.definition import Definition, HistoryLine, ImageTarget, Output, Test, TestItem
 from buildkit_py.source import Span, renamed, renamed_span
 
 
@@ -24,11 +24,15 @@ def relocated(definition: Definition, name: Callable[[str], str]) -> Definition:
     def output(each: Output) -> Output:
         return replace(each, span=moved(each.span))
 
+    def line(each: HistoryLine) -> HistoryLine:
+        return replace(each, span=moved(each.span))
+
     def target(each: ImageTarget) -> ImageTarget:
         return replace(
             each,
             tests=tuple(map(test, each.tests)),
             outputs=tuple(map(output, each.outputs)),
+            history=tuple(map(line, each.history)),
             span=moved(each.span),
         )
 

@@ -42,11 +42,24 @@ _LAYER_TYPES = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZST
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseImage:
-    """What an image takes over from its base: layers with their diff ids, lowest first, and the history."""
+    """What an image takes over from its base: layers with their diff ids, lowest first, and the history.
+
+    `config` is the digest of the base's configuration.
+    """
 
     layers: tuple[Descriptor, ...]
     diff_ids: tuple[Digest, ...]
     history: tuple[History, ...] = ()
+    config: str = ""
+
+    @property
+    def lines(self) -> int:
+        """How many lines of history an image takes over from it: its own, or one a layer where those do not fit."""
+        return len(self.history) if self._fits else len(self.layers)
+
+    @property
+    def _fits(self) -> bool:
+        return sum(not line.empty_layer for line in self.history) == len(self.layers)
 
     @classmethod
     def of(cls, manifest: Manifest, config: ImageConfigDoc) -> BaseImage:
@@ -56,7 +69,7 @@ class BaseImage:
                 f"the base image {manifest.digest} has {len(manifest.layers)} layers,"
                 f" but its configuration has {len(config.diff_ids)} diff ids"
             )
-        return cls(layers=manifest.layers, diff_ids=config.diff_ids, history=config.history)
+        return cls(layers=manifest.layers, diff_ids=config.diff_ids, history=config.history, config=str(config.digest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +167,7 @@ def _history(target: ImageTarget, layers: Sequence[NewLayer], created: str) -> l
 
 def _base_history(base: BaseImage, created: str) -> list[dict[str, Any]]:
     """The base's own lines; where they do not fit its layers (tools leave them out), one line a layer instead."""
-    if sum(not line.empty_layer for line in base.history) == len(base.layers):
+    if base._fits:
         return [_history_document(line) for line in base.history]
     return [{"created": created, "created_by": f"pybuild: base layer {item.digest}"} for item in base.layers]
 

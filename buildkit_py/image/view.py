@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from buildkit_py.errors import IntegrityError, NotFoundError
+from buildkit_py.errors import IntegrityError, NotFoundError, PybuildError
 from buildkit_py.image.stored import StoredImage, described_by, read, total_size
 from buildkit_py.oci import Descriptor, Index
+from buildkit_py.reference import Reference
 
 if TYPE_CHECKING:
     from buildkit_py.store import Store
@@ -48,7 +49,32 @@ def find(store: Store, name: str) -> Descriptor:
         )
     for descriptor in matches.values():
         return descriptor
-    raise NotFoundError(f"no image called {name!r} is in the store", hint="`pybuild ls` lists the images that are")
+    raise unknown(store, name)
+
+
+def unknown(store: Store, name: str) -> NotFoundError:
+    """That no image of the store is called so, with the name that may have been meant."""
+    told = _near(name, [record.name for record in store.images.list()])
+    listed = "`pybuild ls` lists the images that are"
+    return NotFoundError(f"no image called {name!r} is in the store", hint=f"{told} {listed}" if told else listed)
+
+
+def _near(name: str, known: Sequence[str]) -> str | None:
+    """What may have been meant by a name that is not known, as a question; None where nothing is near."""
+    from buildkit_py.suggest import suggest
+
+    wanted = _reference(name)
+    same = [each for each in known if wanted is not None and _reference(each) == wanted]
+    found = same[0] if same else suggest(name, known)
+    return f"did you mean {found!r}?" if found else None
+
+
+def _reference(name: str) -> Reference | None:
+    """What a registry would call it, None where none could."""
+    try:
+        return Reference.parse(name)
+    except PybuildError:
+        return None
 
 
 def begins(digest: str, text: str) -> bool:

@@ -19,7 +19,7 @@ from buildkit_py.layer.changes import Changes
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.outline import Outliner
 from buildkit_py.layer.tarstream import Limits, TarStream, device_of, mtime_of, parts_of, target_of
-from buildkit_py.layer.tree import Tree, join, printable, resolve
+from buildkit_py.layer.tree import EmptyTree, Tree, join, printable, resolve
 from buildkit_py.layer.writer import TreeWriter, blocks
 
 _PREFIX = ".wh."
@@ -55,18 +55,22 @@ def apply_layer(blob: BinaryIO, directory: Path, *, lower: Tree, limits: Limits 
     Raises `IntegrityError` for what no layer may hold, `SandboxError` for a device that this user can't make.
     """
     with TreeWriter(directory) as writer:
-        return _read(blob, writer, lower, limits or Limits())
+        return _read(blob, _Applier(writer, lower, limits or Limits()))
 
 
 def outline_layer(blob: BinaryIO, *, lower: Tree, limits: Limits | None = None) -> Applied:
     """What `apply_layer` gives, without making anything; of `lower` no file is opened."""
-    return _read(blob, Outliner(), lower, limits or Limits())
+    return _read(blob, _Applier(Outliner(), lower, limits or Limits()))
 
 
-def _read(blob: BinaryIO, writer: TreeWriter | Outliner, lower: Tree, limits: Limits) -> Applied:
-    applier = _Applier(writer, lower, limits)
+def outline_whole(archive: BinaryIO, outliner: Outliner) -> Applied:
+    """What a tar of a whole tree holds, told to `outliner`; names that mean a removal in a layer are refused too."""
+    return _read(archive, _Applier(outliner, EmptyTree(), Limits(), whole=True))
+
+
+def _read(blob: BinaryIO, applier: _Applier) -> Applied:
     try:
-        with TarStream(blob, limits) as stream:
+        with TarStream(blob, applier.limits) as stream:
             for member in stream.members():
                 applier.member(member, stream)
             stream.drain()
@@ -79,10 +83,11 @@ def _read(blob: BinaryIO, writer: TreeWriter | Outliner, lower: Tree, limits: Li
 
 
 class _Applier:
-    def __init__(self, writer: TreeWriter | Outliner, lower: Tree, limits: Limits) -> None:
+    def __init__(self, writer: TreeWriter | Outliner, lower: Tree, limits: Limits, *, whole: bool = False) -> None:
         self._writer = writer
         self._lower = lower
-        self._limits = limits
+        self._whole = whole
+        self.limits = limits
         self._changes: Changes[int] = Changes(lower)
         self._made: set[str] = {""}
         self._times: dict[str, int] = {}
@@ -138,6 +143,11 @@ class _Applier:
     def _marker(self, member: tarfile.TarInfo, path: str) -> None:
         parent, _, name = path.rpartition("/")
         hidden = name[len(_PREFIX) :]
+        if self._whole:
+            raise IntegrityError(
+                f"it has a name that means a removal in a layer: /{path[:200]}",
+                hint="leave names that begin with .wh. out of it",
+            )
         if name == _OPAQUE:
             for each in self._lower.children(parent):
                 self._changes.hide(join(parent, each))
@@ -169,8 +179,8 @@ class _Applier:
         if not member.pax_headers:
             return ()
         names = [key for key in member.pax_headers if key.startswith(_XATTR)]
-        if len(names) > self._limits.xattrs:
-            raise IntegrityError(f"it has an entry with {len(names)} attributes, {self._limits.xattrs} is the most")
+        if len(names) > self.limits.xattrs:
+            raise IntegrityError(f"it has an entry with {len(names)} attributes, {self.limits.xattrs} is the most")
         found = ((key[len(_XATTR) :], member.pax_headers[key]) for key in names)
         return tuple(
             sorted((key, value.encode("utf-8", "surrogateescape")) for key, value in found if xattrs.is_kept(key))

@@ -5,7 +5,6 @@ The bytes of the members are spooled to one file, so an archive is read once and
 
 from __future__ import annotations
 
-import hashlib
 import io
 import posixpath
 import stat
@@ -20,12 +19,11 @@ from buildkit_py.dataclass import replace
 from buildkit_py.errors import IntegrityError, SourceInputError
 from buildkit_py.graph.op import Unpack
 from buildkit_py.layer.decompress import decompressed
-from buildkit_py.layer.draft import Content
 from buildkit_py.layer.edit import Edit
 from buildkit_py.layer.entry import Entry
-from buildkit_py.layer.openat import open_in
 from buildkit_py.layer.owner import resolve_owner
 from buildkit_py.layer.select import select
+from buildkit_py.layer.spool import Spool
 from buildkit_py.layer.tarstream import Limits, TarStream, device_of, parts_of, target_of
 from buildkit_py.layer.tree import Tree, ancestors, join, resolve
 from buildkit_py.layer.writer import blocks
@@ -50,7 +48,7 @@ def unpack(op: Unpack, edit: Edit, source: Tree, spool: Path | None) -> None:
     for number, entry in enumerate(select(source, op.sources).roots):
         if entry.entries[0].type not in ("file", "hardlink"):
             raise SourceInputError(f"/{entry.path} is not an archive but a {entry.entries[0].type}")
-        with source.open(entry.path) as file, _Spool(spool / f"spool{number}") as bytes_of:
+        with source.open(entry.path) as file, Spool(spool / f"spool{number}", LIMITS.bytes) as bytes_of:
             _Unpacker(edit, start, op.strip, owner, bytes_of, entry.path).run(file)
 
 
@@ -68,7 +66,7 @@ def unpack_file(
     hide what was there before."""
     if spool is None:
         raise SourceInputError("an archive can't be unpacked without a place for what it holds")
-    with source.open(path) as file, _Spool(spool / f"spool{number}") as bytes_of:
+    with source.open(path) as file, Spool(spool / f"spool{number}", LIMITS.bytes) as bytes_of:
         _Layered(edit, start, 0, owner, bytes_of, path, number).run(file)
 
 
@@ -86,59 +84,6 @@ def is_tar(tree: Tree, path: str) -> bool:
     return True
 
 
-class _Spool:
-    """One file of members' bytes, each found again by offset and size."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._total = 0
-
-    def __enter__(self) -> _Spool:
-        self._file = self._path.open("xb")
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._file.close()
-
-    def take(self, source: Iterable[bytes]) -> tuple[int, str, Content]:
-        """Spool a member; returns its size, digest, and how to read it."""
-        start, hasher = self._total, hashlib.sha256()
-        for block in source:
-            self._total += len(block)
-            if self._total > LIMITS.bytes:
-                raise IntegrityError(f"it unpacks to more than {LIMITS.bytes} bytes")
-            hasher.update(block)
-            self._file.write(block)
-        size = self._total - start
-        self._file.flush()
-        return size, f"sha256:{hasher.hexdigest()}", lambda: self._section(start, size)
-
-    def _section(self, start: int, size: int) -> BinaryIO:
-        file = open_in(self._path.parent, self._path.name)
-        file.seek(start)
-        return cast(BinaryIO, _Section(file, size))
-
-
-class _Section(io.RawIOBase):
-    """The next `size` bytes of a file."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._left = size
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(self._left if size < 0 else min(size, self._left))
-        self._left -= len(data)
-        return data
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
 class _Unpacker:
     """Makes the members of one archive, the file `name`, out of others below `start`; `number` tells archives apart."""
 
@@ -148,7 +93,7 @@ class _Unpacker:
         start: str,
         strip: int,
         owner: tuple[int, int] | None,
-        spool: _Spool,
+        spool: Spool,
         name: str,
         number: int = 0,
     ) -> None:

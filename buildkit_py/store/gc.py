@@ -19,10 +19,11 @@ from buildkit_py.errors import StoreError
 from buildkit_py.store import files
 from buildkit_py.store.caches import lock_path
 from buildkit_py.store.faults import guard
-from buildkit_py.store.inventory import IN_USE, MOUNTED, Held, Inventory
+from buildkit_py.store.inventory import IN_USE, MOUNTED, Held, Inventory, holders
 from buildkit_py.store.leases import GC_SECONDS, Leases
 from buildkit_py.store.locks import HeldLock, acquire, try_acquire
 from buildkit_py.store.mounts import Mounts
+from buildkit_py.store.reach import in_use
 from buildkit_py.store.report import PruneItem, PruneReport
 from buildkit_py.store.rows import expire_rows
 
@@ -147,12 +148,16 @@ def prune(store: Store, rules: Rules, objects: Sequence[Held] | None = None, *, 
     """Collect; see `Rules`. `objects` is the inventory, if there is a fresh one."""
     now = time.time()
     with guard("looking through the store", store.root):
+        # Names that came after objects that are older than this look are looked at again.
+        names = store.images.state if objects is None else ""
         choices = choose(inventory(store, rules) if objects is None else objects, rules, now)
         chosen = [choice.held for choice in choices if choice.remove]
-        stayed = {} if dry_run else sweep(store, chosen)
+        stayed = {} if dry_run else sweep(store, chosen, names=names)
         if not dry_run:
             with _no_new_uses(store) as live:
-                expire_rows(store.index, live.uses, _cutoff(rules, now))
+                expire_rows(
+                    store.index, live.uses, _cutoff(rules, now), lambda digest: store.blobs.path(digest).exists()
+                )
             _remove_free_locks(store.layout)
     done = [_outcome(choice, stayed) for choice in choices]
     report = PruneReport(
@@ -164,16 +169,22 @@ def prune(store: Store, rules: Rules, objects: Sequence[Held] | None = None, *, 
     return report
 
 
-def sweep(store: Store, objects: Sequence[Held]) -> dict[tuple[str, str], str]:
-    """Remove objects for good; gives those that stay after all, with the reason."""
+def sweep(store: Store, objects: Sequence[Held], *, names: str | None = None) -> dict[tuple[str, str], str]:
+    """Remove objects for good; gives those that stay after all, with the reason.
+
+    `names` is the state of the images' names when the objects were chosen for not being needed. Where it is another one
+    by now, a build may have named an image and ended meanwhile: what images need is looked at again.
+    """
     stayed: dict[tuple[str, str], str] = {}
     for start in range(0, len(objects), _BATCH):
         batch = objects[start : start + _BATCH]
         moved: list[tuple[Held, Path]] = []
         with _no_new_uses(store) as live:
-            mounts, holders = Mounts(), store.holders()
+            mounts, mounted, used = Mounts(), store.holders(), in_use(store.layout, live.uses)
+            needed = {} if names in (None, store.images.state) else holders(store)
             for held in batch:
-                reason = IN_USE if (held.kind, held.id) in live.uses else holders.why(held.kind, held.id)
+                use = (held.kind, held.id)
+                reason = IN_USE if use in used else mounted.why(*use) or needed.get(use)
                 reason = reason or _move_away(store, held, mounts, moved)
                 if reason is not None:
                     stayed[held.kind, held.id] = reason

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass
+from buildkit_py.errors import IntegrityError
 from buildkit_py.store import files
 from buildkit_py.store.caches import all_directories, cache_id, cache_name, lock_path
 from buildkit_py.store.leases import Leases
 from buildkit_py.store.locks import is_held
 from buildkit_py.store.mounts import Mounts
-from buildkit_py.store.reach import closure, mentioned, needed
+from buildkit_py.store.reach import closure, in_use, mentioned, needed
 from buildkit_py.store.report import CacheUsage, ImageUsage, Kind, KindUsage, Usage
 from buildkit_py.store.snapshots import snapshot_size
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from buildkit_py.store.store import Store
 
 _KINDS: tuple[Kind, ...] = ("blob", "snapshot", "cache", "build", "partial")
+RECEIPT = "receipt"
+"""The kind of facts that receipts are kept as (`buildkit_py.receipt`)."""
 IN_USE = "a running process uses it"
 MOUNTED = "a file system is mounted on it"
 
@@ -61,7 +64,7 @@ class Inventory:
         self._layout = store.layout
         self._mounts = Mounts()
         # After the leases: what is mounted is held by a record before its lease ends.
-        self._live = Leases.read(store.layout).uses
+        self._live = in_use(store.layout, Leases.read(store.layout).uses)
         self._holders = store.holders()
         self._used = {(kind, name): at for kind, name, at in store.index.rows("SELECT kind, id, at FROM uses")}
         self._records = store.images.list()
@@ -99,6 +102,21 @@ class Inventory:
                 if held.kind == "cache"
             ),
         )
+
+    def blobs(self, digests: Iterable[str], *, without: Collection[str] = ()) -> list[Held]:
+        """These blobs, as if the names `without` were gone; what is no digest is passed over.
+
+        What the receipt of a build tells of is not wanted: where it is gone, that build is done the long way.
+        """
+        named = holders(self._store, without=without)
+        wanted = closure(self._layout, self._mentioned(besides=RECEIPT))
+        found: list[Held] = []
+        for digest in digests:
+            with suppress(IntegrityError):
+                path = self._layout.blob(digest)
+                reason = named.get(("blob", digest)) or self._kept("blob", digest)
+                found += self._held("blob", digest, path, reason=reason, wanted=digest in wanted)
+        return found
 
     def _blobs(self) -> Iterator[Held]:
         names: dict[str, list[str]] = {}
@@ -181,13 +199,26 @@ class Inventory:
     def _in_use(self, kind: Kind, id: str) -> str | None:  # noqa: A002
         return IN_USE if (kind, id) in self._live else None
 
-    def _mentioned(self) -> set[str]:
+    def _mentioned(self, *, besides: str = "") -> set[str]:
+        """The digests that rows name, but for facts of the kind `besides`."""
         # Of a tree that was only looked at, the diff itself is a blob; of a build, its graph.
         texts = self._store.index.rows(
-            "SELECT value FROM memo UNION ALL SELECT value FROM results UNION ALL SELECT diff FROM trees"
-            " UNION ALL SELECT summary FROM builds"
+            "SELECT value FROM memo WHERE kind != ?"
+            " UNION ALL SELECT value FROM results UNION ALL SELECT diff FROM trees"
+            " UNION ALL SELECT summary FROM builds",
+            (besides,),
         )
         return {digest for (text,) in texts for digest in mentioned(text)}
+
+
+def holders(store: Store, *, without: Collection[str] = ()) -> dict[tuple[str, str], str]:
+    """The blobs that named images need, each with the reason that keeps it; `without` are names that do not count."""
+    return {
+        ("blob", str(descriptor["digest"])): f"image {record.name} needs it"
+        for record in store.images.list()
+        if record.name not in without
+        for descriptor in needed(store.layout, record.descriptor)
+    }
 
 
 def _entries(directory: Path) -> list[Path]:

@@ -117,8 +117,7 @@ class Owner:
         finally:
             with self._mutex:
                 if not self._depth and self._session is not None and self._session.lock.fd >= 0:
-                    with suppress(OSError):
-                        os.ftruncate(self._session.lock.fd, 0)
+                    _begin(self._session.lock.fd)
 
     def _open(self) -> _Session:
         if self._session is None or self._session.pid != os.getpid():
@@ -133,12 +132,16 @@ def _open_session(layout: Layout) -> _Session:
     with guard("opening a lease", path):
         # O_APPEND: after the file is emptied at the end of a lease, the next line is its first.
         fcntl.fcntl(lock.fd, fcntl.F_SETFL, os.O_APPEND)
-        os.ftruncate(lock.fd, 0)
-        header = {"pid": os.getpid(), "boot": boot_id()}
-        with suppress(OSError):
-            os.write(lock.fd, json.dumps(header).encode())
+        _begin(lock.fd)
         gc = open_unlocked(layout.locks / "gc")
     return _Session(name, lock, gc, os.getpid())
+
+
+def _begin(fd: int) -> None:
+    """Leave nothing in a lease file but who holds it."""
+    with suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.write(fd, json.dumps({"pid": os.getpid(), "boot": boot_id()}).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,16 @@ def _pid(path: Path) -> list[int]:
     with suppress(OSError, ValueError, TypeError, LookupError):
         return [int(json.loads(files.read_regular(path, 4096).partition(b"\n")[0])["pid"])]
     return []
+
+
+def holders(layout: Layout) -> Iterator[tuple[int, set[Use]]]:
+    """The processes that have a live lease, by pid, each with what that names; to tell people."""
+    for name in files.names(layout.leases):
+        path = layout.leases / name
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            pid = int(json.loads(files.read_regular(path, 1 << 28).partition(b"\n")[0])["pid"])
+            if is_held(path):
+                yield pid, _lines(path)
 
 
 def _lines(path: Path) -> set[Use]:

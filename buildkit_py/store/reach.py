@@ -14,6 +14,7 @@ from buildkit_py.store import files
 from buildkit_py.store.blobs import DOCUMENT_LIMIT
 from buildkit_py.store.images import INDEX_TYPES
 from buildkit_py.store.layout import Layout
+from buildkit_py.store.leases import Use
 
 _DOCUMENTS = frozenset(
     {
@@ -64,6 +65,12 @@ def closure(layout: Layout, digests: Iterable[str]) -> set[str]:
         names = (child.get("digest") for child in _children(_path(layout, digest)))
         pending.extend(name for name in names if isinstance(name, str))
     return seen
+
+
+def in_use(layout: Layout, uses: Iterable[Use]) -> frozenset[Use]:
+    """What leases name, and the blobs that the manifests and indexes among it need: who reads one goes on to those."""
+    named = frozenset(uses)
+    return named | {("blob", digest) for digest in closure(layout, (name for kind, name in named if kind == "blob"))}
 
 
 def mentioned(text: str) -> list[str]:

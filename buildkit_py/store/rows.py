@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.store.index import Index
 from buildkit_py.store.leases import Use
+from buildkit_py.store.lines import KIND as LINES
 from buildkit_py.store.listings import KIND as LISTING
 from buildkit_py.store.reach import mentioned
 from buildkit_py.store.records import memo_id
@@ -38,12 +39,13 @@ BUILDS = Table(kind="build", name="builds", key=("id",), sealed=("record",))
 TABLES = (TREES, RESULTS, MEMO, IMAGES, BUILDS)
 
 
-def expire_rows(index: Index, live: frozenset[Use], cutoff: float | None) -> None:
+def expire_rows(index: Index, live: frozenset[Use], cutoff: float | None, there: Callable[[str], bool]) -> None:
     """Forget results and facts not used since `cutoff` (seconds since 1970), and trees that nothing leads to then.
 
     Whatever a live lease uses stays, and what that leads to. Where the layers of bases can be fetched from (memo
     `origin`) is never forgotten: images may consist of layers that were left there. The listing of a selection goes
-    with the last step that it is known of.
+    with the last step that it is known of, what is known of the lines of a configuration with that: `there` says
+    whether a blob is there.
     """
     if cutoff is None:
         return
@@ -56,11 +58,12 @@ def expire_rows(index: Index, live: frozenset[Use], cutoff: float | None) -> Non
                 key
                 for key, (use, created) in times.items()
                 if use not in live
-                and (table is not MEMO or key[0] not in ("origin", LISTING))
+                and (table is not MEMO or key[0] not in ("origin", LISTING, LINES))
                 and max(created, used.get(use, 0.0)) < cutoff
             ]
             table.delete(index, old)
         _drop_listings(index, live)
+        _drop_lines(index, live, there)
         _drop_trees(index, live)
         index.execute("DELETE FROM uses WHERE kind IN ('result', 'memo', 'tree') AND at < ?", (cutoff,))
 
@@ -85,6 +88,11 @@ def _drop_listings(index: Index, live: frozenset[Use]) -> None:
     kept = {digest for (text,) in texts for digest in mentioned(text)}
     keys = index.rows("SELECT kind, key FROM memo WHERE kind = ?", (LISTING,))
     MEMO.delete(index, [key for key in keys if key[1] not in kept and _use(MEMO, key) not in live])
+
+
+def _drop_lines(index: Index, live: frozenset[Use], there: Callable[[str], bool]) -> None:
+    keys = index.rows("SELECT kind, key FROM memo WHERE kind = ?", (LINES,))
+    MEMO.delete(index, [key for key in keys if _use(MEMO, key) not in live and not there(key[1])])
 
 
 def _drop_trees(index: Index, live: frozenset[Use]) -> None:

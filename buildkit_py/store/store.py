@@ -20,6 +20,7 @@ from buildkit_py.store.images import Images, fill_from_index_json
 from buildkit_py.store.index import Index
 from buildkit_py.store.layout import Layout
 from buildkit_py.store.leases import Leases, Owner, Use
+from buildkit_py.store.lines import Lines
 from buildkit_py.store.listings import Listings
 from buildkit_py.store.locks import Waiting, acquire
 from buildkit_py.store.partial import stale_partials
@@ -28,8 +29,8 @@ from buildkit_py.store.snapshots import Snapshots
 from buildkit_py.store.space import Space
 
 if TYPE_CHECKING:
-    from buildkit_py.store.holders import Holders
     from buildkit_py.store.gc import Rules
+    from buildkit_py.store.holders import Holders
     from buildkit_py.store.report import Finding, PruneReport, Usage
 
 
@@ -60,6 +61,7 @@ class Store:
         self.results = Results(self.index, self.owner)
         self.memo = Memo(self.index, self.owner)
         self.listings = Listings(self.index, self.memo)
+        self.lines = Lines(self.memo)
         self.images = Images(layout, self.index, self.owner, self.blobs)
         self.builds = Builds(self.index)
         self.caches = Caches(layout, self.owner)

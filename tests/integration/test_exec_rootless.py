@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -191,6 +192,25 @@ def test_the_other_commands_work_as_that_user(user: User) -> None:
     user.ok("prune", "--all")
     user.ok("store", "check")
     user.ok("build", ".", "-q", "--target", "owned")
+
+
+def test_files_come_in_and_go_out_as_they_are(user: User) -> None:
+    with tarfile.open(user.area / "root.tar", "w") as archive:
+        for entry in (Entry(name="null", kind=tarfile.CHRTYPE), Entry(name="far", uid=4000, gid=5000)):
+            info = entry.info
+            info.devmajor, info.devminor = (1, 3) if info.ischr() else (0, 0)
+            archive.addfile(info)
+    user.ok("import", str(user.area / "root.tar"), "imported", "-c", "USER 4000")
+    assert json.loads(user.ok("diff", "--json", "imported", "imported"))["equal"]
+    assert "pybuild: import" in user.ok("history", "imported")
+    user.ok("build", ".", "-q", "--target", "owned", "-t", "named")
+    user.ok("export", "named", "-o", str(user.area / "home/out.tar"))
+    with tarfile.open(user.area / "home/out.tar") as archive:
+        owners = {each.name: (each.uid, each.gid) for each in archive.getmembers()}
+    assert owners["srv/data"] == (33, 33)
+    assert "gone" not in owners
+    assert "freed" in user.ok("rmi", "imported", "named")
+    user.ok("store", "check")
 
 
 def test_a_terminal(user: User) -> None:

@@ -28,7 +28,7 @@ def env(stage: StageLowering, node: syntax.Env) -> None:
             raise fault("ENV has a variable without a name", pair.span, hint="write ENV NAME=value")
         stage.image.config.env[name] = value
         stage.image.env[name] = value
-    stage.image.note("ENV" + "".join(f" {name}={value}" for name, value in pairs))
+    stage.image.note("ENV" + "".join(f" {name}={value}" for name, value in pairs), node.span)
 
 
 def arg(stage: StageLowering, node: syntax.Arg) -> None:
@@ -41,7 +41,7 @@ def arg(stage: StageLowering, node: syntax.Arg) -> None:
         if value is not None and pair.name not in NOT_IN_ENVIRONMENT:
             stage.image.env[pair.name] = value
         shown.append(pair.name if value is None else f"{pair.name}={value}")
-    stage.image.note(f"ARG {' '.join(shown)}")
+    stage.image.note(f"ARG {' '.join(shown)}", node.span)
 
 
 def _argument(stage: StageLowering, pair: syntax.Pair) -> str | None:
@@ -58,7 +58,7 @@ def label(stage: StageLowering, node: syntax.Label) -> None:
     on_label(node, stage.checks)
     pairs = [(stage.word(pair.name, pair.span), stage.word(pair.value or "", pair.span)) for pair in node.pairs]
     stage.image.config.labels.update(pairs)
-    stage.image.note("LABEL" + "".join(f" {name}={value}" for name, value in pairs))
+    stage.image.note("LABEL" + "".join(f" {name}={value}" for name, value in pairs), node.span)
 
 
 def command_line(stage: StageLowering, command: syntax.Command) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ def cmd(stage: StageLowering, node: syntax.Cmd) -> None:
     stage.image.config.command = words
     stage.image.config.args_escaped = True
     stage.command_set = True
-    stage.image.note(f"CMD {go_quote_all(words)}")
+    stage.image.note(f"CMD {go_quote_all(words)}", node.span)
 
 
 def _look_at(stage: StageLowering, node: syntax.Cmd | syntax.Entrypoint) -> None:
@@ -90,19 +90,19 @@ def entrypoint(stage: StageLowering, node: syntax.Entrypoint) -> None:
     stage.image.config.entrypoint = words
     if not stage.command_set:
         stage.image.config.command = None
-    stage.image.note(f"ENTRYPOINT {go_quote_all(words)}")
+    stage.image.note(f"ENTRYPOINT {go_quote_all(words)}", node.span)
 
 
 def shell(stage: StageLowering, node: syntax.Shell) -> None:
     """SHELL."""
     stage.image.config.shell = node.words
-    stage.image.note(f"SHELL {_listed(node.words)}")
+    stage.image.note(f"SHELL {_listed(node.words)}", node.span)
 
 
 def user(stage: StageLowering, node: syntax.User) -> None:
     """USER."""
     stage.image.config.user = stage.word(node.user.text, node.user.span)
-    stage.image.note(f"USER {stage.image.config.user}")
+    stage.image.note(f"USER {stage.image.config.user}", node.span)
 
 
 def expose(stage: StageLowering, node: syntax.Expose) -> None:
@@ -111,7 +111,7 @@ def expose(stage: StageLowering, node: syntax.Expose) -> None:
     ports = read_ports(words, node.span)
     on_expose(node, words, stage.checks)
     stage.image.config.expose.update(dict.fromkeys(ports.ports))
-    stage.image.note(f"EXPOSE {_listed(ports.ports)}")
+    stage.image.note(f"EXPOSE {_listed(ports.ports)}", node.span)
 
 
 def volume(stage: StageLowering, node: syntax.Volume) -> None:
@@ -121,7 +121,7 @@ def volume(stage: StageLowering, node: syntax.Volume) -> None:
         if not path:
             raise fault("VOLUME names an empty path", word.span, hint="write a path, as VOLUME /data")
     stage.image.config.volumes.update(dict.fromkeys(paths))
-    stage.image.note(f"VOLUME {_listed(paths)}")
+    stage.image.note(f"VOLUME {_listed(paths)}", node.span)
 
 
 def stop_signal(stage: StageLowering, node: syntax.StopSignal) -> None:
@@ -130,7 +130,7 @@ def stop_signal(stage: StageLowering, node: syntax.StopSignal) -> None:
     if not is_signal(signal):
         raise fault(f"no signal is called {signal!r}", node.signal.span, hint="write a name as SIGTERM, or a number")
     stage.image.config.stop_signal = signal
-    stage.image.note(f"STOPSIGNAL {signal}")
+    stage.image.note(f"STOPSIGNAL {signal}", node.span)
 
 
 def healthcheck(stage: StageLowering, node: syntax.Healthcheck) -> None:
@@ -152,7 +152,7 @@ def healthcheck(stage: StageLowering, node: syntax.Healthcheck) -> None:
     stage.image.config.healthcheck = {"test": test, **{name: value for name, value in numbers.items() if value}}
     labels = ("Interval", "Timeout", "StartPeriod", "StartInterval")
     shown = " ".join(f"{label}:{go_duration(value or 0)}" for label, value in zip(labels, times.values(), strict=True))
-    stage.image.note(f"HEALTHCHECK {{Test:{_listed(test)} {shown} Retries:{node.retries or 0}}}")
+    stage.image.note(f"HEALTHCHECK {{Test:{_listed(test)} {shown} Retries:{node.retries or 0}}}", node.span)
 
 
 def on_build(stage: StageLowering, node: syntax.OnBuild) -> None:
@@ -164,7 +164,7 @@ def on_build(stage: StageLowering, node: syntax.OnBuild) -> None:
 def maintainer(stage: StageLowering, node: syntax.Maintainer) -> None:
     """MAINTAINER."""
     stage.image.config.author = node.maintainer.text
-    stage.image.note(f"MAINTAINER {node.maintainer.text}")
+    stage.image.note(f"MAINTAINER {node.maintainer.text}", node.span)
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -136,15 +136,15 @@ class Image:
             self.config.env["PATH"] = DEFAULT_PATH
         self.env.update(self.config.env)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, span: Span) -> None:
         """A line of history for an instruction that makes no layer."""
-        self.history.append(HistoryLine(text=text, comment=COMMENT, empty=True))
+        self.history.append(HistoryLine(text=text, comment=COMMENT, empty=True, span=span))
 
     def layer(self, text: str, tip: str, stage: int, span: Span) -> None:
         """A layer, and its line of history."""
         self.tip = tip
         self.layers.append(Layer(name=_name(text), tip=tip, stage=stage, span=span))
-        self.history.append(HistoryLine(text=text, comment=COMMENT))
+        self.history.append(HistoryLine(text=text, comment=COMMENT, span=span))
 
 
 def _name(text: str) -> str:

@@ -164,7 +164,7 @@ def workdir(stage: StageLowering, node: syntax.Workdir) -> None:
     image.config.workdir = path
     image.workdir_is_there = True
     if path == "/":
-        image.note(f"WORKDIR {path}")
+        image.note(f"WORKDIR {path}", node.span)
         return
     owner = owner_of(image.config.user or "0:0")
     op = graph.Mkdir(path=path, owner=owner, keep_existing=True, made="alike")

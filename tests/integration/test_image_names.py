@@ -1,0 +1,115 @@
+"""Names of images by the real command: given, moved, taken away; and what removing an image frees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.support import layouts
+from tests.support.build import Project
+from tests.support.command import Pybuild
+from tests.support.layouts import Entry
+from tests.support.stored import LOWER, UPPER, document, names, put
+
+
+class TestNames:
+    def test_tags_move_and_that_is_said(self, pybuild: Pybuild, tmp_path: Path) -> None:
+        one = put(pybuild, tmp_path / "one", LOWER, name="one")
+        other = put(pybuild, tmp_path / "other", UPPER[-1:], name="other")
+        assert pybuild.ok("tag", "one", "new").stdout == f"new is {one[:19]}\n"
+        moved = pybuild.ok("tag", one[7:15], "other").stdout
+        assert moved.startswith(f"moved other to {one[:19]} from {other[:19]}")
+        assert document(pybuild, "tag", "one", "other", "x:1") == [
+            {"name": "other", "digest": one, "before": None},
+            {"name": "x:1", "digest": one, "before": None},
+        ]
+        # The build file's own name keeps the other image.
+        assert "a" in names(pybuild)
+        assert pybuild.ok("untag", "new", "x:1").stdout.count("is no name of") == 2
+        assert set(names(pybuild)) == {"a", "one", "other"}
+
+    @pytest.mark.parametrize("words", [("tag", "ap:1", "x"), ("untag", "app:1", "ap:1"), ("rmi", "ap:1")])
+    def test_a_name_that_is_not_there(self, pybuild: Pybuild, tmp_path: Path, words: tuple[str, ...]) -> None:
+        put(pybuild, tmp_path / "one", LOWER, name="app:1")
+        failed = pybuild(*words)
+        assert failed.code == 16
+        assert "did you mean 'app:1'?" in failed.stderr
+        assert "app:1" in names(pybuild)
+
+    def test_a_name_that_no_build_file_could_say(self, pybuild: Pybuild, tmp_path: Path) -> None:
+        put(pybuild, tmp_path / "one", LOWER, name="one")
+        assert pybuild("tag", "one", "Two").code == 2
+        assert pybuild("tag", "one", f"two@sha256:{'1' * 64}").code == 2
+
+
+class TestRemoving:
+    def test_an_imported_image_goes_as_a_whole(self, pybuild: Pybuild, store: Path, tmp_path: Path) -> None:
+        archive = tmp_path / "root.tar"
+        archive.write_bytes(layouts.layer([Entry(name="big", data=os.urandom(300_000))]))
+        pybuild.ok("import", archive, "app:1")
+        pybuild.ok("tag", "app:1", "app:2")
+        refused = pybuild("rmi", document(pybuild, "ls", "app:1")[0]["digest"])
+        assert (refused.code, "has several names: app:1, app:2" in refused.stderr) == (2, True)
+        assert "freed 0 B" in pybuild.ok("rmi", "app:2").stdout
+        would = document(pybuild, "rmi", "--dry-run", "app:1")
+        done = document(pybuild, "rmi", "app:1")
+        assert {**would, "dry_run": False} == done
+        assert done["bytes"] > 300_000
+        assert done["kept"] == []
+        assert [path for path in store.glob("blobs/*/*") if path.stat().st_size > 100_000] == []
+        assert pybuild.ok("store", "check").stdout == "the store is whole\n"
+
+    def test_what_a_later_build_can_use_stays(self, pybuild: Pybuild, tmp_path: Path) -> None:
+        project = Project.make(pybuild, tmp_path / "project")
+        project.write({"a": "a"})
+        project.image("copy ./a to /a", "run cat /a > /b")
+        project.build("-t", "app:1")
+        told = pybuild.ok("rmi", "app:1").stdout
+        assert "took away the name app:1" in told
+        assert "a later build can use it; `pybuild prune --all` frees it" in told
+        assert names(pybuild) == []
+        again = project.build("-t", "app:1")
+        assert (again.ran, again.committed) == ([], [])
+        project.check()
+
+    def test_beside_builds(self, pybuild: Pybuild, tmp_path: Path) -> None:
+        project = Project.make(pybuild, tmp_path / "project")
+        stop = threading.Event()
+        removed: list[int] = []
+
+        def remove() -> None:
+            while not stop.is_set():
+                removed.append(pybuild("rmi", "app:1").code)
+                pybuild("prune")
+
+        beside = threading.Thread(target=remove)
+        beside.start()
+        try:
+            for number in range(6):
+                project.write({"a": f"{number // 2}"})
+                project.image("copy ./a to /a", "run cat /a > /b")
+                build = project.build("-t", "app:1", "-o", f"archive:{tmp_path}/{number}.tar")
+                assert len(build.digests) == 1
+        finally:
+            stop.set()
+            beside.join()
+        assert set(removed) <= {0, 16}
+        project.build("-t", "app:1")
+        assert "app:1" in names(pybuild)
+        pybuild.ok("export", "-o", tmp_path / "last.tar", "app:1")
+        project.check()
+
+    def test_killed_in_the_middle(self, pybuild: Pybuild, tmp_path: Path) -> None:
+        for delay in (0.0, 0.05, 0.1, 0.15, 0.2, 0.3):
+            put(pybuild, tmp_path / f"p{delay}", LOWER, (Entry(name="n", data=str(delay).encode()),), name="app:1")
+            command = [sys.executable, "-m", "buildkit_py.cli", "rmi", "app:1"]
+            process = subprocess.Popen(command, env=pybuild.variables(), stdout=subprocess.DEVNULL)
+            threading.Event().wait(delay)
+            process.kill()
+            process.wait()
+            assert pybuild.ok("store", "check").stdout == "the store is whole\n"
