@@ -24,10 +24,19 @@ look back at a build
 look into the store
   ls           list the images in the store
   inspect      show an image: configuration, layers, digests
-  push         send an image to a registry
   df           show what the store's space is used for
   prune        free space in the store
   store        check the store, or say where it is
+
+move images
+  pull         bring an image from a registry into the store
+  push         send an image to a registry
+  copy         copy an image from anywhere to anywhere
+  sync         keep repositories beside others
+  tags         list the tags of a repository
+  delete       remove an image from a registry
+  save         write images of the store into one file
+  load         bring the images of a file into the store
 
 about pybuild
   version      print the version

@@ -22,12 +22,10 @@ _ONLY_BUILD = "of docker's commands only `build` is one here; there is no daemon
 _NO_CONTAINERS = "pybuild makes images and starts none: -o type=docker,dest=FILE writes one for docker or podman"
 _ELSEWHERE = {
     **dict.fromkeys(("buildx", "builder", "image", "system"), f"{_ONLY_BUILD}. `pybuild ls` lists the images"),
-    **dict.fromkeys(("run", "create", "exec", "start", "ps", "load"), _NO_CONTAINERS),
+    **dict.fromkeys(("run", "create", "exec", "start", "ps"), _NO_CONTAINERS),
     "images": "`pybuild ls` lists the images",
     "history": "`pybuild inspect NAME` shows an image",
-    "push": "`pybuild build -t NAME --push` pushes what it builds",
     "tag": "`pybuild build -t NAME` names what it builds",
-    "save": "`pybuild build -o docker:FILE` writes what it builds",
 }
 """Words that people of other tools begin with, and where to look for what they do."""
 
