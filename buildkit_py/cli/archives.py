@@ -137,12 +137,14 @@ def run_load(args: Namespace, shell: Shell) -> int:
 
 
 def _loaded(args: Namespace, shell: Shell, ends: Ends, image: Loadable) -> list[CopyReport]:
+    from buildkit_py.transfer.load import store_name
     from buildkit_py.transfer.plan import Wishes
     from buildkit_py.transfer.to_store import StoreDestination
 
     if not image.names:
         shell.complain(f"note: an image without a name was left out; `pybuild copy {image.place} NAME` takes it\n")
     store = ends.store(make=True)
+    names = [store_name(store, name) if image.tags else name for name in image.names]
     return [
         _moved(
             shell,
@@ -154,7 +156,7 @@ def _loaded(args: Namespace, shell: Shell, ends: Ends, image: Loadable) -> list[
             called=name,
             quiet=args.quiet,
         )
-        for name in image.names
+        for name in names
     ]
 
 

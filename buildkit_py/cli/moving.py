@@ -144,7 +144,9 @@ class Lines:
             return
         with self._lock:
             self._clear()
-            self._done[str(item.digest)] = self._sizes.get(str(item.digest), item.size)
+            # A layer that was compressed otherwise was counted under the digest that it had before.
+            if str(item.digest) in self._sizes:
+                self._done[str(item.digest)] = item.size
             self._shell.complain(f"{_WORDS[outcome]:12}  {short_digest(str(item.digest))}  {size(item.size)}\n")
 
     def _show(self) -> None:

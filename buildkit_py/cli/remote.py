@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py.cli.moving import as_plain, move
-from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
+from buildkit_py.cli.parser import Command, Namespace, Parser, add_json
 from buildkit_py.cli.shell import Shell
 
 if TYPE_CHECKING:
@@ -79,7 +79,6 @@ def prepare_sync(parser: Parser) -> None:
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what would be copied, and copy nothing")
     parser.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors")
     add_json(parser)
-    add_store(parser)
 
 
 def run_sync(args: Namespace, shell: Shell) -> int:
@@ -90,7 +89,7 @@ def run_sync(args: Namespace, shell: Shell) -> int:
     entries = read_file(Path(args.file))
     rows: list[dict[str, Any]] = []
     codes: list[int] = []
-    with Ends(lambda make: shell.store(args.store, make=make), Path()) as ends:
+    with Ends(lambda make: shell.store(None, make=make), Path()) as ends:
         for entry in entries:
             _entry(args, shell, ends, entry, rows, codes)
     if args.json:

@@ -10,15 +10,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from buildkit_py.dataclass import dataclass
-from buildkit_py.errors import IntegrityError, SourceInputError
+from buildkit_py.errors import IntegrityError, SourceInputError, UsageError
 from buildkit_py.layer.decompress import decompressed
 from buildkit_py.oci import MAX_DOCUMENT, Descriptor, parse_index
+from buildkit_py.reference import DEFAULT_REGISTRY, Reference
 from buildkit_py.registry.blobs import ImageReader
 from buildkit_py.registry.dockerarchive import MANIFEST, DockerArchiveReader, archived_images
 from buildkit_py.registry.layout import ArchiveFiles, LayoutReader, names_of
+
+if TYPE_CHECKING:
+    from buildkit_py.store import Store
 
 _CHUNK = 1 << 20
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
@@ -26,11 +30,13 @@ _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loadable:
-    """One image of an archive, with its names there; `place` is how it is named in one command without them."""
+    """One image of an archive, with its names there, which are Docker's `tags` or names as they are; `place` is how it
+    is named in one command without them."""
 
     reader: ImageReader
     names: tuple[str, ...]
     place: str
+    tags: bool = False
 
 
 @contextmanager
@@ -68,6 +74,7 @@ def loadable(files: ArchiveFiles, name: str) -> list[Loadable]:
             Loadable(
                 reader=DockerArchiveReader(name, files, f"@{place}"),
                 names=image.tags,
+                tags=True,
                 place=f"docker-archive:{name}:@{place}",
             )
             for place, image in enumerate(archived_images(files, name))
@@ -76,6 +83,25 @@ def loadable(files: ArchiveFiles, name: str) -> list[Loadable]:
         f"{name} holds no images: it has neither an index.json nor a {MANIFEST}",
         hint="write one with `pybuild save`, `docker save` or `podman save`",
     )
+
+
+def store_name(store: Store, tag: str) -> str:
+    """What an image that a Docker archive calls `tag` is called in the store: the name that the store has for it, however
+    that is written, else the short form that people write."""
+    wanted = _reference(tag)
+    if wanted is None:
+        return tag
+    for record in store.images.list():
+        if record.given and _reference(record.name) == wanted:
+            return record.name
+    return str(wanted).removeprefix(f"{DEFAULT_REGISTRY}/").removeprefix("library/")
+
+
+def _reference(name: str) -> Reference | None:
+    try:
+        return Reference.parse(name)
+    except (UsageError, IntegrityError):
+        return None
 
 
 def _of_layout(files: ArchiveFiles, name: str) -> list[Loadable]:

@@ -81,7 +81,7 @@ def test_the_platform_that_was_taken_is_said(cli: Any, root: str) -> None:
     ],
 )
 def test_mistakes(cli: Any, root: str, words: tuple[str, ...], code: int, said: str) -> None:
-    more = () if words[0] == "delete" else ("--store", root)
+    more = () if words[0] in ("delete", "sync") else ("--store", root)
     assert cli(words[0], *more, *words[1:]) == code
     assert said in cli.err
     assert not Path("x.tar").exists()
@@ -120,7 +120,10 @@ def test_save_and_load(cli: Any, root: str, tmp_path: Path) -> None:
     fresh = str(tmp_path / "fresh")
     assert cli("load", "--store", fresh, "-i", "o.tar") == 0
     assert cli.out.splitlines() == [f"loaded web: {MINE.descriptor.digest}", f"loaded all: {digest_of(INDEX)}"]
-    assert cli("load", "--store", fresh, "-i", "d.tar", "-q") == 0
+    assert cli("load", "--store", fresh, "-i", "d.tar") == 0
+    assert cli.out.startswith("loaded web: ")
+    assert cli("load", "--store", str(tmp_path / "third"), "-i", "d.tar") == 0
+    assert cli.out.startswith("loaded web:latest: ")
     assert cli("copy", "--store", fresh, "-q", "--platform", OTHER, "all", "web") == 0
     assert cli("load", "--store", fresh, "-i", "o.tar") == 0
     assert f"note: replaced web (was {THEIRS.descriptor.digest})" in cli.err
