@@ -86,8 +86,8 @@ def loadable(files: ArchiveFiles, name: str) -> list[Loadable]:
 
 
 def store_name(store: Store, tag: str) -> str:
-    """What an image that a Docker archive calls `tag` is called in the store: the name that the store has for it, however
-    that is written, else the short form that people write."""
+    """What the store calls an image that a Docker archive calls `tag`: the name that it has for it, however that is
+    written, else the short form that people write."""
     wanted = _reference(tag)
     if wanted is None:
         return tag
