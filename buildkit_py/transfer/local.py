@@ -92,6 +92,7 @@ class LocalBlobs:
                 return
             with exclusive(self._root), translated(self._root):
                 self._root.mkdir(exist_ok=True)
+                _refuse_links(self._root)
                 if not (self._root / name).exists():
                     with new_file(self._root / name, known=True) as out:
                         out.write(content)
@@ -101,6 +102,13 @@ class LocalBlobs:
         """Remove the place of unfinished blobs if none is there."""
         with suppress(OSError):
             (self._root / PARTIAL).rmdir()
+
+
+def _refuse_links(root: Path) -> None:
+    """A directory that came from elsewhere must not lead what is written into it to another place."""
+    for path in (*root.iterdir(), *root.glob("blobs/*")):
+        if path.is_symlink():
+            raise OutputError(f"{path} is a link, which nothing is written through", hint="name another directory")
 
 
 def _locked(path: Path) -> HeldLock:

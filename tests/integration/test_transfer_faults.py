@@ -107,6 +107,22 @@ def test_two_processes_that_pull_the_same_image_fetch_each_blob_once(tmp_path: P
         assert pybuild.ok("store", "check").stdout == "the store is whole\n"
 
 
+def test_two_copies_into_one_layout_fetch_each_blob_once(tmp_path: Path) -> None:
+    with serve_registry(tmp_path / "registry", access_log=True) as registry:
+        bases.push("tiny", registry.name, "base", "1")
+        pybuild = make(tmp_path, registry.name)
+        before = gets(registry)
+        source = f"docker://{registry.name}/library/base:1"
+        copies = [started(pybuild, "copy", source, f"oci:{tmp_path}/out:{number}") for number in range(3)]
+        said = [process.communicate() for process in copies]
+        assert [process.returncode for process in copies] == [0, 0, 0], said
+        fetched = gets(registry)[len(before) :]
+        assert len(fetched) == len(set(fetched)) == 2, fetched
+        listed = json.loads((tmp_path / "out/index.json").read_bytes())["manifests"]
+        assert len(listed) == 3
+        assert not (tmp_path / "out/.pybuild-partial").exists()
+
+
 def gets(registry: RegistryServer) -> list[str]:
     return registry.asked("GET", "/library/base/blobs/")
 
@@ -166,6 +182,41 @@ def test_a_pull_that_was_killed(tmp_path: Path, slow: tuple[FaultyRegistry, Even
     assert ranges[1] is not None and int(ranges[1].removeprefix("bytes=").rstrip("-")) > 1_000_000
     assert pybuild.ok("store", "check").stdout == "the store is whole\n"
     assert pybuild.ok("ls", "-q").stdout.strip() == str(IMAGE.descriptor.digest)
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_pull_that_is_killed_at_any_request(tmp_path: Path, number: int) -> None:
+    """Before, between and after its documents and blobs: the manifest's, the layers', the configuration's request."""
+    reached, go_on, count = Event(), Event(), [0]
+
+    def stop(handler: Handler) -> bool:
+        count[0] += 1
+        if count[0] == number:
+            reached.set()
+            go_on.wait(60)
+        return False
+
+    with faulty_registry() as registry:
+        hold(registry, IMAGE)
+        registry.faults.append(stop)
+        pybuild = make(tmp_path, registry.name)
+        process = started(pybuild, "pull", f"{registry.name}/app:1")
+        try:
+            while not reached.wait(0.05) and process.poll() is None:
+                pass
+        finally:
+            process.kill()
+            process.communicate()
+            go_on.set()
+        assert pybuild.ok("store", "check").stdout == "the store is whole\n"
+        there = {path.name for path in (tmp_path / "store/blobs/sha256").glob("*")}
+        registry.requests.clear()
+        told = json.loads(pybuild.ok("pull", "--json", f"{registry.name}/app:1").stdout)
+        assert {digest.partition(":")[2] for digest in told["existing"]} <= there
+        # What had come in whole, but had no name yet, needs no request.
+        assert len(registry.asked("GET", "/blobs/")) <= len(told["copied"])
+        assert pybuild.ok("store", "check").stdout == "the store is whole\n"
+        assert pybuild.ok("ls", "-q").stdout.strip() == str(IMAGE.descriptor.digest)
 
 
 @pytest.mark.parametrize("kind", ["oci", "dir"])

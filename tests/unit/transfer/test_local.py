@@ -323,3 +323,17 @@ def test_an_archive_of_the_same_image_stays(pair: Pair, tmp_path: Path, kind: ty
     assert file.stat().st_size < before.st_size
     file.write_bytes(file.read_bytes()[:2000])
     assert written("app:2", f"docker://{pair.source.name}/team/app:other") == (0, 2)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("oci", "index.json"), ("oci", "blobs"), ("dir", "manifest.json")])
+def test_nothing_is_written_through_a_link(pair: Pair, tmp_path: Path, kind: str, name: str) -> None:
+    out, precious = tmp_path / "out", tmp_path / "precious"
+    out.mkdir()
+    precious.mkdir() if name == "blobs" else precious.write_text('{"schemaVersion": 2, "manifests": []}')
+    (out / ("oci-layout" if kind == "oci" else "version")).touch()
+    (out / name).symlink_to(precious)
+    before = precious.stat().st_mtime_ns
+    with pytest.raises(OutputError, match="is a link"):
+        pair.copy(layout(out) if kind == "oci" else DirectoryDestination(out, RETRY))
+    assert precious.stat().st_mtime_ns == before
+    assert not pair.source.asked("GET", "/blobs/")
