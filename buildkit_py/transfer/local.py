@@ -19,11 +19,12 @@ from buildkit_py.registry.blobs import BlobSource, Progress
 from buildkit_py.registry.download import fetch_blob
 from buildkit_py.registry.retry import Cancel, Retry
 from buildkit_py.store import files
-from buildkit_py.store.locks import HeldLock, acquire
+from buildkit_py.store.locks import HeldLock, acquire, try_acquire
 from buildkit_py.store.partial import PartialBlob
 from buildkit_py.transfer.destination import Outcome
 
 PARTIAL = ".pybuild-partial"
+_LOCK = ".lock"
 
 
 class LocalBlobs:
@@ -69,7 +70,7 @@ class LocalBlobs:
         """Take a blob in hand to fetch it."""
         parsed = Digest.parse(digest)
         beside = self._root / PARTIAL / f"{parsed.algorithm}-{parsed.hex}"
-        lock = _locked(beside.with_suffix(".lock"))
+        lock = _locked(beside.with_suffix(_LOCK))
         try:
             held = PartialBlob(parsed, beside, self._root / self._path(parsed), lock)
         except BaseException:
@@ -99,7 +100,15 @@ class LocalBlobs:
             self._begun = True
 
     def tidy(self) -> None:
-        """Remove the place of unfinished blobs if none is there."""
+        """Remove what killed processes left of blobs that are whole by now, and the place of unfinished ones if it is
+        empty."""
+        for lock in (self._root / PARTIAL).glob(f"*{_LOCK}"):
+            held = try_acquire(lock, create=False, temporary=True)
+            if held is not None:
+                beside = lock.with_suffix("")
+                if files.is_regular(self._root / self._path(Digest.parse(beside.name.replace("-", ":")))):
+                    beside.unlink(missing_ok=True)
+                held.release()
         with suppress(OSError):
             (self._root / PARTIAL).rmdir()
 

@@ -154,12 +154,19 @@ def hold(registry: FaultyRegistry, image: MadeImage) -> None:
     registry.add_manifest("app", "1", image.manifest, image.descriptor.media_type)
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def killed(pybuild: Pybuild, reached: Event, partial: Callable[[], list[Path]], *words: str | Path) -> None:
     """Start a command, and end it by SIGKILL once a part of the layer has arrived."""
     process = started(pybuild, *words)
     try:
         assert reached.wait(60)
-        while not any(path.stat().st_size > 1_000_000 for path in partial()):
+        while not any(_size(path) > 1_000_000 for path in partial()):
             assert process.poll() is None, process.communicate()
             Event().wait(0.01)
     finally:

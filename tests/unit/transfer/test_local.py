@@ -337,3 +337,14 @@ def test_nothing_is_written_through_a_link(pair: Pair, tmp_path: Path, kind: str
         pair.copy(layout(out) if kind == "oci" else DirectoryDestination(out, RETRY))
     assert precious.stat().st_mtime_ns == before
     assert not pair.source.asked("GET", "/blobs/")
+
+
+def test_what_a_killed_process_left_is_tidied_away(pair: Pair, tmp_path: Path) -> None:
+    pair.copy(layout(tmp_path / "out"))
+    left = tmp_path / "out" / PARTIAL
+    left.mkdir()
+    whole, unfinished = (digest_of(data).replace(":", "-") for data in (SMALL, b"of another image"))
+    for name in (whole, f"{whole}.lock", unfinished, f"{unfinished}.lock"):
+        (left / name).touch()
+    pair.copy(layout(tmp_path / "out"))
+    assert [path.name for path in left.iterdir()] == [unfinished]
