@@ -14,6 +14,7 @@ import pytest
 
 from tests.support import bases
 from tests.support.command import Pybuild
+from tests.support.dockerd import serve_dockerd
 from tests.support.layouts import ARCHITECTURE, FOREIGN, Entry, layer, write_index
 from tests.support.registry import RegistryServer, available, serve_registry, write_config
 
@@ -379,3 +380,28 @@ def test_sync(
     again = json.loads(pybuild("sync", "--json", file).stdout)
     assert [row["outcome"] for row in again] == ["failed", "there before", "there before"]
     assert len(second.asked("POST")) == sent
+
+
+@pytest.mark.skipif(not shutil.which("dockerd"), reason="dockerd is not installed")
+def test_a_daemon_takes_what_was_saved_and_the_other_way_round(
+    pybuild: Pybuild, base: str, two: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pybuild.ok("copy", base, "base:1")
+    pybuild.ok("copy", "--compress", "zstd", two, "two:1")
+    pybuild.ok("save", "base:1", "two:1", "-o", tmp_path / "mine.tar")
+    ids = {name: digest(pybuild.ok("inspect", "--config", name).stdout.encode()) for name in ("base:1", "two:1")}
+    with serve_dockerd(tmp_path_factory.mktemp("docker") / "d") as daemon:
+        docker = ("docker", "--host", daemon.host)
+        told = run(*docker, "load", "-i", tmp_path / "mine.tar").decode()
+        assert "Loaded image: base:1" in told
+        for name, image in ids.items():
+            assert run(*docker, "inspect", "--format", "{{.Id}}", name).decode().strip() == image
+        run(*docker, "save", "-o", tmp_path / "theirs.tar", "base:1", "two:1")
+    fresh = Pybuild(home=pybuild.home, store=tmp_path / "fresh")
+    assert sorted(line.split()[1] for line in fresh.ok("load", "-i", tmp_path / "theirs.tar").stdout.splitlines()) == [
+        "base:1:",
+        "two:1:",
+    ]
+    for name, image in ids.items():
+        assert digest(fresh.ok("inspect", "--config", name).stdout.encode()) == image
+    assert fresh.ok("store", "check").stdout == "the store is whole\n"
