@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Event
+from typing import IO
 
 from buildkit_py.dataclass import dataclass, field
-from buildkit_py.errors import UsageError
+from buildkit_py.errors import OutputError, UsageError
 from buildkit_py.oci import Descriptor, parse_config
 from buildkit_py.registry.blobs import BlobStream, ImageReader, Progress
 from buildkit_py.registry.incoming import Incoming
@@ -133,23 +133,29 @@ class _Work:
         self._ended(item, outcome)
 
     def _one_squeezed(self, item: Descriptor, cancel: Cancel) -> None:
-        assert self._wishes.compress is not None
+        with _spool() as made:
+            self._squeeze(item, made, cancel)
+            new = self._converted[str(item.digest)]
+            self._ended(new, self._destination.blob(new, [partial(_span, made.fileno())], None, cancel))
+
+    def _squeeze(self, item: Descriptor, made: IO[bytes], cancel: Cancel) -> None:
+        """Write the layer to `made`, compressed as it shall be."""
         wanted = self._wishes.compress
-        with TemporaryFile(dir=_room()) as made:
+        assert wanted is not None
 
-            def take(incoming: Incoming) -> Outcome:
-                made.seek(0)
-                made.truncate()
-                self._converted[str(item.digest)] = recompress(incoming, wanted, self._diff_ids, made)
-                return "copied"
+        def take(incoming: Incoming) -> Outcome:
+            made.seek(0)
+            made.truncate()
+            self._converted[str(item.digest)] = recompress(incoming, wanted, self._diff_ids, made)
+            return "copied"
 
+        try:
             from_first(
                 item, self._reader.sources(), take, retry=self._retry, progress=self._watch.progress, cancel=cancel
             )
             made.flush()
-            new = self._converted[str(item.digest)]
-            source = partial(_span, made.fileno())
-            self._ended(new, self._destination.blob(new, [source], None, cancel))
+        except OSError as error:
+            raise _no_room(error) from error
 
     def _ended(self, item: Descriptor, outcome: Outcome) -> None:
         self._outcomes[str(item.digest)] = (item, outcome)
@@ -200,6 +206,20 @@ def _span(fd: int, item: Descriptor, offset: int) -> BlobStream:
     return Span(os.fdopen(os.dup(fd), "rb"), offset, item.size, offset)
 
 
-def _room() -> Path:
-    """Where a layer may lie for a while: not where files are kept in memory, as /tmp may be."""
-    return Path(os.environ.get("TMPDIR") or "/var/tmp")
+def _spool() -> IO[bytes]:
+    """A file without a name for a layer: not where files are kept in memory, as /tmp may be."""
+    try:
+        return TemporaryFile(dir=_room())
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def _no_room(error: OSError) -> OutputError:
+    return OutputError(
+        f"a layer can't be kept in {_room()} while it is compressed: {error.strerror or error}",
+        hint="name a directory with room for it by TMPDIR",
+    )
+
+
+def _room() -> str:
+    return os.environ.get("TMPDIR") or "/var/tmp"

@@ -17,6 +17,7 @@ from typing import Any
 from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.errors import RegistryError, SourceInputError, UsageError
 from buildkit_py.image.layout import listed
+from buildkit_py.image.staging import translated
 from buildkit_py.oci.descriptor import REF_NAME
 from buildkit_py.platform import Platform
 from buildkit_py.reference import Reference
@@ -153,6 +154,7 @@ def _digest_there(target: Place, client: RegistryClient) -> str | None:
                 return None
             raise
     assert target.path is not None
-    rows = listed(target.path) if target.path.exists() else []
+    with translated(target.path):
+        rows = listed(target.path) if target.path.exists() else []
     found = (row["digest"] for row in rows if (row.get("annotations") or {}).get(REF_NAME) == target.name)
     return next(found, None)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
-from buildkit_py.errors import IntegrityError, UsageError
+from buildkit_py.errors import IntegrityError, OutputError, UsageError
 from buildkit_py.oci.media_types import (
     DOCKER_CONFIG,
     DOCKER_INDEX,
@@ -156,3 +159,24 @@ def test_docker_layers_become_gzip_layers_of_docker(pair: Pair) -> None:
     assert types(manifest(pair)) == (DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER_GZIP)
     pair.copy(source=source, wishes=Wishes(compress="zstd", format="oci"))
     assert types(manifest(pair)) == (OCI_MANIFEST, OCI_CONFIG, OCI_LAYER_ZSTD)
+
+
+class Full(io.BytesIO):
+    """A file on a disk that is full."""
+
+    def __init__(self, **_: object) -> None:
+        super().__init__()
+
+    def write(self, _: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_no_room_for_a_layer_in_between(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/nonexistent")
+    with pytest.raises(OutputError, match="can't be kept in /nonexistent") as caught:
+        pair.copy(wishes=Wishes(compress="gzip"))
+    assert "TMPDIR" in str(caught.value.hint)
+    monkeypatch.setattr("buildkit_py.transfer.copy.TemporaryFile", Full)
+    with pytest.raises(OutputError, match="No space left"):
+        pair.copy(wishes=Wishes(compress="gzip"))
+    assert not pair.target.manifests
