@@ -90,6 +90,7 @@ environment
   DOCKER_DEFAULT_PLATFORM
                      what a Dockerfile is built for, where `--platform` does not say
   NO_COLOR           if set to anything, no colours
+  TMPDIR             where `copy --compress` keeps a layer for a while (default: /var/tmp)
   TERM               `dumb` gives plain lines instead of the live view
   XDG_DATA_HOME      below it is the store of an ordinary user, instead of ~/.local/share
   XDG_STATE_HOME     below it are reports of internal errors, instead of ~/.local/state
