@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from buildkit_py.cli.parser import Command, Namespace, Parser, add_json
 from buildkit_py.cli.shell import Shell
 
 if TYPE_CHECKING:
+    from buildkit_py.errors import PybuildError
     from buildkit_py.registry.client import RegistryClient
     from buildkit_py.transfer.ends import Ends
     from buildkit_py.transfer.sync import Entry, Job
@@ -90,18 +92,20 @@ def run_sync(args: Namespace, shell: Shell) -> int:
     rows: list[dict[str, Any]] = []
     codes: list[int] = []
     with Ends(lambda make: shell.store(None, make=make), Path()) as ends:
-        for entry in entries:
-            _entry(args, shell, ends, entry, rows, codes)
+        for row in (row for entry in entries for row in _entry(args, shell, ends, entry, codes)):
+            rows.append(row)
+            if not (args.json or args.quiet):
+                shell.write(_line(row))
+                shell.out.flush()
     if args.json:
         shell.print(json.dumps(rows, indent=2))
     elif not args.quiet:
-        shell.write(_listing(rows))
+        shell.write(_sum(rows))
     return codes[0] if codes else 0
 
 
-def _entry(
-    args: Namespace, shell: Shell, ends: Ends, entry: Entry, rows: list[dict[str, Any]], codes: list[int]
-) -> None:
+def _entry(args: Namespace, shell: Shell, ends: Ends, entry: Entry, codes: list[int]) -> Iterator[dict[str, Any]]:
+    """What became of each image of an entry, as soon as it is known; exit codes of failures go to `codes`."""
     from buildkit_py.errors import Cancelled, PybuildError
     from buildkit_py.transfer.sync import jobs_of
 
@@ -109,18 +113,19 @@ def _entry(
     try:
         jobs = list(jobs_of(entry, ends.client))
     except PybuildError as error:
-        rows.append({**where, "outcome": "failed", **_failed(shell, error, codes)})
+        yield {**where, "outcome": "failed", **_failed(shell, error, codes)}
         return
     if not jobs:
-        shell.complain(f"note: no tag of {where['source']} fits {', '.join(entry.tags)}\n")
+        shell.complain(f"note: no tag of {where['source']} fits {', '.join(entry.tags) or 'anything'}\n")
     for job in jobs:
         where = {"source": str(job.source), "destination": str(job.target)}
         try:
-            rows.append({**where, **_one(args, shell, ends, job)})
+            done = _one(args, shell, ends, job)
         except Cancelled:
             raise
         except PybuildError as error:
-            rows.append({**where, "outcome": "failed", **_failed(shell, error, codes)})
+            done = {"outcome": "failed", **_failed(shell, error, codes)}
+        yield {**where, **done}
 
 
 def _one(args: Namespace, shell: Shell, ends: Ends, job: Job) -> dict[str, Any]:
@@ -130,11 +135,11 @@ def _one(args: Namespace, shell: Shell, ends: Ends, job: Job) -> dict[str, Any]:
         return {"outcome": "there before"}
     if args.dry_run:
         return {"outcome": "would copy"}
-    report = move(shell, ends, job.source, job.target, job.wishes, quiet=True)
+    report = move(shell, ends, job.source, job.target, job.wishes, quiet=args.quiet or args.json)
     return {"outcome": "copied", **as_plain(report)}
 
 
-def _failed(shell: Shell, error: Any, codes: list[int]) -> dict[str, Any]:
+def _failed(shell: Shell, error: PybuildError, codes: list[int]) -> dict[str, Any]:
     from buildkit_py.cli.faults import render
 
     codes.append(error.exit_code)
@@ -142,15 +147,18 @@ def _failed(shell: Shell, error: Any, codes: list[int]) -> dict[str, Any]:
     return {"error": error.message}
 
 
-def _listing(rows: list[dict[str, Any]]) -> str:
-    from buildkit_py.progress.text import clean, count, table
+def _line(row: dict[str, Any]) -> str:
+    from buildkit_py.progress.text import clean
 
-    lines = [(row["outcome"], clean(row["source"]), clean(row["destination"])) for row in rows]
-    sums: dict[str, int] = {}
-    for row in rows:
-        sums[row["outcome"]] = sums.get(row["outcome"], 0) + 1
-    told = ", ".join(f"{number} {outcome}" for outcome, number in sums.items())
-    return f"{table(lines)}{count(len(rows), 'image')}{f': {told}' if told else ''}\n"
+    return f"{row['outcome']:12}  {clean(row['source'])}  {clean(row['destination'])}\n"
+
+
+def _sum(rows: list[dict[str, Any]]) -> str:
+    from buildkit_py.progress.text import count
+
+    outcomes = [row["outcome"] for row in rows]
+    told = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
+    return f"{count(len(rows), 'image')}{f': {told}' if told else ''}\n"
 
 
 TAGS = Command(
