@@ -103,8 +103,7 @@ def _moved(
         report = copy(
             reader, destination, wishes, called=called, name=name, retry=ends.client.retry, watch=lines.watch()
         )
-    if not quiet:
-        tell(shell, report)
+    tell(shell, report, quiet=quiet)
     return report
 
 

@@ -60,18 +60,17 @@ def move(
             retry=ends.client.retry,
             watch=lines.watch(),
         )
-    if not quiet:
-        tell(shell, report)
-        if target.kind in ("oci", "oci-archive") and ".docker." in report.media_type:
-            shell.complain(
-                "note: the image has Docker's format, which few tools look for in a layout; --format oci changes it\n"
-            )
+    tell(shell, report, quiet=quiet)
+    if not quiet and target.kind in ("oci", "oci-archive") and ".docker." in report.media_type:
+        shell.complain(
+            "note: the image has Docker's format, which few tools look for in a layout; --format oci changes it\n"
+        )
     return report
 
 
-def tell(shell: Shell, report: CopyReport) -> None:
-    """The notes that belong to a copy."""
-    if len(report.offered) > 1:
+def tell(shell: Shell, report: CopyReport, *, quiet: bool) -> None:
+    """The notes that belong to a copy. That a name was taken from another image is never kept back."""
+    if len(report.offered) > 1 and not quiet:
         shell.complain(
             f"note: {report.source} is for {', '.join(report.offered)}; {report.chosen} was taken, --all takes all\n"
         )

@@ -125,8 +125,8 @@ def test_save_and_load(cli: Any, root: str, tmp_path: Path) -> None:
     assert cli("load", "--store", str(tmp_path / "third"), "-i", "d.tar") == 0
     assert cli.out.startswith("loaded web:latest: ")
     assert cli("copy", "--store", fresh, "-q", "--platform", OTHER, "all", "web") == 0
-    assert cli("load", "--store", fresh, "-i", "o.tar") == 0
-    assert f"note: replaced web (was {THEIRS.descriptor.digest})" in cli.err
+    assert cli("load", "--store", fresh, "-q", "-i", "o.tar") == 0
+    assert cli.err == f"note: replaced web (was {THEIRS.descriptor.digest})\n"
     assert cli("copy", "--store", root, "-q", "web", "oci-archive:nameless.tar") == 0
     assert cli("load", "--store", fresh, "-i", "nameless.tar") == 16
     assert "`pybuild copy oci-archive:nameless.tar NAME` takes it" in cli.err

@@ -13,6 +13,7 @@ import pytest
 
 from buildkit_py.errors import IntegrityError, OutputError, RegistryError, SourceInputError
 from buildkit_py.image.staging import new_file
+from buildkit_py.image.view import inspect_document
 from buildkit_py.platform import Platform
 from buildkit_py.registry.blobs import ImageReader
 from buildkit_py.registry.retry import Retry
@@ -21,6 +22,7 @@ from buildkit_py.store import Store
 from buildkit_py.transfer.copy import copy
 from buildkit_py.transfer.destination import Destination
 from buildkit_py.transfer.local import PARTIAL
+from buildkit_py.transfer.look import look
 from buildkit_py.transfer.plan import Wishes, read_root
 from buildkit_py.transfer.to_archive import DockerArchive, OciArchive
 from buildkit_py.transfer.to_directory import DirectoryDestination
@@ -28,7 +30,7 @@ from buildkit_py.transfer.to_layout import LayoutDestination
 from buildkit_py.transfer.to_store import StoreDestination
 from tests.support.clients import make_client
 from tests.support.faulty_registry import Handler, on, times
-from tests.support.images import digest_of, make_image
+from tests.support.images import digest_of, make_image, make_index
 from tests.support.transfers import ARM, IMAGE, LARGE, SMALL, Pair, hold
 
 RETRY = Retry(sleep=lambda _: None)
@@ -348,3 +350,34 @@ def test_what_a_killed_process_left_is_tidied_away(pair: Pair, tmp_path: Path) -
         (left / name).touch()
     pair.copy(layout(tmp_path / "out"))
     assert [path.name for path in left.iterdir()] == [unfinished]
+
+
+def test_an_index_with_an_attestation(pair: Pair, tmp_path: Path) -> None:
+    types = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json")
+    attestation = make_image(b"{}", platform="unknown/unknown", types=(*types, "application/vnd.in-toto+json"))
+    hold(pair.source, attestation, tag="attestation")
+    raw, descriptor = make_index(IMAGE, attestation)
+    pair.source.add_manifest("team/app", "attested", raw, descriptor.media_type)
+    source = f"docker://{pair.source.name}/team/app:attested"
+    with Store.open(tmp_path / "store") as store, store.lease():
+        pair.copy(StoreDestination(store, "app", RETRY), source=source, wishes=Wishes(every=True))
+        assert store.check() == []
+        platforms = [image["platform"] for image in inspect_document(store, "app")["images"]]
+        assert platforms == ["linux/amd64", "unknown/unknown"]
+    assert look(reader_of(pair, source))["images"][1]["layers"][0]["media_type"] == "application/vnd.in-toto+json"
+    one = pair.copy(layout(tmp_path / "out"), source=source, wishes=Wishes(platform=Platform.parse("amd64")))
+    assert one.offered == ("linux/amd64",)
+
+
+def reader_of(pair: Pair, source: str) -> ImageReader:
+    return open_reader(source, pair.client, directory=Path())
+
+
+def test_looking_at_an_artifact(pair: Pair) -> None:
+    kind = "application/vnd.example.chart+json"
+    artifact = make_image(b"chart", types=("application/vnd.oci.image.manifest.v1+json", kind, "text/plain"))
+    hold(pair.source, artifact, tag="chart")
+    shown = look(reader_of(pair, f"docker://{pair.source.name}/team/app:chart"))
+    (image,) = shown["images"]
+    assert (image["artifact_type"], image["config"], image["layers"][0]["size"]) == (kind, {}, 5)
+    assert not pair.source.asked("GET", "/blobs/")
