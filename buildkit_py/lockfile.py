@@ -32,7 +32,7 @@ from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, LockfileError, UsageError
 from buildkit_py.graph.resolver import ResolvedImage, Resolver
 from buildkit_py.platform import Platform
-from buildkit_py.reference import Reference
+from buildkit_py.reference import Reference, is_local
 from buildkit_py.source import Span
 
 VERSION = 1
@@ -166,7 +166,7 @@ class LockedResolver:
 
     def image(self, ref: str, platform: Platform) -> ResolvedImage:
         """Pin an image: the inner resolver is asked for the digest of the lock where there is one."""
-        if ref.startswith(("oci:", "oci-archive:")) or "@" in ref:
+        if is_local(ref) or "@" in ref:
             return self._inner.image(ref, platform)
         pinned = self._pinned("image", ref, str(platform))
         if pinned is not None:

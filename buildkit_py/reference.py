@@ -9,6 +9,8 @@ from buildkit_py.digest import Digest
 from buildkit_py.errors import UsageError
 
 DEFAULT_REGISTRY = "docker.io"
+LOCAL = ("oci:", "oci-archive:", "docker-archive:", "dir:")
+"""What the name of an image that is a file or a directory begins with."""
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -61,6 +63,11 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.name}{tag}{digest}"
+
+
+def is_local(text: str) -> bool:
+    """Whether the name is that of a layout, an archive or a directory, not of something in a registry."""
+    return text.startswith(LOCAL)
 
 
 def _check_repository(path: str, text: str) -> None:

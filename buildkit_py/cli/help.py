@@ -31,7 +31,6 @@ look into the store
   rmi          remove images, and what they alone need
   import       make an image of a tar of a root file system
   export       write the files of an image as a tar
-  push         send an image to a registry
   mount        show an image's files in a directory, or list what is shown
   umount       take that away again
   shell        run a locked-down shell in an image
@@ -49,6 +48,16 @@ run images as services of the machine
   rollback     switch a service back to what it was
   uninstall    remove a service
   installed    list the services that are installed
+
+move images
+  pull         bring an image from a registry into the store
+  push         send an image to a registry
+  copy         copy an image from anywhere to anywhere
+  sync         keep repositories beside others
+  tags         list the tags of a repository
+  delete       remove an image from a registry
+  save         write images of the store into one file
+  load         bring the images of a file into the store
 
 about pybuild
   info         show what pybuild finds on this machine
@@ -106,6 +115,7 @@ environment
   DOCKER_DEFAULT_PLATFORM
                      what a Dockerfile is built for, where `--platform` does not say
   NO_COLOR           if set to anything, no colours
+  TMPDIR             where `copy --compress` keeps a layer for a while (default: /var/tmp)
   TERM               `dumb` gives plain lines instead of the live view
   XDG_DATA_HOME      below it is the store of an ordinary user, instead of ~/.local/share
   XDG_STATE_HOME     below it are reports of internal errors, instead of ~/.local/state

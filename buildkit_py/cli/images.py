@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
@@ -10,6 +11,8 @@ from buildkit_py.cli.shell import Shell
 
 if TYPE_CHECKING:
     from buildkit_py.store import Store
+    from buildkit_py.transfer.ends import Ends
+    from buildkit_py.transfer.place import Place
 
 
 _WORDS = {
@@ -102,25 +105,87 @@ def _when(seconds: float) -> str:
 
 def prepare_inspect(parser: Parser) -> None:
     """Add the arguments of `inspect`."""
-    parser.add_argument("name", metavar="NAME", help="an image's name in the store, or its digest, or how that begins")
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        help="a name in the store, or how a digest begins, or docker://REF, oci:DIR and the like (`pybuild help copy`)",
+    )
     parser.add_argument("--platform", metavar="P", help="only this platform, as linux/arm64")
+    parser.add_argument("--raw", action="store_true", help="print the manifest or index, byte for byte")
+    parser.add_argument("--config", action="store_true", help="print the configuration, byte for byte")
+    parser.add_argument("--format", metavar="TEMPLATE", help="print fields, as '{{.Digest}} {{json .Config.Env}}'")
     add_json(parser)
     add_store(parser)
 
 
 def run_inspect(args: Namespace, shell: Shell) -> int:
-    """Show one image."""
-    from buildkit_py.image.view import inspect_document
+    """Show one image, wherever it is."""
+    from buildkit_py.cli.moving import platform_of
+    from buildkit_py.transfer.ends import Ends
+    from buildkit_py.transfer.look import raw_config, raw_document
+    from buildkit_py.transfer.place import Place
 
-    with shell.store(args.store) as store:
-        document = inspect_document(store, args.name)
-    if args.platform:
-        document["images"] = _of_platform(document, args.platform)
-    if args.json:
+    _one_way(args)
+    platform = platform_of(args.platform)
+    with Ends(lambda make: shell.store(args.store), Path()) as ends:
+        place = Place.parse(args.name, Path())
+        if args.raw or args.config:
+            reader = ends.source(place).reader
+            _write_bytes(shell, (raw_config if args.config else raw_document)(reader, platform))
+            return 0
+        document = _document(ends, place, args.platform)
+    if args.format is not None:
+        _print_format(shell, args, document)
+    elif args.json:
         shell.print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         shell.write("\n".join([_head(document), *(_image(image) for image in document["images"])]))
     return 0
+
+
+def _one_way(args: Namespace) -> None:
+    from buildkit_py.errors import UsageError
+
+    given = {"--raw": args.raw, "--config": args.config, "--format": args.format is not None, "--json": args.json}
+    names = [name for name, value in given.items() if value]
+    if len(names) > 1:
+        raise UsageError(f"{names[0]} and {names[1]} can't both be printed", hint="leave one of them out")
+
+
+def _document(ends: Ends, place: Place, platform: str | None) -> dict[str, Any]:
+    """An image as the options want it, from the store or from where it is."""
+    from buildkit_py.image.view import inspect_document
+    from buildkit_py.platform import Platform
+    from buildkit_py.transfer.look import look
+
+    if place.kind != "store":
+        return look(ends.source(place).reader, Platform.parse(platform) if platform else None)
+    document = inspect_document(ends.store(make=False), place.name or "")
+    if platform:
+        document["images"] = _of_platform(document, platform)
+    return document
+
+
+def _print_format(shell: Shell, args: Namespace, document: dict[str, Any]) -> None:
+    """Fields of the document, and after it of one image: of this machine's platform, else of the first."""
+    from buildkit_py.cli.template import fill
+    from buildkit_py.platform import Platform
+
+    images = document["images"]
+    host = str(Platform.host())
+    chosen = next((image for image in images if image["platform"] == host), images[0] if images else {})
+    shell.print(fill(args.format, document, chosen))
+
+
+def _write_bytes(shell: Shell, raw: bytes) -> None:
+    """Bytes as they are, where the stream takes any."""
+    binary = getattr(shell.out, "buffer", None)
+    if binary is None:
+        shell.write(raw.decode(errors="replace"))
+        return
+    shell.out.flush()
+    binary.write(raw)
+    binary.flush()
 
 
 def _of_platform(document: dict[str, Any], text: str) -> list[dict[str, Any]]:
@@ -208,10 +273,15 @@ LS = Command(
 INSPECT = Command(
     "inspect",
     usage="[options] NAME",
-    about="Show an image of the store: its platforms, configuration and layers.",
+    about=(
+        "Show an image: its platforms, configuration and layers. It may be in the store, in a registry, in a\n"
+        "layout or in an archive; no layer is fetched."
+    ),
     examples=(
         ("pybuild inspect web", "to read"),
         ("pybuild inspect web --platform linux/arm64 --json", "one platform, for programs"),
+        ("pybuild inspect docker://python:3.12 --format '{{.Digest}} {{json .Config.Env}}'", "from a registry"),
+        ("pybuild inspect oci:images:web --raw", "the manifest, byte for byte"),
     ),
     prepare=prepare_inspect,
     run=run_inspect,

@@ -49,8 +49,7 @@ def _push(store: Store, descriptor: Descriptor, target: Reference) -> PushReport
     """Layers of bases that were never fetched are mounted where the registry has them, else fetched and sent."""
     from buildkit_py.executor.source.image import Images
     from buildkit_py.image.stored import closure
-    from buildkit_py.reference import Reference
-    from buildkit_py.registry.source import is_local
+    from buildkit_py.reference import Reference, is_local
 
     images = Images(store, Path())
     seen = {str(blob.digest): store.memo.get("origin", str(blob.digest)) for blob in closure(store, descriptor)}

@@ -23,12 +23,10 @@ _NO_CONTAINERS = "pybuild makes images and starts none: -o type=docker,dest=FILE
 _SHELL = "`pybuild shell IMAGE -- COMMAND` runs a command in an image, in a sandbox that is gone afterwards"
 _ELSEWHERE = {
     **dict.fromkeys(("buildx", "builder", "image", "system"), f"{_ONLY_BUILD}. `pybuild ls` lists the images"),
-    **dict.fromkeys(("create", "start", "ps", "load"), _NO_CONTAINERS),
+    **dict.fromkeys(("create", "start", "ps"), _NO_CONTAINERS),
     **dict.fromkeys(("run", "exec"), _SHELL),
     "unmount": "`pybuild umount` does that",
     "images": "`pybuild ls` lists the images",
-    "push": "`pybuild build -t NAME --push` pushes what it builds",
-    "save": "`pybuild build -o docker:FILE` writes what it builds",
 }
 """Words that people of other tools begin with, and where to look for what they do."""
 

@@ -14,14 +14,13 @@ from buildkit_py.executor.tools import HOST_PATH
 from buildkit_py.graph.op import ExecStep, GitSource, Host, HttpSource, ImageSource
 from buildkit_py.platform import Platform
 from buildkit_py.receipt import MOST_NAMES, YOUNG_NS, Evidence, Stamp, changed, digest_of, rows, text_stamp
+from buildkit_py.reference import is_local
 
 if TYPE_CHECKING:
     from buildkit_py.engine.options import BuildOptions
     from buildkit_py.graph.definition import Definition, ImageTarget
     from buildkit_py.layer.context import ContextTree
     from buildkit_py.store import Store
-
-_LOCAL = ("oci:", "oci-archive:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +75,7 @@ def _still(op: object) -> bool:
     """Whether what an op stands for can only change in ways that a receipt sees."""
     if isinstance(op, ExecStep):
         return op.platform in ("", str(Platform.host()))
-    return not isinstance(op, HttpSource | GitSource) and not (
-        isinstance(op, ImageSource) and op.ref.startswith(_LOCAL)
-    )
+    return not isinstance(op, HttpSource | GitSource) and not (isinstance(op, ImageSource) and is_local(op.ref))
 
 
 def _plain(target: ImageTarget) -> bool:

@@ -16,7 +16,7 @@ from buildkit_py.executor.source.meter import Meter
 from buildkit_py.graph.definition import ImageTarget, Output
 from buildkit_py.graph.op import ImageSource
 from buildkit_py.image.stored import closure, one_image
-from buildkit_py.reference import Reference
+from buildkit_py.reference import Reference, is_local
 
 if TYPE_CHECKING:
     from buildkit_py.engine.options import BuildOptions
@@ -227,8 +227,6 @@ class OutputWriter:
         }
 
     def _push(self, value: str, descriptor: Descriptor, meter: Meter) -> None:
-        from buildkit_py.registry.source import is_local
-
         origins = self._origins()
         report = self.images.client.push(
             Reference.parse(value),

@@ -13,6 +13,7 @@ from buildkit_py.errors import RegistryError, SourceError, SourceInputError
 from buildkit_py.graph.resolver import ResolvedImage
 from buildkit_py.layer.openat import open_beneath
 from buildkit_py.receipt import text_stamp
+from buildkit_py.reference import is_local
 
 if TYPE_CHECKING:
     from buildkit_py.executor.source.image import Images
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from buildkit_py.registry.source import OfferedLayout
     from buildkit_py.store import Store
 
-_LOCAL = ("oci:", "oci-archive:")
 _FOUND = "found:"
+_ROOTS = {"oci": "index.json", "dir": "manifest.json"}
+"""The file of a directory that says which image it holds."""
 MAX_BUILD_FILE = 16 * 1024 * 1024
 
 
@@ -100,7 +102,7 @@ class EngineResolver:
         """Pin an image and read its configuration; no layer is fetched."""
         from buildkit_py.image.config import from_document
 
-        if ref.startswith(_LOCAL):
+        if is_local(ref):
             self._read[ref] = self._state(ref)
         try:
             pulled = self._images().describe(ref, platform)
@@ -162,14 +164,15 @@ class EngineResolver:
         if name.startswith(_FOUND):
             context, _, path = name.removeprefix(_FOUND).partition(":")
             return _state_of(self._find(path, context))
-        if not name.startswith(_LOCAL):
+        if not is_local(name):
             return _state_of(self.text(name))
-        kind, path, *_ = name.split(":")
+        kind, _, rest = name.partition(":")
+        path = rest if kind == "dir" else rest.partition(":")[0]
         layout = self._layouts.get(path)
         place = layout.path if layout is not None else self._context / path
         try:
-            if kind == "oci":
-                return str(Digest.of((place / "index.json").read_bytes()))
+            if kind in _ROOTS:
+                return str(Digest.of((place / _ROOTS[kind]).read_bytes()))
             facts = (self._context / path).stat()
         except OSError:
             return ""

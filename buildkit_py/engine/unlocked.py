@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 from buildkit_py.engine.naming import reference
 from buildkit_py.errors import PybuildError
 from buildkit_py.image.stored import one_image
+from buildkit_py.reference import is_local
 
 if TYPE_CHECKING:
     from buildkit_py.engine.resolver import EngineResolver
     from buildkit_py.graph.resolver import ResolvedImage
     from buildkit_py.platform import Platform
     from buildkit_py.store import Store
-
-_LOCAL = ("oci:", "oci-archive:")
 
 
 class UnlockedResolver:
@@ -36,7 +35,7 @@ class UnlockedResolver:
 
     def image(self, ref: str, platform: Platform) -> ResolvedImage:
         """Pin an image by what is known here, or by the registry."""
-        if ref.startswith(_LOCAL) or "@" in ref:
+        if is_local(ref) or "@" in ref:
             return self._inner.image(ref, platform)
         known = self._known(ref, platform)
         try:

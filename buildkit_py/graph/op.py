@@ -26,9 +26,9 @@ class Scratch:
 class ImageSource:
     """The file tree of an image.
 
-    `ref` is a normalised registry reference, or `oci:PATH[:REF]` / `oci-archive:PATH[:REF]` below the directory of
-    the build. `digest` is that of the platform's manifest; a source without one is pinned by the engine before
-    anything runs.
+    `ref` is a normalised registry reference, or `oci:PATH[:REF]`, `oci-archive:PATH[:REF]`,
+    `docker-archive:PATH[:REF]` or `dir:PATH` below the directory of the build. `digest` is that of the platform's
+    manifest; a source without one is pinned by the engine before anything runs.
     """
 
     type: Literal["image"] = "image"

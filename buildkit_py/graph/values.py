@@ -10,14 +10,13 @@ from typing import Any
 from buildkit_py.digest import Digest
 from buildkit_py.errors import GraphError, IntegrityError, UsageError
 from buildkit_py.platform import Platform
-from buildkit_py.reference import Reference
+from buildkit_py.reference import LOCAL, Reference
 from buildkit_py.source import Span
 
 MAX_ID = 2**32 - 2
 MAX_NUMBER = 2**63 - 1
 MAX_NAME = 255
 MAX_PATH = 4095
-_LOCAL_IMAGES = ("oci:", "oci-archive:")
 _OCTAL = re.compile(r"[0-7]{3,4}\Z")
 _CLAUSE = r"[ugoa]*(?:[-+=][rwxXstugo]*)+"
 _MODE = re.compile(rf"[0-7]{{3,4}}\Z|{_CLAUSE}(?:,{_CLAUSE})*\Z")
@@ -201,13 +200,13 @@ def platform(text: str) -> None:
 def image(text: str) -> None:
     """A registry reference, or a layout or an archive below the directory of the build."""
     kind, colon, rest = text.partition(":")
-    if kind + colon not in _LOCAL_IMAGES:
+    if kind + colon not in LOCAL:
         try:
             Reference.parse(text)
         except (UsageError, IntegrityError) as error:
             raise GraphError(error.message, hint=error.hint) from None
         return
-    place, colon, name = rest.partition(":")
+    place, colon, name = (rest, "", "") if kind == "dir" else rest.partition(":")
     components(place)
     if place.startswith("/") or ".." in place.split("/") or (colon and not name):
         raise GraphError(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from buildkit_py import canonical
 from buildkit_py.errors import UsageError
@@ -25,7 +25,7 @@ from buildkit_py.oci.media_types import layer_compression
 from buildkit_py.reference import Reference
 
 if TYPE_CHECKING:
-    from buildkit_py.oci import Descriptor
+    from buildkit_py.oci import Descriptor, Manifest
 
 _ENDINGS = {"gzip": ".tar.gz", "none": ".tar", "zstd": ".tar"}
 
@@ -37,23 +37,35 @@ def write_docker(
 
     It is tagged with those of `name` and `also` that are references with a tag.
     """
-    layers = {_file_name(layer): layer for layer in image.layers}
-    config = f"{image.manifest.config.digest.hex}.json"
-    manifest = canonical.dumps(
-        [{"Config": config, "RepoTags": _tags((name, *also)), "Layers": [_file_name(layer) for layer in image.layers]}]
-    )
+    layers = {layer_name(layer): layer for layer in image.layers}
+    config = config_name(image.manifest)
+    manifest = canonical.dumps([row(image.manifest, (name, *also))])
     with new_file_or_stream(destination, image.store, durable=durable) as out, tarball(out) as tar:
         tar.file("manifest.json", len(manifest), BytesIO(manifest))
         tar.file(config, len(image.config.raw), BytesIO(image.config.raw))
         for path, layer in sorted(layers.items()):
             with image.store.blobs.open(str(layer.digest)) as content:
                 if layer_compression(layer.media_type) == "zstd":
-                    _add_unpacked(tar, path, layer, content, destination.parent if destination else image.store.root)
+                    add_unpacked(tar, path, layer, content, destination.parent if destination else image.store.root)
                 else:
                     tar.file(path, layer.size, content)
 
 
-def _add_unpacked(tar: Tarball, path: str, layer: Descriptor, content: BinaryIO, room: Path) -> None:
+def row(manifest: Manifest, names: Iterable[str]) -> dict[str, Any]:
+    """What `manifest.json` says of one image; it is tagged with those of `names` that are references with a tag."""
+    return {
+        "Config": config_name(manifest),
+        "RepoTags": _tags(names),
+        "Layers": [layer_name(layer) for layer in manifest.layers],
+    }
+
+
+def config_name(manifest: Manifest) -> str:
+    """The member that holds the image's configuration."""
+    return f"{manifest.config.digest.hex}.json"
+
+
+def add_unpacked(tar: Tarball, path: str, layer: Descriptor, content: BinaryIO, room: Path) -> None:
     """Add a zstd layer as a plain tar. Its size stands before its bytes, so a file without a name takes them first."""
     with TemporaryFile(dir=room) as plain:
         plain.writelines(chunks(layer, content))
@@ -62,7 +74,8 @@ def _add_unpacked(tar: Tarball, path: str, layer: Descriptor, content: BinaryIO,
         tar.file(path, size, plain)
 
 
-def _file_name(layer: Descriptor) -> str:
+def layer_name(layer: Descriptor) -> str:
+    """The member that holds a layer."""
     return layer.digest.hex + _ENDINGS[layer_compression(layer.media_type) or "none"]
 
 

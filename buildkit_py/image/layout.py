@@ -7,11 +7,12 @@ DIR/blobs/sha256/HEX            manifests, configurations, layers
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from buildkit_py import canonical
 from buildkit_py.dataclass import replace
@@ -26,6 +27,8 @@ from buildkit_py.oci.media_types import OCI_INDEX
 if TYPE_CHECKING:
     from buildkit_py.store import Store
 
+Row = Mapping[str, Any]
+"""One entry of an `index.json`, with all that its writer put there."""
 LAYOUT = canonical.dumps({"imageLayoutVersion": "1.0.0"})
 _CHUNK = 1 << 20
 
@@ -37,9 +40,11 @@ def named(descriptor: Descriptor, name: str) -> Descriptor:
 
 def index_json(descriptors: Sequence[Descriptor]) -> bytes:
     """The bytes of an `index.json`."""
-    return canonical.dumps(
-        {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [item.to_plain() for item in descriptors]}
-    )
+    return _index_json([item.to_plain() for item in descriptors])
+
+
+def _index_json(rows: Sequence[Row]) -> bytes:
+    return canonical.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": rows})
 
 
 def blob_path(descriptor: Descriptor) -> str:
@@ -60,27 +65,47 @@ def write_layout(
     with exclusive(destination):
         if not destination.exists() or is_empty(destination):
             with new_directory(destination) as directory:
-                _fill(store, descriptor, directory, mine)
+                _fill(store, descriptor, directory, [item.to_plain() for item in mine])
                 (directory / "oci-layout").write_bytes(LAYOUT)
             return
-        others = [item for item in _listed(destination) if item.ref_name not in names]
-        _fill(store, descriptor, destination, [*others, *mine])
+        others = [row for row in listed(destination) if _name_of(row) not in names]
+        _fill(store, descriptor, destination, [*others, *(item.to_plain() for item in mine)])
 
 
-def _listed(directory: Path) -> tuple[Descriptor, ...]:
+def with_image(rows: Sequence[Row], descriptor: Descriptor, name: str | None) -> tuple[bytes, str | None]:
+    """The bytes of an `index.json` with one more image, and the digest of another one that had its name.
+
+    An image without a name takes the place of those without.
+    """
+    before = [row for row in rows if _name_of(row) == name]
+    mine = (named(descriptor, name) if name is not None else descriptor).to_plain()
+    others = [row for row in rows if _name_of(row) != name]
+    digests = [row["digest"] for row in before if row["digest"] != mine["digest"]]
+    return _index_json([*others, mine]), next(iter(digests), None)
+
+
+def _name_of(row: Row) -> str | None:
+    name = (row.get("annotations") or {}).get(REF_NAME)
+    return str(name) if name else None
+
+
+def listed(directory: Path) -> list[Row]:
+    """What an existing layout lists; raises `OutputError` where the directory is none."""
     try:
         if not (directory / "oci-layout").is_file():
             raise OutputError(
                 f"{directory} is not empty and is no OCI layout", hint="name an empty directory or an OCI layout"
             )
-        return parse_index((directory / "index.json").read_bytes()).manifests
+        raw = (directory / "index.json").read_bytes()
+        parse_index(raw)
+        return list(json.loads(raw)["manifests"])
     except FileNotFoundError:
-        return ()
+        return []
     except IntegrityError as error:
         raise OutputError(f"the index.json of {directory} can't be added to: {error.message}") from error
 
 
-def _fill(store: Store, descriptor: Descriptor, directory: Path, listed: Sequence[Descriptor]) -> None:
+def _fill(store: Store, descriptor: Descriptor, directory: Path, rows: Sequence[Row]) -> None:
     """Blobs first, each whole under its name; the index, which makes them known, last."""
     added: list[Path] = []
     try:
@@ -90,7 +115,7 @@ def _fill(store: Store, descriptor: Descriptor, directory: Path, listed: Sequenc
                 added.append(path)
                 _copy(store, blob, path)
         with new_file(directory / "index.json", known=True) as out:
-            out.write(index_json(listed))
+            out.write(_index_json(rows))
     except BaseException:
         for path in added:
             with suppress(OSError):

@@ -45,6 +45,17 @@ class Tarball:
         self._out.write(bytes(-size % tarfile.BLOCKSIZE))
         self._tar.offset += size + -size % tarfile.BLOCKSIZE
 
+    def rewind(self, mark: int) -> None:
+        """Forget what was added since the archive was `mark` bytes long."""
+        self._out.seek(mark)
+        self._out.truncate()
+        self._tar.offset = mark
+
+    @property
+    def size(self) -> int:
+        """How many bytes long the archive is now."""
+        return self._tar.offset
+
     def close(self) -> None:
         """Write the end of the archive."""
         self._tar.close()

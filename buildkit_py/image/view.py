@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from buildkit_py.errors import IntegrityError, NotFoundError, PybuildError
 from buildkit_py.image.stored import StoredImage, described_by, read, total_size
-from buildkit_py.oci import Descriptor, Index
+from buildkit_py.oci import Descriptor, ImageConfigDoc, Index, Manifest
 from buildkit_py.reference import Reference
 
 if TYPE_CHECKING:
@@ -101,20 +101,26 @@ def _manifests(store: Store, descriptor: Descriptor) -> tuple[Descriptor, ...]:
 
 
 def _image(image: StoredImage) -> dict[str, Any]:
+    return image_document(image.descriptor, image.manifest, image.config)
+
+
+def image_document(descriptor: Descriptor, manifest: Manifest, config: ImageConfigDoc) -> dict[str, Any]:
+    """One of the `images` of `inspect_document`."""
+    blobs = {str(item.digest): item.size for item in (descriptor, manifest.config, *manifest.layers)}
     return {
-        "platform": str(image.platform),
-        "digest": str(image.descriptor.digest),
-        "size": image.size,
-        "created": image.config.created,
-        "config": dict(image.config.config),
-        "annotations": dict(image.manifest.annotations),
-        "layers": list(_layers(image)),
+        "platform": str(config.platform),
+        "digest": str(descriptor.digest),
+        "size": sum(blobs.values()),
+        "created": config.created,
+        "config": dict(config.config),
+        "annotations": dict(manifest.annotations),
+        "layers": list(_layers(manifest, config)),
     }
 
 
-def _layers(image: StoredImage) -> Iterator[dict[str, Any]]:
-    lines = [line for line in image.config.history if not line.empty_layer]
-    for place, (layer, diff_id) in enumerate(zip(image.layers, image.config.diff_ids, strict=False)):
+def _layers(manifest: Manifest, config: ImageConfigDoc) -> Iterator[dict[str, Any]]:
+    lines = [line for line in config.history if not line.empty_layer]
+    for place, (layer, diff_id) in enumerate(zip(manifest.layers, config.diff_ids, strict=False)):
         by = lines[place].created_by if place < len(lines) else ""
         yield {
             "name": by.removeprefix(_LAYER_WORDS),

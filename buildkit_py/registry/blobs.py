@@ -34,7 +34,14 @@ class Partial(Protocol):
         """Check the digest and publish; raises `IntegrityError` and forgets all bytes if they are wrong."""
 
 
-class BlobStore(Protocol):
+class Receives(Protocol):
+    """Where blobs can be put."""
+
+    def partial(self, digest: str) -> AbstractContextManager[Partial]:
+        """Take a blob in hand to fetch it, after waiting for whoever has it in hand."""
+
+
+class BlobStore(Receives, Protocol):
     """The blobs of a store."""
 
     def has(self, digest: str) -> bool:
@@ -48,9 +55,6 @@ class BlobStore(Protocol):
 
     def put(self, data: bytes) -> str:
         """Store a small blob; its digest."""
-
-    def partial(self, digest: str) -> AbstractContextManager[Partial]:
-        """Take a blob in hand to fetch it, after waiting for whoever has it in hand."""
 
 
 class HasBlobs(Protocol):

@@ -83,12 +83,33 @@ class RegistryClient:
 
         return push(self, ref, descriptor, blobs, origins=origins or {}, bring=bring, progress=progress, cancel=cancel)
 
+    def tags(self, ref: Reference, cancel: Cancel | None = None) -> list[str]:
+        """Every tag of the reference's repository, in the registry's order. Raises `RegistryError`."""
+        return self.reader(ref).tags(cancel)
+
+    def delete(self, ref: Reference, cancel: Cancel | None = None) -> Descriptor:
+        """Remove the manifest or index that a reference stands for from its registry; what it was.
+
+        All its tags go with it. Raises `RegistryError`, also where the registry has deletion switched off.
+        """
+        from buildkit_py.registry.tags import delete_manifest
+
+        repository = self.repository(self.config.origin(ref.registry), ref.repository, delete=True)
+        return delete_manifest(repository, str(ref.digest or ref.tag), cancel)
+
     def repository(
-        self, endpoint: Endpoint, name: str, *, push: bool = False, others: Sequence[str] = ()
+        self,
+        endpoint: Endpoint,
+        name: str,
+        *,
+        push: bool = False,
+        delete: bool = False,
+        others: Sequence[str] = (),
     ) -> Repository:
         """One repository at one endpoint; `others` are repositories of the same registry to mount blobs from."""
+        actions = ",".join(["pull", *(["push"] if push else []), *(["delete"] if delete else [])])
         scopes = (
-            f"repository:{endpoint.repository(name)}:{'pull,push' if push else 'pull'}",
+            f"repository:{endpoint.repository(name)}:{actions}",
             *(f"repository:{endpoint.repository(other)}:pull" for other in sorted(set(others) - {name})),
         )
         with self._lock:
@@ -151,6 +172,12 @@ class RegistryReader:
     def document(self, descriptor: Descriptor) -> bytes:
         """A manifest, an index or a configuration."""
         return self._first(lambda repository: _document(repository, descriptor))
+
+    def tags(self, cancel: Cancel | None = None) -> list[str]:
+        """Every tag of the repository."""
+        from buildkit_py.registry.tags import tags_of
+
+        return self._first(lambda repository: tags_of(repository, cancel))
 
     def sources(self) -> Sequence[BlobSource]:
         """The endpoints' blobs."""

@@ -8,7 +8,7 @@ from threading import Event
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, RegistryError, SourceInputError
 from buildkit_py.oci import Descriptor
-from buildkit_py.registry.blobs import BlobSource, BlobStore, BlobStream, Partial, Progress
+from buildkit_py.registry.blobs import BlobSource, BlobStore, BlobStream, Partial, Progress, Receives
 from buildkit_py.registry.faults import TransferError
 from buildkit_py.registry.parallel import run_all
 from buildkit_py.registry.retry import Cancel, Retry, check, either
@@ -50,27 +50,29 @@ def fetch_blobs(
 def fetch_blob(
     descriptor: Descriptor,
     sources: Sequence[BlobSource],
-    blobs: BlobStore,
+    blobs: Receives,
     *,
     retry: Retry,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> None:
-    """Fetch one blob from the first source that gives it whole.
+) -> bool:
+    """Fetch one blob from the first source that gives it whole; False where it is there already, or somebody else just
+    fetched it.
 
     Raises `RegistryError`, `IntegrityError` or `Cancelled`; what was fetched before a failure is kept for the next try.
     """
     digest = str(descriptor.digest)
     with blobs.partial(digest) as partial:
         if partial.done:
-            return
+            return False
         for last, source in ((source is sources[-1], source) for source in sources):
             try:
                 _fetch_from(source, descriptor, partial, retry, progress, cancel)
-                return
+                return True
             except (RegistryError, IntegrityError, SourceInputError):
                 if last:
                     raise
+    raise AssertionError("unreachable: there is a last source")
 
 
 def _fetch_from(

@@ -72,7 +72,7 @@ class LayoutReader:
         return [lambda descriptor, offset: self._files.blob(_blob_path(descriptor.digest), offset)]
 
     def _pick(self, index: Index) -> Descriptor | None:
-        names = [_names(item) for item in index.manifests]
+        names = [set(names_of(item)) for item in index.manifests]
         if self._ref is not None:
             named = [item for item, own in zip(index.manifests, names, strict=True) if self._ref in own]
             if len({item.digest for item in named}) != 1:
@@ -138,11 +138,13 @@ class DirectoryFiles:
 
 
 class ArchiveFiles:
-    """The files of a layout in a tar, which `open_at` opens, and which is indexed once."""
+    """The files of a layout in a tar, which `open_at` opens, and which is indexed once; with `links`, links inside are
+    members too."""
 
-    def __init__(self, path: Path, open_at: OpenAt = os.open) -> None:
+    def __init__(self, path: Path, open_at: OpenAt = os.open, *, links: bool = False) -> None:
         self._path = path
         self._open_at = open_at
+        self._links = links
         self._lock = Lock()
         self._members: dict[str, Member] | None = None
 
@@ -179,7 +181,7 @@ class ArchiveFiles:
         with self._lock:
             if self._members is None:
                 with self._archive() as archive:
-                    self._members = index_members(archive, str(self._path))
+                    self._members = index_members(archive, str(self._path), links=self._links)
             return self._members
 
     def _archive(self) -> BinaryIO:
@@ -228,9 +230,10 @@ def _blob_path(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
-def _names(descriptor: Descriptor) -> set[str]:
-    given = (descriptor.ref_name, descriptor.annotations.get(_CONTAINERD_NAME))
-    return {name for name in given if name}
+def names_of(descriptor: Descriptor) -> list[str]:
+    """What an entry of `index.json` is called: by containerd in full, and as the specification has it."""
+    given = (descriptor.annotations.get(_CONTAINERD_NAME), descriptor.ref_name)
+    return [name for name in given if name]
 
 
 def _read(files: Files, path: str, name: str) -> bytes:

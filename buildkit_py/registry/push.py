@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError
@@ -70,14 +70,44 @@ def push(
     def one(item: Descriptor, stop: Event) -> Outcome:
         source = mounts.get(str(item.digest))
         name = endpoint.repository(source) if source else None
-        return Upload(repository, item, blobs, progress, either(stop, cancel)).run(name, bring)
+        return Upload(repository, item, _Stored(item, blobs, bring), progress, either(stop, cancel)).run(name)
 
     outcomes = list(zip(wanted.values(), run_all(one, list(wanted.values())), strict=True))
     for item, document in documents:
-        _put(repository, item, document.raw, cancel)
+        put_document(repository, item, document.raw, cancel)
     if ref.tag is not None and documents[-1][0].digest == descriptor.digest:
-        _put(repository, descriptor, documents[-1][1].raw, cancel, tag=ref.tag)
+        put_document(repository, descriptor, documents[-1][1].raw, cancel, tag=ref.tag)
     return _report(ref, descriptor, documents, outcomes)
+
+
+class _Stored:
+    """A blob of the store, or one that `bring` puts there."""
+
+    failed = False
+
+    def __init__(self, item: Descriptor, blobs: BlobStore, bring: Callable[[Descriptor], None] | None) -> None:
+        self._item = item
+        self._blobs = blobs
+        self._bring = bring
+
+    def open(self, offset: int) -> IO[bytes]:
+        """Its bytes from `offset`."""
+        digest = str(self._item.digest)
+        if self._bring is not None and not self._blobs.has(digest):
+            self._brought(self._bring)
+        file = self._blobs.open(digest)
+        file.seek(offset)
+        return file
+
+    def _brought(self, bring: Callable[[Descriptor], None]) -> None:
+        try:
+            bring(self._item)
+        except BaseException:
+            self.failed = True
+            raise
+
+    def verify(self) -> None:
+        """What is in the store was checked when it got there, and the registry checks it again."""
 
 
 def _documents(
@@ -100,10 +130,10 @@ def _blobs_of(document: Manifest | Index) -> list[Descriptor]:
     return [item for item in document.manifests if item.media_type not in DOCUMENTS]
 
 
-def _put(
+def put_document(
     repository: Repository, descriptor: Descriptor, raw: bytes, cancel: Cancel | None, tag: str | None = None
 ) -> None:
-    """Put a document under its digest, or under a tag."""
+    """Put a manifest or an index under its digest, or under a tag. Raises `RegistryError`, `IntegrityError`."""
     target = tag or str(descriptor.digest)
     what = f"can't push {repository}{':' if tag else '@'}{target}"
 

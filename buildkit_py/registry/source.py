@@ -1,4 +1,7 @@
-"""From an image's name to a reader of it: a registry reference, `oci:DIR[:ref]` or `oci-archive:FILE[:ref]`."""
+"""From an image's name to a reader of it: a registry reference, or one of
+
+oci:DIR[:NAME]   oci-archive:FILE[:NAME]   docker-archive:FILE[:NAME]   dir:PATH
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,10 @@ from pathlib import Path
 from buildkit_py.dataclass import dataclass
 from buildkit_py.digest import Digest
 from buildkit_py.errors import UsageError
-from buildkit_py.reference import Reference
+from buildkit_py.reference import Reference, is_local
 from buildkit_py.registry.blobs import ImageReader
 from buildkit_py.registry.client import RegistryClient
 from buildkit_py.registry.layout import ArchiveFiles, DirectoryFiles, LayoutReader, OpenAt
-
-_LOCAL = ("oci:", "oci-archive:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +51,25 @@ def open_reader(text: str, client: RegistryClient, *, directory: Path, open_at: 
         return client.reader(Reference.parse(rest[2:]))
     if not is_local(text):
         return client.reader(Reference.parse(text))
-    path, ref = _split(rest, directory)
-    files = DirectoryFiles(path, open_at) if kind == "oci" else ArchiveFiles(path, open_at)
+    if kind == "dir":
+        from buildkit_py.registry.directory import DirectoryReader
+
+        return DirectoryReader(text, DirectoryFiles(directory / rest, open_at))
+    path, ref = split(kind, rest)
+    if kind == "docker-archive":
+        from buildkit_py.registry.dockerarchive import DockerArchiveReader
+
+        return DockerArchiveReader(text, ArchiveFiles(directory / path, open_at, links=True), ref)
+    files = DirectoryFiles(directory / path, open_at) if kind == "oci" else ArchiveFiles(directory / path, open_at)
     return LayoutReader(text, files, ref)
 
 
-def is_local(text: str) -> bool:
-    """Whether the name is that of a layout or an archive, not of something in a registry."""
-    return text.startswith(_LOCAL)
-
-
-def _split(rest: str, directory: Path) -> tuple[Path, str | None]:
-    """Path and name: at the first colon, as other tools do."""
+def split(kind: str, rest: str) -> tuple[str, str | None]:
+    """Path and name of `KIND:PATH[:NAME]`: at the first colon, as other tools do. Raises `UsageError`."""
     path, colon, ref = rest.partition(":")
     if not path or (colon and not ref):
-        raise UsageError(f"not the name of an image layout: {rest!r}", hint="write oci:DIRECTORY or oci:DIRECTORY:NAME")
-    return directory / path, ref or None
+        what = "DIRECTORY" if kind == "oci" else "FILE"
+        raise UsageError(
+            f"not the name of an image: {f'{kind}:{rest}'!r}", hint=f"write {kind}:{what} or {kind}:{what}:NAME"
+        )
+    return path, ref or None

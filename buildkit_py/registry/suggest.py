@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from buildkit_py.errors import PybuildError
 from buildkit_py.registry.repository import Repository
-
-_LIMIT = 1 << 20
+from buildkit_py.registry.tags import first_tags
 
 
 def nearest_tag(repository: Repository, tag: str) -> str | None:
@@ -20,9 +17,6 @@ def nearest_tag(repository: Repository, tag: str) -> str | None:
 
 def _tags(repository: Repository) -> list[str]:
     try:
-        with repository.send("GET", repository.url("tags/list?n=1000"), "can't list tags", good=(200,)) as answer:
-            raw = answer.read_all(_LIMIT)
-        tags = json.loads(raw).get("tags") if len(raw) <= _LIMIT else []
-    except (PybuildError, ValueError, AttributeError, RecursionError):
+        return first_tags(repository)
+    except PybuildError:
         return []
-    return [tag for tag in tags or () if isinstance(tag, str) and tag.isascii() and tag.isprintable()]

@@ -1,12 +1,14 @@
 """Where the members of an uncompressed tar lie, without unpacking it and without reading what is in them.
 
-Only regular files with plain names are found; links and devices are passed over. A name that leaves the archive's root
+Only regular files with plain names are found; devices are passed over, and links too unless they are asked for, which
+then stand for the members that they name. A name that leaves the archive's root
 or stands twice is an error, and so is a header that asks for more memory than a header needs.
 """
 
 from __future__ import annotations
 
 import os
+import posixpath
 import tarfile
 from typing import BinaryIO
 
@@ -36,11 +38,15 @@ class _Pending:
     size: int | None = None
 
 
-def index_members(archive: BinaryIO, name: str) -> dict[str, Member]:
-    """The regular members by normalised name. Raises `IntegrityError` on what is no sound archive."""
+def index_members(archive: BinaryIO, name: str, *, links: bool = False) -> dict[str, Member]:
+    """The regular members by normalised name; with `links` also the links among them that lead to one.
+
+    Raises `IntegrityError` on what is no sound archive.
+    """
     end = os.fstat(archive.fileno()).st_size
     _refuse_compressed(os.pread(archive.fileno(), 8, 0), name)
     members: dict[str, Member] = {}
+    leads: dict[str, str] = {}
     pending, at, count = _Pending(), 0, 0
     while at + _BLOCK <= end:
         header = _header(os.pread(archive.fileno(), _BLOCK, at), name)
@@ -56,9 +62,22 @@ def index_members(archive: BinaryIO, name: str) -> dict[str, Member]:
         else:
             if header.type in (tarfile.REGTYPE, tarfile.AREGTYPE):
                 _add(members, pending.name or header.name, Member(start=start, size=size), name)
+            elif header.type in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+                leads[pending.name or header.name] = _target(header, pending.name or header.name)
             pending = _Pending()
         at = start + -(-size // _BLOCK) * _BLOCK
-    return members
+    return {**_led(leads, members), **members} if links else members
+
+
+def _target(header: tarfile.TarInfo, link: str) -> str:
+    """What a link leads to, as a name from the archive's root; it may lead out of it, where nothing is."""
+    beside = posixpath.dirname(link) if header.type == tarfile.SYMTYPE else ""
+    return posixpath.normpath(posixpath.join(beside, header.linkname))
+
+
+def _led(leads: dict[str, str], members: dict[str, Member]) -> dict[str, Member]:
+    """The members that links lead to, by one step, under the links' names."""
+    return {posixpath.normpath(link): members[target] for link, target in leads.items() if target in members}
 
 
 def _refuse_compressed(start: bytes, name: str) -> None:

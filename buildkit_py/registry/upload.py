@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import IO, BinaryIO, Literal, cast
+from typing import IO, Literal, Protocol, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.oci import Descriptor
-from buildkit_py.registry.blobs import BlobStore, Progress
+from buildkit_py.registry.blobs import Progress
 from buildkit_py.registry.faults import TransferError
 from buildkit_py.registry.repository import Repository
 from buildkit_py.registry.retry import Cancel, check
@@ -26,6 +26,30 @@ Outcome = Literal["existing", "mounted", "uploaded"]
 _MONOLITHIC = 1 << 16
 _GOOD_PROGRESS = 1 << 20
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})\Z")
+
+
+class Readable(Protocol):
+    """An open file, as far as an upload needs one."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes, all for -1; none at the end."""
+
+    def close(self) -> None:
+        """Let it go."""
+
+
+class UploadSource(Protocol):
+    """The bytes of the blob that is uploaded."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was this source that failed, not the registry."""
+
+    def open(self, offset: int) -> Readable:
+        """Its bytes from `offset` on, which is no further than it was read before."""
+
+    def verify(self) -> None:
+        """Raise `IntegrityError` unless what was read is the blob; the upload is finished only then."""
 
 
 @dataclass(slots=True)
@@ -43,27 +67,25 @@ class Upload:
         self,
         repository: Repository,
         descriptor: Descriptor,
-        blobs: BlobStore,
+        source: UploadSource,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> None:
         self._repository = repository
         self._descriptor = descriptor
         self._digest = str(descriptor.digest)
-        self._blobs = blobs
+        self._source = source
         self._progress = progress
         self._cancel = cancel
         self._what = f"can't push {self._digest} to {repository}"
 
-    def run(self, mount_from: str | None, bring: Callable[[Descriptor], None] | None) -> Outcome:
-        """Make sure that the blob is there; `bring` puts it into the store if it must be uploaded and is not there."""
+    def run(self, mount_from: str | None) -> Outcome:
+        """Make sure that the blob is there. The source is not touched where nothing has to be sent."""
         if self._repository.has_blob(self._descriptor, self._cancel):
             return "existing"
         session = self._repository.retry.call(lambda: self._start(mount_from), self._cancel)
         if session is None:
             return "mounted"
-        if bring is not None and not self._blobs.has(self._digest):
-            bring(self._descriptor)
         self._transfer(session)
         return "uploaded"
 
@@ -86,6 +108,8 @@ class Upload:
                 self._send(session)
                 return
             except TransferError as fault:
+                if self._source.failed:
+                    raise
                 fault.retry = fault.retry or _forgotten(fault)
                 self._repository.retry.wait(attempt, fault, self._cancel)
             session = self._resumed(session)
@@ -93,11 +117,15 @@ class Upload:
 
     def _send(self, session: _Session) -> None:
         if self._descriptor.size <= _MONOLITHIC and session.offset == 0:
-            self._finish(session, self._blobs.open)
+            with self._body(0) as file:
+                whole = file.read()
+            self._source.verify()
+            self._finish(session, whole)
             return
         if session.offset < self._descriptor.size:
             self._patch(session)
-        self._finish(session, None)
+        self._source.verify()
+        self._finish(session, b"")
 
     def _patch(self, session: _Session) -> None:
         left = self._descriptor.size - session.offset
@@ -114,18 +142,14 @@ class Upload:
         ) as answer:
             session.location, session.offset = self._location(answer), self._descriptor.size
 
-    def _finish(self, session: _Session, opener: Callable[[str], BinaryIO] | None) -> None:
+    def _finish(self, session: _Session, body: bytes) -> None:
         url = _with_query(session.location, "digest", self._digest)
-        length = self._descriptor.size if opener is not None else 0
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
-        body = (lambda: self._body(0)) if opener is not None else b""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}
         with self._repository.send("PUT", url, self._what, good=(201, 204), headers=headers, body=body):
             return
 
     def _body(self, offset: int) -> IO[bytes]:
-        file = self._blobs.open(self._digest)
-        file.seek(offset)
-        return cast("IO[bytes]", _Counted(file, self._count))
+        return cast("IO[bytes]", _Counted(self._source.open(offset), offset, self._count))
 
     def _count(self, done: int) -> None:
         check(self._cancel)
@@ -155,13 +179,15 @@ class Upload:
 class _Counted:
     """A file that tells how far it was read; what an HTTP client needs of a body, no more."""
 
-    def __init__(self, file: BinaryIO, count: Callable[[int], None]) -> None:
+    def __init__(self, file: Readable, offset: int, count: Callable[[int], None]) -> None:
         self._file = file
+        self._done = offset
         self._count = count
 
     def read(self, size: int = -1) -> bytes:
         piece = self._file.read(size)
-        self._count(self._file.tell())
+        self._done += len(piece)
+        self._count(self._done)
         return piece
 
     def __enter__(self) -> _Counted:

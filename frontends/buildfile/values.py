@@ -11,7 +11,7 @@ from buildkit_py.digest import Digest
 from buildkit_py.errors import GraphError, IntegrityError, UsageError
 from buildkit_py.graph import check
 from buildkit_py.platform import Platform
-from buildkit_py.reference import Reference
+from buildkit_py.reference import LOCAL, Reference, is_local
 from buildkit_py.source import Span
 from frontends.buildfile.text import fault
 from frontends.buildfile.words import closest
@@ -35,7 +35,6 @@ _REALTIME = re.compile(r"(?:RTMIN\+|RTMAX-)\d{1,2}\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _REMOTE = re.compile(r"https?://[^\s/]+/\S*\Z")
 _GIT = re.compile(r"(?:https?|ssh|git|file)://[^\s]+\Z|[A-Za-z0-9_.]+@[A-Za-z0-9.-]+:[^\s]+\Z")
-LOCAL_IMAGES = ("oci-archive:", "oci:")
 
 
 def anything(text: str, span: Span) -> str:
@@ -122,7 +121,7 @@ def capability(text: str, span: Span) -> str:
 
 def image(text: str, span: Span) -> str:
     """A normalised registry reference, or an image in a local directory or archive."""
-    for scheme in LOCAL_IMAGES:
+    for scheme in LOCAL:
         if text.startswith(scheme):
             place = text.removeprefix(scheme)
             if not place or place.startswith(("/", "..")) or "/../" in place:
@@ -275,7 +274,7 @@ def place(text: str, span: Span) -> str:
 def pushed(text: str, span: Span) -> str:
     """The reference that a registry output pushes to."""
     found = image(text, span)
-    if found.startswith(LOCAL_IMAGES) or "@" in found:
+    if is_local(found) or "@" in found:
         raise fault("a registry output needs a name and a tag", span, hint='write "registry.example/app:1.0"')
     return found
 

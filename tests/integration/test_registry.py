@@ -308,8 +308,8 @@ def test_killed_pull_is_resumed(held: tuple[FaultyRegistry, MadeImage], store: S
     server.faults.append(times(1, on("GET", f"/blobs/{digest_of(large)}", stall)))
     process = start_pull(server.name, store.root)
     assert stalled.wait(60)
-    partial = store.root / "partial"
-    while not any(file.stat().st_size >= 500_000 for file in partial.iterdir()):
+    partial, name = store.root / "partial", digest_of(large).replace(":", "-")
+    while not any(file.stat().st_size >= 500_000 for file in partial.glob(f"{name}*")):
         assert process.poll() is None
     process.kill()
     process.wait()

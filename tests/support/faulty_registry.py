@@ -38,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: _Server
+    sent = b""
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -75,11 +76,13 @@ class Handler(BaseHTTPRequestHandler):
                 return
         self.behave()
 
-    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = _handle  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # noqa: N815
 
     def behave(self) -> None:
         """Answer as a registry should."""
         registry, path = self.server.registry, urlsplit(self.path).path
+        # Before the lock: who sends slowly must not keep others waiting.
+        self.sent = self.body()
         with registry.lock:
             for pattern, action in (
                 (_UPLOAD, self._upload),
@@ -94,13 +97,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def _tags(self, registry: FaultyRegistry, name: str) -> None:
         tags = [tag for repository, tag in registry.manifests if repository == name and ":" not in tag]
-        self.reply(200, json.dumps({"name": name, "tags": tags}).encode())
+        last = parse_qs(urlsplit(self.path).query).get("last", [""])[0]
+        rest = tags[tags.index(last) + 1 :] if last else tags
+        page = rest[: registry.page]
+        link = {"Link": f'</v2/{name}/tags/list?n=2&last={page[-1]}>; rel="next"'} if page != rest else {}
+        self.reply(200, json.dumps({"name": name, "tags": page}).encode(), **link)
 
     def _manifest(self, registry: FaultyRegistry, name: str, target: str) -> None:
         if self.command == "PUT":
-            raw = self.body()
+            raw = self.sent
             digest = registry.add_manifest(name, target, raw, self.headers["Content-Type"])
             self.reply(201, Docker_Content_Digest=digest)
+        elif self.command == "DELETE":
+            gone = [key for key, (raw, _) in registry.manifests.items() if key[0] == name and _digest(raw) == target]
+            for key in gone:
+                del registry.manifests[key]
+            self.reply(202 if gone else 404)
         elif (name, target) in registry.manifests:
             raw, media_type = registry.manifests[name, target]
             self.reply(200, raw, Content_Type=media_type, Docker_Content_Digest=_digest(raw))
@@ -129,12 +141,12 @@ class Handler(BaseHTTPRequestHandler):
             return
         upload = registry.uploads[int(number)]
         if self.command == "PATCH":
-            upload += self.body()
+            upload += self.sent
             self.reply(202, Location=self.path, Range=f"0-{len(upload) - 1}")
         elif self.command == "GET":
             self.reply(204, Location=self.path, Range=f"0-{max(0, len(upload) - 1)}")
         else:
-            upload += self.body()
+            upload += self.sent
             if _digest(upload) != query["digest"][0]:
                 self.reply(400, b'{"errors": [{"code": "DIGEST_INVALID", "message": "digest invalid"}]}')
                 return
@@ -147,13 +159,15 @@ Fault = Callable[[Handler], bool]
 
 @dataclass(slots=True, kw_only=True)
 class FaultyRegistry:
-    """What the registry holds, what it is told to do wrong, and what it was asked."""
+    """What the registry holds, what it is told to do wrong, and what it was asked. `page` is how many tags it lists at
+    once."""
 
     name: str
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[tuple[str, str], tuple[bytes, str]] = field(default_factory=dict)
     uploads: list[bytearray] = field(default_factory=list)
     mounts: bool = True
+    page: int | None = None
     faults: list[Fault] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -31,6 +32,11 @@ class RegistryServer:
         """`host:port`."""
         return f"{self.host}:{self.port}"
 
+    def asked(self, method: str, part: str = "") -> list[str]:
+        """The requests of that method whose path holds `part`, as `PATH STATUS`, out of the access log."""
+        lines = re.findall(r'"([A-Z]+) (\S+) HTTP/[0-9.]+" ([0-9]{3})', (self.root / "log").read_text())
+        return [f"{path} {status}" for verb, path, status in lines if verb == method and part in path]
+
 
 def available() -> bool:
     """Whether the program is installed."""
@@ -39,15 +45,23 @@ def available() -> bool:
 
 @contextmanager
 def serve_registry(
-    directory: Path, *, auth: Mapping[str, Any] | None = None, tls: Mapping[str, str] | None = None
+    directory: Path,
+    *,
+    auth: Mapping[str, Any] | None = None,
+    tls: Mapping[str, str] | None = None,
+    access_log: bool = False,
+    delete: bool = True,
 ) -> Iterator[RegistryServer]:
-    """Serve an empty registry that keeps its data in `directory`. `auth` and `tls` are its configuration's sections."""
+    """Serve an empty registry that keeps its data in `directory`. `auth` and `tls` are its configuration's sections.
+
+    `access_log` makes it write down every request; `delete` allows deletion.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     config: dict[str, Any] = {
         "version": "0.1",
-        "log": {"level": "error", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}},
+        "log": {"level": "error", "accesslog": {"disabled": not access_log}},
+        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": delete}},
         "http": {"addr": f"127.0.0.1:{port}", "secret": "for tests", **({"tls": dict(tls)} if tls else {})},
     }
     if auth is not None:

@@ -23,6 +23,7 @@ from buildkit_py.executor.source.meter import Meter
 from buildkit_py.executor.waiting import enter_patiently
 from buildkit_py.layer.entry import EMPTY_TREE
 from buildkit_py.platform import Platform
+from buildkit_py.reference import is_local
 from buildkit_py.registry.pull import PulledImage, fetch_layers, fetch_metadata, stored_documents, stored_image
 from buildkit_py.registry.retry import check, either
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from buildkit_py.graph.op import ImageSource
     from buildkit_py.layer.entry import Diff
     from buildkit_py.oci import Descriptor, ImageConfigDoc, Manifest
-    from buildkit_py.registry.blobs import ImageReader, Progress
+    from buildkit_py.registry.blobs import BlobSource, ImageReader, Progress
     from buildkit_py.registry.client import RegistryClient
     from buildkit_py.registry.download import Arrived
     from buildkit_py.registry.retry import Cancel
@@ -213,6 +214,11 @@ class Images:
                 arrived=arrived,
             )
 
+    def elsewhere(self, descriptor: Descriptor) -> list[BlobSource]:
+        """Where a layer that was left where it is can be read, best first; raises `IntegrityError` where that is not
+        known."""
+        return [source for ref in self._origins(descriptor, {}) for source in self._remembered(ref).sources()]
+
     def _origins(self, descriptor: Descriptor, first: Mapping[str, str]) -> tuple[str, ...]:
         digest = str(descriptor.digest)
         known: str | None = self._store.memo.get("origin", digest)
@@ -251,8 +257,6 @@ class Images:
                 raise (outside if error.errno == errno.EXDEV else error) from None
 
     def _remember(self, ref: str, pulled: PulledImage) -> None:
-        from buildkit_py.registry.source import is_local
-
         digest = str(pulled.digest)
         origin = self._absolute(ref) if is_local(ref) else ref.partition("@")[0]
         with self._store.transaction():

@@ -9,7 +9,7 @@ from buildkit_py import graph
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import PybuildError, SourceError
 from buildkit_py.platform import Platform
-from buildkit_py.reference import Reference
+from buildkit_py.reference import Reference, is_local
 from buildkit_py.source import Diagnostic, Span
 from buildkit_py.suggest import suggest
 from frontends.dockerfile import syntax
@@ -231,7 +231,7 @@ def _context_image(spec: str, span: Span) -> str:
 
 
 def _reference(name: str, span: Span, hint: str | None = None) -> str:
-    if name.startswith(("oci:", "oci-archive:")):
+    if is_local(name):
         return name
     try:
         return str(Reference.parse(name))
