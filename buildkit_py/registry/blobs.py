@@ -34,17 +34,21 @@ class Partial(Protocol):
         """Check the digest and publish; raises `IntegrityError` and forgets all bytes if they are wrong."""
 
 
-class BlobStore(Protocol):
-    """The blobs of a store."""
+class Opens(Protocol):
+    """What an upload reads from."""
 
     def has(self, digest: str) -> bool:
         """Whether the whole blob is there."""
 
-    def read(self, digest: str) -> bytes:
-        """A small blob, checked against its digest."""
-
     def open(self, digest: str) -> BinaryIO:
         """A blob's bytes."""
+
+
+class BlobStore(Opens, Protocol):
+    """The blobs of a store."""
+
+    def read(self, digest: str) -> bytes:
+        """A small blob, checked against its digest."""
 
     def put(self, data: bytes) -> str:
         """Store a small blob; its digest."""

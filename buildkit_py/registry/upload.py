@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.oci import Descriptor
-from buildkit_py.registry.blobs import BlobStore, Progress
+from buildkit_py.registry.blobs import Opens, Progress
 from buildkit_py.registry.faults import TransferError
 from buildkit_py.registry.repository import Repository
 from buildkit_py.registry.retry import Cancel, check
@@ -43,7 +43,7 @@ class Upload:
         self,
         repository: Repository,
         descriptor: Descriptor,
-        blobs: BlobStore,
+        blobs: Opens,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> None:
