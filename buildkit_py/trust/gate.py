@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from buildkit_py.trust.place import Place
 
 KIND = "trusted"
-_LOCAL = ("oci:", "oci-archive:", "docker-archive:", "dir:")
+LOCAL = ("oci:", "oci-archive:", "docker-archive:", "dir:")
+"""How names of images in files begin."""
 _MAX_KEY = 1 << 20
 
 
@@ -56,7 +57,7 @@ class Candidate:
     @property
     def transport(self) -> str:
         """The transport of policies that it belongs to."""
-        return self.name.partition(":")[0] if self.name.startswith(_LOCAL) else "docker"
+        return self.name.partition(":")[0] if self.name.startswith(LOCAL) else "docker"
 
     @property
     def reference(self) -> Reference | None:

@@ -51,12 +51,7 @@ class Place:
     def document(self, target: str) -> Manifest | Index | None:
         """The manifest or index of a tag or a digest; None where no endpoint has it. Raises `RegistryError`,
         `IntegrityError`."""
-
-        def ask(repository: Repository) -> Manifest | Index | None:
-            return _document(repository, target)
-
-        found: Manifest | Index | None = self._first(ask)
-        return found
+        return self._first(lambda repository: _document(repository, target))
 
     def blob(self, descriptor: Descriptor) -> bytes:
         """A small blob, checked. Raises `RegistryError`, `IntegrityError`."""
@@ -132,9 +127,8 @@ class Place:
         endpoint = self._client.config.origin(self.ref.registry)
         return self._client.repository(endpoint, self.ref.repository, push=True)
 
-    def _first(self, ask: Callable[[Repository], T | None]) -> T | None:
-        """The first endpoint's answer that is one; what a mirror fails with does not count, what the registry fails
-        with does."""
+    def _first(self, ask: Callable[[Repository], T]) -> T:
+        """The first endpoint's answer that is not None; a mirror's failure does not count, the registry's does."""
         *mirrors, origin = self._client.config.endpoints(self.ref.registry)
         for endpoint in (item for item in mirrors if item not in self._dead):
             try:

@@ -107,10 +107,9 @@ class Images:
     def admit(self, ref: str, digest: str, index: str | None = None) -> None:
         """Return if the trust policy lets an image be used: its manifest's digest, and that of the index it was found
         by. Raises `TrustError`."""
-        from buildkit_py.registry.source import is_local
-        from buildkit_py.trust.gate import Candidate
+        from buildkit_py.trust.gate import LOCAL, Candidate
 
-        name = self._absolute(ref) if is_local(ref) else ref
+        name = self._absolute(ref) if ref.startswith(LOCAL) else ref
         found_by = Digest.parse(index) if index is not None else None
         self.gate.admit(Candidate(name=name, digest=Digest.parse(digest), index=found_by))
 
@@ -260,11 +259,12 @@ class Images:
                 self._store.memo.put("base", digest, {"content_id": chain[-1] if chain else EMPTY_TREE})
 
     def _absolute(self, ref: str) -> str:
-        from buildkit_py.registry.source import offered
+        if self._layouts:
+            from buildkit_py.registry.source import offered
 
-        layout = offered(ref, self._layouts)
-        if layout is not None:
-            return f"oci:{layout.path.absolute()}"
+            layout = offered(ref, self._layouts)
+            if layout is not None:
+                return f"oci:{layout.path.absolute()}"
         kind, _, rest = ref.partition(":")
         return f"{kind}:{(self._directory / rest).absolute()}"
 

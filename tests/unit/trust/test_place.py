@@ -21,7 +21,7 @@ from buildkit_py.trust.sign import Signer, sign
 from buildkit_py.trust.verify import signatures
 from tests.support.clients import make_client
 from tests.support.faulty_registry import FaultyRegistry, Handler, faulty_registry, on
-from tests.support.images import make_image, make_index
+from tests.support.images import digest_of, make_image, make_index
 
 KEY = PrivateKey.generate()
 CHAIN = make_chain(KEY, "team")
@@ -121,6 +121,36 @@ def test_an_index_and_each_of_its_manifests_are_signed(registry: FaultyRegistry)
         (verdict,) = signatures(place_of(registry), digest, TRUSTED)
         assert verdict.claims is not None
         assert verdict.claims.reference == f"{registry.name}/team/app:2"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_signature_of_one_image_is_none_of_another(registry: FaultyRegistry, form: Form) -> None:
+    """Whoever may write to the repository hangs the signature of a harmless image on another."""
+    other = make_image(b"another")
+    registry.add_manifest("team/app", "1", other.manifest, OCI_MANIFEST)
+    signed(registry, form)
+    for (name, target), (raw, kind) in list(registry.manifests.items()):
+        moved = raw.replace(str(other.descriptor.digest).encode(), str(IMAGE.descriptor.digest).encode())
+        tag = target.replace(other.descriptor.digest.hex, IMAGE.descriptor.digest.hex)
+        registry.add_manifest(name, tag if ":" not in tag else f"t{len(registry.manifests)}", moved, kind)
+    relist(registry)
+    (verdict,) = found(registry)
+    assert not verdict.holds
+    assert "another image" in (verdict.problem or "")
+    assert verdict.claims is None
+
+
+def relist(registry: FaultyRegistry) -> None:
+    """Have the index of the fallback tag name the manifests that were changed."""
+    tag = tag_of(IMAGE.descriptor.digest)
+    moved = [
+        (raw, kind)
+        for (_, target), (raw, kind) in registry.manifests.items()
+        if ":" in target and IMAGE.descriptor.digest.hex.encode() in raw and b'"subject"' in raw
+    ]
+    listed = [{"mediaType": kind, "digest": digest_of(raw), "size": len(raw)} for raw, kind in moved]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
+    registry.add_manifest("team/app", tag, json.dumps(index).encode(), OCI_INDEX)
 
 
 def test_what_is_not_there_can_not_be_signed(registry: FaultyRegistry) -> None:
