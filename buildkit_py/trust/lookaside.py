@@ -34,7 +34,7 @@ def signatures(place: Place, digest: Digest, environ: Mapping[str, str] = os.env
         if address.startswith("file://"):
             raw = _from_file(address)
         else:
-            config = config or load()
+            config = config or load(environ=environ)
             raw = _fetched(address, Transport(config, environ))
         if raw is None:
             return

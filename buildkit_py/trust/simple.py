@@ -62,7 +62,7 @@ def _checked(raw: bytes, keyrings: Sequence[bytes]) -> tuple[str | None, bytes]:
         words = [program, "--homedir", scratch, "--status-fd", "1", "--output", str(text)]
         for number, keyring in enumerate(keyrings):
             place = directory / f"keyring-{number}.gpg"
-            place.write_bytes(_binary(keyring))
+            place.write_bytes(binary(keyring))
             words += ["--keyring", str(place)]
         try:
             done = subprocess.run(
@@ -75,14 +75,14 @@ def _checked(raw: bytes, keyrings: Sequence[bytes]) -> tuple[str | None, bytes]:
             )
         except subprocess.TimeoutExpired:
             raise IntegrityError("gpgv did not end") from None
-        signer = _signer(done.stdout.decode("utf-8", "replace")) if done.returncode == 0 else None
+        signer = signer_in(done.stdout.decode("utf-8", "replace")) if done.returncode == 0 else None
         if signer is None or not text.is_file():
             return None, b""
         with text.open("rb") as file:
             return signer, file.read(MAX_BYTES + 1)
 
 
-def _signer(status: str) -> str | None:
+def signer_in(status: str) -> str | None:
     """The key's fingerprint, where gpgv's status lines tell of one good signature and of nothing else."""
     lines = [line.split() for line in status.splitlines() if line.startswith("[GNUPG:] ")]
     words = [line[1] for line in lines if len(line) > 1]
@@ -93,8 +93,8 @@ def _signer(status: str) -> str | None:
     return f"openpgp:{valid[2]}" if len(valid) > 2 else None
 
 
-def _binary(keyring: bytes) -> bytes:
-    """A keyring as gpgv reads it: without the armour."""
+def binary(keyring: bytes) -> bytes:
+    """A keyring as gpgv reads it: without the armour. Raises `UsageError`."""
     blocks = _ARMOR.findall(keyring)
     if not blocks:
         return keyring
