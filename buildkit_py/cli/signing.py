@@ -146,7 +146,7 @@ def _tell(shell: Shell, ref: Reference, digest: Digest, found: list[Verdict], *,
         if verdict.signed:
             rows.append(("  at", clean(f"{verdict.signed}, by the signer's clock")))
         if verdict.claims:
-            rows.append(("  as", clean(verdict.claims.reference or "no reference")))
+            rows += [("  as", clean(verdict.claims.reference))] if verdict.claims.reference else []
             rows += [("  with", clean(f"{key}={value}")) for key, value in verdict.claims.annotations.items()]
         shell.write(table(rows))
 

@@ -15,7 +15,10 @@ _MOST = 64
 
 
 def signatures(place: Place, digest: Digest, trusted: Trusted) -> Iterator[Verdict]:
-    """The verdicts on all signatures of a manifest or index. Raises `RegistryError`; what is damaged is a verdict."""
+    """The verdicts on all signatures of a manifest or index; one that is damaged has a verdict too.
+
+    Raises `RegistryError`, and `IntegrityError` where the list of what refers to the image is damaged.
+    """
     from buildkit_py.trust import cosign
 
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from buildkit_py.errors import RegistryError
+from buildkit_py.errors import IntegrityError, RegistryError
 from buildkit_py.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from buildkit_py.reference import Reference
 from buildkit_py.registry.config import HostSettings
@@ -214,6 +214,16 @@ def test_hostile_manifests_are_told(registry: FaultyRegistry, raw: bytes) -> Non
     tag = tag_of(IMAGE.descriptor.digest, ".sig")
     registry.add_manifest("team/app", tag, raw, OCI_MANIFEST)
     assert all(not verdict.holds for verdict in found(registry))
+
+
+def test_a_list_of_referrers_that_is_none_is_an_error_and_hides_no_signature(registry: FaultyRegistry) -> None:
+    signed(registry, "cosign")
+    registry.referrers = False
+    registry.add_manifest("team/app", tag_of(IMAGE.descriptor.digest), b'{"manifests": 7}', OCI_INDEX)
+    verdicts = signatures(place_of(registry), IMAGE.descriptor.digest, TRUSTED)
+    assert next(verdicts).holds
+    with pytest.raises(IntegrityError):
+        next(verdicts)
 
 
 def test_referrers_that_are_no_signatures_are_passed_over(registry: FaultyRegistry) -> None:
