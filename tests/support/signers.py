@@ -14,6 +14,7 @@ from typing import Any
 from tests.support import bases, cache
 
 PASSWORD = "a password of the tests"
+_NEWER = "trixie"
 _PACKAGES = ("@sigstore/bundle@4.0.0", "@sigstore/verify@3.0.0")
 _VERIFY = """
 import { readFileSync } from 'node:fs';
@@ -37,6 +38,7 @@ class Skopeo:
 
     home: Path
     registry: str
+    program: str = "skopeo"
 
     def attachments(self) -> None:
         """Have it look for signatures in the registry, and write them there."""
@@ -55,7 +57,7 @@ class Skopeo:
         file.write_text(json.dumps(policy or {"default": [{"type": "insecureAcceptAnything"}]}))
         configured = ["--policy", str(file), "--registries.d", str(self.home / "registries.d")]
         return subprocess.run(
-            ["skopeo", *configured, *map(os.fspath, words)],
+            [self.program, *configured, *map(os.fspath, words)],
             env={"PATH": os.environ["PATH"], "HOME": str(self.home), "GNUPGHOME": str(self.home / "gnupg")},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -76,12 +78,28 @@ class Skopeo:
         assert done.returncode == 0, done.stderr
 
 
-def knows_sigstore() -> bool:
-    """Whether skopeo has sigstore's signatures; Debian's has the options, and refuses to obey them."""
-    program = shutil.which("skopeo")
-    if program is None:
-        return False
-    return b"Debian-local change: sigstore disabled" not in Path(program).read_bytes()
+def skopeo_with_sigstore() -> str:
+    """A skopeo that knows sigstore's signatures: the machine's, else that of a newer Debian, laid out beside it.
+
+    Debian 12 built its own without: it has the options, and refuses to obey them. Raises `RuntimeError` where none can
+    be had.
+    """
+    own = shutil.which("skopeo")
+    if own is not None and b"Debian-local change: sigstore disabled" not in Path(own).read_bytes():
+        return own
+    return str(cache.once("skopeo-sigstore", _NEWER, _lay_out) / "skopeo")
+
+
+def _lay_out(directory: Path) -> None:
+    tree = directory / "tree"
+    cache.run("mmdebstrap", "--quiet", "--variant=extract", "--include=skopeo", _NEWER, tree)
+    loader = next((tree / "usr" / "lib").glob("*/ld-linux*.so.*"))
+    # By its own loader and libraries, wherever the directory is: the machine's are older.
+    below = loader.relative_to(directory)
+    command = f'exec "$here/{below}" --library-path "$here/{below.parent}" "$here/tree/usr/bin/skopeo" "$@"'
+    script = f'#!/bin/sh\nhere=$(dirname "$0")\n{command}\n'
+    (directory / "skopeo").write_text(script)
+    (directory / "skopeo").chmod(0o755)
 
 
 def verified_by_sigstore(bundle: bytes, public: Path, hint: str, scratch: Path) -> bool:
