@@ -18,6 +18,8 @@ PybuildError                 1   anything below, or a fault without a better nam
 ├── OutputError             15   an output can't be written
 ├── NotFoundError           16   no image, build or step of that name is in the store
 ├── InfrastructureError     17   an executor failed through no fault of the step; may be retried
+├── TrustError              18   an image is not signed as is demanded, or a policy refuses it
+│   └── SignatureError      19   an image has signatures, and none of them holds
 └── Cancelled              130   stopped by the user
 """
 
@@ -175,6 +177,18 @@ class InfrastructureError(PybuildError):
     """An executor failed through no fault of the step; the same task may be tried again."""
 
     exit_code = 17
+
+
+class TrustError(PybuildError):
+    """An image is not signed as a policy or a command demands, or the policy refuses it."""
+
+    exit_code = 18
+
+
+class SignatureError(TrustError):
+    """An image has signatures, and none of them is a trusted key's for this image."""
+
+    exit_code = 19
 
 
 class Cancelled(PybuildError):  # noqa: N818 - the field's word for it

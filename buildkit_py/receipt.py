@@ -4,8 +4,8 @@ A build whose steps were all cached leaves one, under the words that it was star
 one environment:
 
     trees    {directory: [digest of the stamps of it and of the names that were looked at, [name, …]]}
-    texts    {path: its stamp}, build files and what else was read by name, taken before it was read; "" for one that
-             was not there; for a directory, where it really is
+    texts    {path: its stamp}, build files, the trust policy with its keys and what else was read by name, taken
+             before it was read; "" for one that was not there; for a directory, where it really is
     uses     what was looked up in the store: [kind, id]; `rows` is one digest over all that was found
     events   what the build told; `record`, what it left in the list of builds
 
@@ -30,7 +30,7 @@ from buildkit_py.dataclass import dataclass
 if TYPE_CHECKING:
     from buildkit_py.store import Store
 
-FORMAT = 2
+FORMAT = 3
 KIND = "receipt"
 """The kind of `store.memo` that receipts are kept as."""
 YOUNG_NS = 2_000_000_000

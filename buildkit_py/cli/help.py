@@ -59,6 +59,11 @@ move images
   save         write images of the store into one file
   load         bring the images of a file into the store
 
+trust images
+  key          make a key that signs images
+  sign         sign an image in a registry
+  verify       check the signatures of an image
+
 about pybuild
   info         show what pybuild finds on this machine
   version      print the version
@@ -96,6 +101,8 @@ exit codes
    15  an output can't be written
    16  nothing of that name is in the store
    17  an executor failed through no fault of the step
+   18  an image is not signed as is demanded, or the trust policy refuses it
+   19  an image has signatures, and none of them holds
    70  an internal error; the message names the file with the report
   130  interrupted (Ctrl-C)
   141  nobody reads the output any more
@@ -109,6 +116,10 @@ environment
                      (default: /var/lib/pybuild for root, else ~/.local/share/pybuild)
   PYBUILD_ADDITIONAL_STORES
                      stores that are only read, parted by colons
+  PYBUILD_POLICY     the trust policy that images must meet; `--policy` comes first
+                     (default: ~/.config/containers/policy.json, else the one in /etc)
+  PYBUILD_KEY_PASSWORD
+                     the password of a key that signs, where `--password-file` gives none
   SOURCE_DATE_EPOCH  the time, in seconds since 1970, that files and images get (default: 0);
                      `--timestamp` comes first
   BUILDKIT_PROGRESS  how progress is shown, where `--progress` does not say

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
+from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_policy, add_store
 from buildkit_py.cli.shell import Shell
 from buildkit_py.errors import PybuildError
 
@@ -27,6 +27,7 @@ def prepare(parser: Parser) -> None:
         help="as linux/arm64; repeatable (default: what the file names)",
     )
     parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="give a param its value")
+    add_policy(parser)
     add_json(parser)
     add_store(parser)
     parser.set_defaults(target=[], locked=False)

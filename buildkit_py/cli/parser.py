@@ -156,6 +156,15 @@ def add_json(parser: Parser | Group) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def add_policy(parser: Parser | Group) -> None:
+    """The option of commands that take in images."""
+    parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        help="the trust policy that images must meet (default: $PYBUILD_POLICY, else containers/policy.json)",
+    )
+
+
 def repeatable(parser: Parser | Group, name: str, metavar: str, text: str) -> None:
     """An option that may be given several times; `name` may begin with a short form."""
     parser.add_argument(*name.split(), action="append", default=[], metavar=metavar, help=text)
@@ -193,3 +202,4 @@ def add_definition(parser: Parser) -> None:
     what.add_argument("--locked", action="store_true", help="fail rather than change the lock file")
     what.add_argument("--lock", action="store_true", default=None, help="keep a lock file beside a Dockerfile too")
     what.add_argument("--pull", action="store_true", help="ask the registry anew for what tags stand for")
+    add_policy(what)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
+from buildkit_py.cli.passwords import add_password, password_of
 from buildkit_py.cli.shell import Shell
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from buildkit_py.reference import Reference
     from buildkit_py.registry.push import PushReport
     from buildkit_py.store import Store
+    from buildkit_py.trust.sign import Signer
 
 
 def prepare(parser: Parser) -> None:
@@ -22,6 +24,15 @@ def prepare(parser: Parser) -> None:
     parser.add_argument(
         "target", nargs="?", metavar="TARGET", help="where to, as registry.example/team/app:1 (default: NAME)"
     )
+    parser.add_argument("--sign-key", metavar="FILE", help="sign what was pushed by this private key")
+    parser.add_argument(
+        "--sign-format",
+        choices=("cosign", "bundle", "notary"),
+        default="cosign",
+        metavar="FORM",
+        help="cosign, bundle or notary (default: cosign)",
+    )
+    add_password(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the reference with its digest")
     add_json(parser)
     add_store(parser)
@@ -33,8 +44,11 @@ def run(args: Namespace, shell: Shell) -> int:
     from buildkit_py.reference import Reference
 
     target = Reference.parse(args.target or args.name)
+    signer = _signer(args, shell)
     with shell.store(args.store, make=False) as store, store.lease():
         report = _push(store, find(store, args.name), target)
+    if signer is not None:
+        _sign(report, target, signer)
     if args.json:
         fields = ("reference", "digest", "uploaded", "mounted", "existing", "bytes")
         shell.print(json.dumps({name: getattr(report, name) for name in fields}, indent=2, default=list))
@@ -43,6 +57,24 @@ def run(args: Namespace, shell: Shell) -> int:
     else:
         shell.print(str(report))
     return 0
+
+
+def _signer(args: Namespace, shell: Shell) -> Signer | None:
+    """Who signs what is pushed: known before, so that a wrong password pushes nothing."""
+    if args.sign_key is None:
+        return None
+    from buildkit_py.trust.sign import Signer
+
+    return Signer.load(Path(args.sign_key), args.sign_format, password_of(args, shell))
+
+
+def _sign(report: PushReport, target: Reference, signer: Signer) -> None:
+    from buildkit_py.digest import Digest
+    from buildkit_py.registry.client import RegistryClient
+    from buildkit_py.registry.config import load
+    from buildkit_py.trust.sign import sign
+
+    sign(RegistryClient(load()), target, signer, digest=Digest.parse(report.digest))
 
 
 def _push(store: Store, descriptor: Descriptor, target: Reference) -> PushReport:
@@ -71,6 +103,7 @@ PUSH = Command(
     examples=(
         ("pybuild push registry.example/team/app:1", "an image that is called after its place"),
         ("pybuild push app:1 registry.example/team/app:1", "another name there"),
+        ("pybuild push --sign-key release.key registry.example/team/app:1", "and sign it"),
         ("pybuild push 3f2a91c registry.example/app:test", "by how its digest begins"),
     ),
     prepare=prepare,

@@ -31,7 +31,7 @@ def options_of(args: Namespace, shell: Shell) -> BuildOptions:
     arguments = build_args(getattr(args, "build_arg", ()), shell.environ)
     outputs = outputs_of(getattr(args, "output", ()), tags=getattr(args, "tag", ()))
     settings = settings_of(args)
-    graph = getattr(args, "graph", None)
+    graph, policy = getattr(args, "graph", None), getattr(args, "policy", None)
     return BuildOptions(
         context=Path(args.context),
         file=Path(args.file) if args.file else None,
@@ -62,6 +62,7 @@ def options_of(args: Namespace, shell: Shell) -> BuildOptions:
         cache_to=tuple(getattr(args, "cache_to", ())),
         allow=settings.allow,
         proxies=proxies_of(arguments),
+        policy=Path(policy) if policy else None,
     )
 
 

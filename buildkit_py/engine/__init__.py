@@ -29,8 +29,6 @@ from buildkit_py.store import Store
 
 if TYPE_CHECKING:
     from buildkit_py.engine.asking import Answer, Describe, Question
-    from buildkit_py.engine.evidence import Looks
-    from buildkit_py.engine.run import BuildRun
     from buildkit_py.events import Emit
     from buildkit_py.executor.source.image import Images
     from buildkit_py.graph.resolver import ResolvedImage
@@ -113,17 +111,15 @@ class Engine:
             for warning in warnings:
                 emit(Warned(at=0, diagnostic=warning))
             self._know_images(options, definition)
+            self.evidence = None
             run = BuildRun(self.store, self._images(options), options, definition, emit, started)
             result = replace(run.run(), warnings=warnings)
             self.record = run.record
-            self.evidence = self._evidence(run, looks, definition, result)
+            if not result.ran:
+                # What a receipt rests on, where the build had nothing to do.
+                read = {**self._files, **self._images(options).policy_files}
+                self.evidence = looks.evidence(definition, read=read, trees=run.contexts.opened())
             return result
-
-    def _evidence(self, run: BuildRun, looks: Looks, definition: Definition, result: BuildResult) -> Evidence | None:
-        """What a receipt rests on, where the build had nothing to do."""
-        if result.ran:
-            return None
-        return looks.evidence(definition, read=self._files, trees=run.contexts.opened())
 
     def update(self, options: BuildOptions, names: Sequence[str]) -> list[tuple[str, str | None, str | None]]:
         """Ask anew for what the lock file pins (all, or `names`), and write it. Returns rows: name, old, new."""
@@ -173,11 +169,11 @@ class Engine:
 
     def _images(self, options: BuildOptions) -> Images:
         """One reader of images a context, so that connections and tokens are shared."""
-        place = (options.context, *options.layouts.items())
+        place = (options.context, options.policy, *options.layouts.items())
         if place not in self._readers:
             from buildkit_py.executor.source.image import Images
 
-            self._readers[place] = Images(self.store, options.context, options.layouts)
+            self._readers[place] = Images(self.store, options.context, options.layouts, options.policy)
         return self._readers[place]
 
     def _decode(self, options: BuildOptions, path: Path) -> Definition:
@@ -197,8 +193,13 @@ class Engine:
         return pinned
 
     def _know_images(self, options: BuildOptions, definition: Definition) -> None:
-        """Make sure that the store knows what each image consists of; its layers stay where they are."""
+        """Make sure that the store knows what each image consists of; its layers stay where they are. Each is held
+        against the trust policy of today, however long it has been known."""
         for vertex in definition.vertices.values():
             op = vertex.op
-            if isinstance(op, ImageSource) and self.store.memo.get("base", op.digest or "") is None:
+            if not isinstance(op, ImageSource):
+                continue
+            if op.digest is None or self.store.memo.get("base", op.digest) is None:
                 self._images(options).describe(op.ref, Platform.parse(op.platform), op.digest)
+            else:
+                self._images(options).admit(op.ref, op.digest)

@@ -59,7 +59,8 @@ class BuildOptions:
     `temporary` context is a copy that was made for this build: people know its files by their paths below it. `lock`
     says whether a lock file is kept; None leaves that to the kind of build file. With `pull`, tags are asked for anew
     although the store knows what they stood for. `cache_from` and `cache_to` are kept as they were written. `proxies`
-    are variables that steps with `proxy` get; `allow` is what the client grants.
+    are variables that steps with `proxy` get; `allow` is what the client grants. `policy` is the trust policy to obey
+    instead of the one that holds on this machine.
     """
 
     context: Path
@@ -95,6 +96,7 @@ class BuildOptions:
     cache_to: tuple[str, ...] = ()
     allow: frozenset[str] = frozenset()
     proxies: Mapping[str, str] = field(default_factory=dict)
+    policy: Path | None = None
 
     def shown(self, path: Path) -> str:
         """How people know a file: by its path from where they are, or from the root of a temporary context."""

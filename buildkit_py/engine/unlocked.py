@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py.engine.naming import reference
-from buildkit_py.errors import PybuildError
+from buildkit_py.errors import PybuildError, TrustError
 from buildkit_py.image.stored import one_image
 from buildkit_py.reference import is_local
 
@@ -40,8 +40,8 @@ class UnlockedResolver:
         known = self._known(ref, platform)
         try:
             found = self._inner.image(f"{ref}@{known}" if known else ref, platform)
-        except PybuildError:
-            if known is None or self._named(ref, platform) is not None:
+        except PybuildError as error:
+            if known is None or isinstance(error, TrustError) or self._named(ref, platform) is not None:
                 raise
             # The registry no longer has what the tag meant once.
             found = self._inner.image(ref, platform)

@@ -47,11 +47,11 @@ class BlobStore(Receives, Protocol):
     def has(self, digest: str) -> bool:
         """Whether the whole blob is there."""
 
-    def read(self, digest: str) -> bytes:
-        """A small blob, checked against its digest."""
-
     def open(self, digest: str) -> BinaryIO:
         """A blob's bytes."""
+
+    def read(self, digest: str) -> bytes:
+        """A small blob, checked against its digest."""
 
     def put(self, data: bytes) -> str:
         """Store a small blob; its digest."""

@@ -131,21 +131,23 @@ def _blobs_of(document: Manifest | Index) -> list[Descriptor]:
 
 
 def put_document(
-    repository: Repository, descriptor: Descriptor, raw: bytes, cancel: Cancel | None, tag: str | None = None
-) -> None:
-    """Put a manifest or an index under its digest, or under a tag. Raises `RegistryError`, `IntegrityError`."""
+    repository: Repository, descriptor: Descriptor, raw: bytes, cancel: Cancel | None = None, tag: str | None = None
+) -> bool:
+    """Put a manifest or an index under its digest, or under a tag. Whether the registry keeps a list of what refers to
+    its subject (`OCI-Subject`). Raises `RegistryError`, `IntegrityError`."""
     target = tag or str(descriptor.digest)
     what = f"can't push {repository}{':' if tag else '@'}{target}"
 
-    def put() -> None:
+    def put() -> bool:
         headers = {"Content-Type": descriptor.media_type}
         url = repository.url(f"manifests/{target}")
         with repository.send("PUT", url, what, good=(200, 201, 202), headers=headers, body=raw) as answer:
-            given = answer.header("Docker-Content-Digest")
+            given, subject = answer.header("Docker-Content-Digest"), answer.header("OCI-Subject")
         if given is not None and given.startswith("sha256:") and given != str(descriptor.digest):
             raise IntegrityError(f"{what}: {repository.endpoint.host} stored other bytes ({given[:80]})")
+        return subject is not None
 
-    repository.retry.call(put, cancel)
+    return repository.retry.call(put, cancel)
 
 
 def _report(

@@ -22,6 +22,8 @@ _UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/([0-9]*)\Z")
 _BLOB = re.compile(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})\Z")
 _MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)\Z")
 _TAGS = re.compile(r"/v2/(.+)/tags/list\Z")
+_REFERRERS = re.compile(r"/v2/(.+)/referrers/(sha256:[0-9a-f]{64})\Z")
+_INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,7 @@ class Handler(BaseHTTPRequestHandler):
                 (_BLOB, self._blob),
                 (_MANIFEST, self._manifest),
                 (_TAGS, self._tags),
+                (_REFERRERS, self._referrers),
             ):
                 if match := pattern.match(path):
                     action(registry, *match.groups())
@@ -107,7 +110,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "PUT":
             raw = self.sent
             digest = registry.add_manifest(name, target, raw, self.headers["Content-Type"])
-            self.reply(201, Docker_Content_Digest=digest)
+            subject = json.loads(raw).get("subject") if registry.referrers else None
+            self.reply(201, Docker_Content_Digest=digest, **({"OCI_Subject": subject["digest"]} if subject else {}))
         elif self.command == "DELETE":
             gone = [key for key, (raw, _) in registry.manifests.items() if key[0] == name and _digest(raw) == target]
             for key in gone:
@@ -118,6 +122,26 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(200, raw, Content_Type=media_type, Docker_Content_Digest=_digest(raw))
         else:
             self.reply(404, b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}')
+
+    def _referrers(self, registry: FaultyRegistry, name: str, digest: str) -> None:
+        """One referrer a page, as a registry with very small pages would."""
+        if not registry.referrers:
+            self.reply(404)
+            return
+        at = int(parse_qs(urlsplit(self.path).query).get("at", ["0"])[0])
+        found = [
+            {
+                "mediaType": media_type,
+                "digest": target,
+                "size": len(raw),
+                "artifactType": json.loads(raw).get("artifactType"),
+            }
+            for (repository, target), (raw, media_type) in registry.manifests.items()
+            if repository == name and ":" in target and b'"subject":' in raw and digest.encode() in raw
+        ]
+        more = {"Link": f'<{urlsplit(self.path).path}?at={at + 1}>; rel="next"'} if at + 1 < len(found) else {}
+        page = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": found[at : at + 1]}
+        self.reply(200, json.dumps(page).encode(), Content_Type=_INDEX, **more)
 
     def _blob(self, registry: FaultyRegistry, _: str, digest: str) -> None:
         data = registry.blobs.get(digest)
@@ -168,6 +192,7 @@ class FaultyRegistry:
     uploads: list[bytearray] = field(default_factory=list)
     mounts: bool = True
     page: int | None = None
+    referrers: bool = False
     faults: list[Fault] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)

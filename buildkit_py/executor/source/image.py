@@ -4,6 +4,7 @@ What the store remembers of an image, so that nobody has to be asked again (kind
 
     base     manifest digest → content id of the image's tree
     origin   layer digest    → the reference it can be fetched from
+    root     manifest digest → digest of the index that it was found by
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from buildkit_py.registry.retry import Cancel
     from buildkit_py.registry.source import OfferedLayout
     from buildkit_py.store import Store
+    from buildkit_py.trust.gate import Gate
 
 Lay = Callable[["Workshop", "_Layer"], None]
 """Makes one layer's tree known to the store."""
@@ -64,13 +66,22 @@ class _Layer:
 
 class Images:
     """Reads images for one build; connections are shared. Local paths are relative to `directory`; `layouts` are what
-    the client offers from elsewhere, as `oci:NAME`."""
+    the client offers from elsewhere, as `oci:NAME`. The trust policy is `policy`, or where none is given the one that
+    holds on this machine."""
 
-    def __init__(self, store: Store, directory: Path, layouts: Mapping[str, OfferedLayout] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        directory: Path,
+        layouts: Mapping[str, OfferedLayout] | None = None,
+        policy: Path | None = None,
+    ) -> None:
         self._store = store
         self._directory = directory
         self._layouts = dict(layouts or {})
+        self._policy = policy
         self._client: RegistryClient | None = None
+        self._gate: Gate | None = None
 
     @property
     def client(self) -> RegistryClient:
@@ -82,12 +93,37 @@ class Images:
             self._client = RegistryClient(load())
         return self._client
 
+    @property
+    def gate(self) -> Gate:
+        """What holds images against the trust policy, which is read when it is first needed."""
+        if self._gate is None:
+            from buildkit_py.trust.gate import Gate
+
+            self._gate = Gate(self._store, lambda: self.client, given=self._policy)
+        return self._gate
+
+    @property
+    def policy_files(self) -> Mapping[str, str]:
+        """What was read of the trust policy so far, with the stamps of the files."""
+        return self._gate.files if self._gate is not None else {}
+
+    def admit(self, ref: str, digest: str, index: str | None = None) -> None:
+        """Return if the trust policy lets an image be used: its manifest's digest, and that of the index it was found
+        by. Raises `TrustError`."""
+        from buildkit_py.trust.gate import LOCAL, Candidate
+
+        name = self._absolute(ref) if ref.startswith(LOCAL) else ref
+        found_by = Digest.parse(index) if index is not None else None
+        self.gate.admit(Candidate(name=name, digest=Digest.parse(digest), index=found_by))
+
     def describe(self, ref: str, platform: Platform, digest: str | None = None) -> PulledImage:
-        """Pin an image (at `digest`, if it is given) and remember what it consists of."""
+        """Pin an image (at `digest`, if it is given), hold it against the trust policy and remember what it consists
+        of. Raises `TrustError`."""
         reader = self._reader(ref)
         known = stored_image(reader, digest, self._store) if digest is not None else None
         pinned = Digest.parse(digest) if digest is not None else None
         pulled = known or fetch_metadata(reader, platform, self._store, pinned=pinned)
+        self.admit(ref, str(pulled.digest), str(pulled.root.digest) if pulled.root.digest != pulled.digest else None)
         self._remember(ref, pulled)
         return pulled
 
@@ -264,16 +300,19 @@ class Images:
                 # The place that was named last: the one before may be gone.
                 if self._store.memo.get("origin", str(layer.digest)) != origin:
                     self._store.memo.put("origin", str(layer.digest), origin)
+            if pulled.root.digest != pulled.digest:
+                self._store.memo.put("root", digest, str(pulled.root.digest))
             if self._store.memo.get("base", digest) is None:
                 chain = _trees_of(pulled.layers)
                 self._store.memo.put("base", digest, {"content_id": chain[-1] if chain else EMPTY_TREE})
 
     def _absolute(self, ref: str) -> str:
-        from buildkit_py.registry.source import offered
+        if self._layouts:
+            from buildkit_py.registry.source import offered
 
-        layout = offered(ref, self._layouts)
-        if layout is not None:
-            return f"oci:{layout.path.absolute()}"
+            layout = offered(ref, self._layouts)
+            if layout is not None:
+                return f"oci:{layout.path.absolute()}"
         kind, _, rest = ref.partition(":")
         return f"{kind}:{(self._directory / rest).absolute()}"
 
