@@ -20,6 +20,7 @@ COMMANDS = {
     "update": ("lock", "move what Buildfile.lock pins"),
     "ls": ("images", "list the images in the store"),
     "inspect": ("images", "show an image: configuration, layers, digests"),
+    "scan": ("scan", "look for packages, secrets and risky files in an image"),
     "push": ("push", "send an image to a registry"),
     "df": ("storage", "show what the store's space is used for"),
     "prune": ("storage", "free space in the store"),

@@ -24,6 +24,7 @@ look back at a build
 look into the store
   ls           list the images in the store
   inspect      show an image: configuration, layers, digests
+  scan         look for packages, secrets and risky files in an image
   push         send an image to a registry
   df           show what the store's space is used for
   prune        free space in the store
@@ -47,7 +48,8 @@ exit codes
 
     0  it worked; of `check`: there may be warnings, but no errors
     1  a fault without a better number; `fmt --check`: a file is not in the usual form;
-       `store check`: something is damaged; `convert`: something has no equivalent
+       `store check`: something is damaged; `convert`: something has no equivalent;
+       `scan`: there are findings of the severity of `--fail-on`, or worse
     2  the command line is wrong
     3  the build file is wrong
     4  a graph is malformed
