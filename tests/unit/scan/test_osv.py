@@ -123,9 +123,16 @@ def test_the_lowest_fix_above() -> None:
     entry = {"ranges": [{"type": "SEMVER", "events": events}]}
     order = order_of("npm")
     assert order is not None
-    assert [is_affected(entry, each, order) for each in ("1.0.0", "1.5.2", "1.9.0", "2.0.0", "2.3.0", "2.3.1", "2.0.0-rc.1")] == [
-        True, False, False, True, True, False, False,
-    ]  # fmt: skip
+    hit = {
+        "1.0.0": True,
+        "1.5.2": False,
+        "1.9.0": False,
+        "2.0.0-rc.1": False,
+        "2.0.0": True,
+        "2.3.0": True,
+        "2.3.1": False,
+    }
+    assert {each: is_affected(entry, each, order) for each in hit} == hit
     assert first_fix(entry, "2.1.0", order) == "2.3.1"
     assert first_fix(entry, "1.0.0", order) == "1.5.2"
     assert first_fix(entry, "3.0.0", order) is None
