@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from buildkit_py.scan.model import Severity
@@ -18,11 +17,11 @@ Read = Callable[[bytes], Iterator[Secret]]
 
 def reader(path: str) -> Read | None:
     """What reads the file of a path; None where its name says nothing."""
-    name = path.rpartition("/")[2]
-    for pattern, read in _READERS:
-        if fnmatchcase(name if "/" not in pattern else f"/{path}", pattern):
-            return read
-    return None
+    folder, _, name = path.rpartition("/")
+    found = _BY_NAME.get(name) or _BY_FOLDER.get(folder)
+    if found is None and f"/{path}".endswith(_ENDS):
+        return next(read for end, read in _BY_END.items() if f"/{path}".endswith(end))
+    return found
 
 
 def _values(rule: str, severity: Severity, message: str, pattern: bytes, *, hashed: bool = False) -> Read:
@@ -127,36 +126,40 @@ _KUBE = _values(
     rb"^[ \t-]*[\"']?(?:client-key-data|token|password)[\"']?[ \t]*:[ \t]*[\"']?([^\s\"',]{8,})",
 )  # fmt: skip
 
-_READERS: tuple[tuple[str, Read], ...] = (
-    (".netrc", _NETRC),
-    ("_netrc", _NETRC),
-    ("*/etc/apt/auth.conf", _NETRC),
-    ("*/etc/apt/auth.conf.d/*", _NETRC),
-    ("*/.docker/config.json", _registry),
-    ("*/containers/auth.json", _registry),
-    (".dockercfg", _registry),
-    (".npmrc", _NPMRC),
-    ("npmrc", _NPMRC),
-    (".pypirc", _PYPIRC),
-    ("pip.conf", _URLS),
-    (".git-credentials", _URLS),
-    ("*/git/credentials", _URLS),
-    ("*/.git/config", _URLS),
-    (".gitconfig", _URLS),
-    ("*/etc/apt/sources.list", _URLS),
-    ("*/etc/apt/sources.list.d/*", _URLS),
-    ("*.repo", _URLS),
-    (".pgpass", _PGPASS),
-    (".my.cnf", _MYCNF),
-    (".htpasswd", _HTPASSWD),
-    ("*/.kube/config", _KUBE),
-    ("kubeconfig", _KUBE),
-    ("*.kubeconfig", _KUBE),
-    ("/etc/kubernetes/*.conf", _KUBE),
-    ("/etc/shadow", _shadow),
-    ("/etc/shadow-", _shadow),
-    ("*.p12", _store),
-    ("*.pfx", _store),
-    ("*.kdbx", _store),
-)
-"""Patterns of a name, or with a slash of a whole path, and what reads such a file; the first counts."""
+_BY_NAME: Mapping[str, Read] = {
+    ".netrc": _NETRC,
+    "_netrc": _NETRC,
+    ".dockercfg": _registry,
+    ".npmrc": _NPMRC,
+    "npmrc": _NPMRC,
+    ".pypirc": _PYPIRC,
+    "pip.conf": _URLS,
+    ".git-credentials": _URLS,
+    ".gitconfig": _URLS,
+    ".pgpass": _PGPASS,
+    ".my.cnf": _MYCNF,
+    ".htpasswd": _HTPASSWD,
+    "kubeconfig": _KUBE,
+}
+_BY_END: Mapping[str, Read] = {
+    "/etc/apt/auth.conf": _NETRC,
+    "/.docker/config.json": _registry,
+    "/containers/auth.json": _registry,
+    "/git/credentials": _URLS,
+    "/.git/config": _URLS,
+    "/etc/apt/sources.list": _URLS,
+    ".repo": _URLS,
+    "/.kube/config": _KUBE,
+    ".kubeconfig": _KUBE,
+    "/etc/shadow": _shadow,
+    "/etc/shadow-": _shadow,
+    ".p12": _store,
+    ".pfx": _store,
+    ".kdbx": _store,
+}
+_BY_FOLDER: Mapping[str, Read] = {
+    "etc/apt/auth.conf.d": _NETRC,
+    "etc/apt/sources.list.d": _URLS,
+    "etc/kubernetes": _KUBE,
+}
+_ENDS = tuple(_BY_END)
