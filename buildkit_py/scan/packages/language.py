@@ -27,6 +27,7 @@ class Described:
 Describe = Callable[[bytes], tuple[Described, ...]]
 _PYTHON = re.compile(r"(?:^|/)[^/]+(?:\.dist-info/METADATA|\.egg-info(?:/PKG-INFO)?)\Z")
 _NODE = re.compile(r"(?:^|/)node_modules/(?:@[^/]+/)?[^@/.][^/]*/package\.json\Z")
+_PROGRAM = re.compile(r"(?:^|/)s?bin/[^/]+\Z")
 _LICENCE_CLASSIFIER = "License :: "
 _UNKNOWN = ("", "UNKNOWN", "OSI Approved")
 _NODE_NAME = re.compile(r"(?:@[^/@\s]{1,213}/)?[^/@\s]{1,213}\Z")
@@ -37,6 +38,11 @@ def describer(path: str) -> Describe | None:
     if _PYTHON.search(path):
         return python
     return node if _NODE.search(path) else None
+
+
+def may_describe(path: str) -> bool:
+    """Whether the file of a path may say what it consists of: by its name, or as a program."""
+    return describer(path) is not None or _PROGRAM.search(path) is not None
 
 
 def python(data: bytes) -> tuple[Described, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from buildkit_py.errors import IntegrityError
 from buildkit_py.scan.model import Source
-from buildkit_py.scan.packages.language import describer
+from buildkit_py.scan.packages.language import may_describe
 from buildkit_py.scan.packages.system import Installed
 
 _NAME, _VERSION, _RELEASE, _EPOCH, _LICENCE, _ARCHITECTURE, _SOURCE = 1000, 1001, 1002, 1003, 1014, 1022, 1044
@@ -83,7 +83,7 @@ def _package(blob: bytes) -> Installed | None:
         architecture=header.text(_ARCHITECTURE) or "noarch",
         licences=(licence,) if licence else (),
         source=Source(name=source[1], version=f"{source[2]}-{source[3]}") if source else None,
-        describing=tuple(path for path in _paths(header) if describer(path) is not None),
+        describing=tuple(path for path in _paths(header) if may_describe(path)),
     )
 
 

@@ -9,7 +9,7 @@ from email.parser import BytesHeaderParser
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.scan.model import Source
-from buildkit_py.scan.packages.language import describer, one_line
+from buildkit_py.scan.packages.language import may_describe, one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """A package of a distribution. `describing` are the paths among its files that describe a package themselves."""
+    """A package of a distribution. `describing` are the paths among its files that may describe packages themselves."""
 
     kind: str
     name: str
@@ -101,8 +101,9 @@ def apk(data: bytes) -> Iterator[Installed]:
         describing: list[str] = []
         for line in stanza.decode("utf-8", "replace").splitlines():
             name, _, value = line.partition(":")
-            if name == "R" and describer(f"{fields.get('F', '')}/{value}") is not None:
-                describing.append(f"{fields.get('F', '')}/{value}")
+            path = f"{fields.get('F', '')}/{value}"
+            if name == "R" and may_describe(path):
+                describing.append(path)
             elif name == "F" or name not in fields:
                 fields[name] = value.strip()
         if fields.get("P") and fields.get("V"):

@@ -13,7 +13,7 @@ from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.tree import Tree, join, printable, resolve
 from buildkit_py.scan.model import Package
 from buildkit_py.scan.packages import golang, system
-from buildkit_py.scan.packages.language import LIMIT, Described, describer
+from buildkit_py.scan.packages.language import LIMIT, Described, describer, may_describe
 from buildkit_py.scan.packages.names import purl_of
 from buildkit_py.scan.packages.rpm import rpm
 from buildkit_py.scan.packages.spool import Kept, Spool, Spooled
@@ -161,7 +161,7 @@ class PackageWatcher:
     def packages(self, read: ReadImage) -> Iterator[Package]:
         """Everything that is installed in the merged tree."""
         distribution = self.distribution(read.tree)
-        owners = dict(self._owners(read.tree))
+        owners = {_real(read.tree, path): owner for path, owner in self._owners(read.tree)}
         for each, (layer, path) in self._since.items():
             yield Package(
                 kind=each.kind,
@@ -212,9 +212,9 @@ class PackageWatcher:
 
 
 def _descriptions(data: bytes) -> tuple[str, ...]:
-    """The paths in a list of a package's files that describe a package themselves."""
+    """The paths in a list of a package's files that may describe packages themselves."""
     paths = (os.fsdecode(line).lstrip("/") for line in data.splitlines())
-    return tuple(path for path in paths if describer(path) is not None)
+    return tuple(path for path in paths if may_describe(path))
 
 
 def _real(tree: Tree, path: str) -> str | None:

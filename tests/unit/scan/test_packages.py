@@ -273,6 +273,14 @@ def test_what_a_package_of_debian_brought_names_it(tmp_path: Path) -> None:
     assert {each.name: each.owner for each in report.packages if each.kind == "pypi"} == {"old": "python3-old"}
 
 
+def test_a_program_that_a_package_of_debian_brought_names_it(tmp_path: Path) -> None:
+    """Where `/bin` is a link, as on every current Debian, the list may still say `/bin`."""
+    program = Entry(name="", data=inline_program().ljust(1 << 18, b"\0"), mode=0o755)
+    listed = {"var/lib/dpkg/info/app.list": b"/bin/app\n", "bin": link("", "usr/bin"), "usr/bin/app": program}
+    report = scanned(tmp_path / "store", {**listed, "usr/bin/own": program})
+    assert {each.path: each.owner for each in report.packages} == {"usr/bin/app": "app", "usr/bin/own": None}
+
+
 def test_what_a_package_of_alpine_brought_names_it(tmp_path: Path) -> None:
     folder = "usr/lib/python3.12/site-packages/x-1.dist-info"
     database = APK + f"\nP:py3-x\nV:1-r0\nF:{folder}\nR:METADATA\na:0:0:644\n".encode()
