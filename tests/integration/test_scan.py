@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,28 @@ def test_an_image_of_a_registry_is_fetched_and_scanned(pybuild: Pybuild, registr
     document = report_of(pybuild, f"docker://{name}")
     assert document["layers"]
     assert document["name"] == f"docker://{name}"
+    pybuild.ok("store", "check")
+
+
+def test_a_scan_that_was_killed_leaves_nothing_for_long(pybuild: Pybuild, tmp_path: Path, store: Path) -> None:
+    layout = bases.layout("debian")
+    killing = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=?unlink,unlinkat",
+        "-e",
+        "inject=?unlink,unlinkat:signal=KILL:when=1",
+    )
+    killed = replace(pybuild, wrapper=killing)
+    pybuild.ok("scan", "--fail-on", "never", f"oci:{layout}")
+    assert killed("scan", "--fail-on", "never", f"oci:{layout}").code != 0
+    assert list((store / "tmp").iterdir())
+    pybuild.ok("scan", "--fail-on", "never", f"oci:{layout}")
+    assert not list((store / "tmp").iterdir())
     pybuild.ok("store", "check")
 
 
