@@ -92,7 +92,7 @@ def _image(store: Store, name: str, platform: Platform | None, shell: Shell) -> 
         # Who scans names the place: unlike a build file, it may be anywhere on the machine.
         reader = open_reader(name, images.client, directory=Path())
         pulled = fetch_metadata(reader, platform or Platform.host(), store)
-        fetch_layers(pulled, store, arrived=lambda digest: shell.complain(f"fetched     {short_digest(digest)}\n"))
+        fetch_layers(pulled, store, arrived=lambda digest: shell.complain(f"in the store  {short_digest(digest)}\n"))
         return StoredImage.load(store, pulled.manifest.descriptor)
     image = one_image(store, find(store, name), platform)
     images.fetch([layer for layer in image.layers if not store.blobs.has(str(layer.digest))])

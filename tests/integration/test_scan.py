@@ -64,6 +64,23 @@ def test_a_debian_image_has_what_dpkg_says(pybuild: Pybuild, tmp_path: Path) -> 
     assert not document["notes"]
 
 
+def test_documents_of_a_debian_image_are_valid(pybuild: Pybuild, tmp_path: Path) -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+    from spdx_tools.spdx.parser.parse_anything import parse_file
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+    layout = f"oci:{bases.layout('python')}:latest"
+    names = {f"{each['name']} {each['version']}" for each in report_of(pybuild, layout)["packages"]}
+    text = pybuild.ok("scan", layout, "--sbom", "cyclonedx").stdout
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert {f"{each['name']} {each['version']}" for each in json.loads(text)["components"]} == names
+    pybuild.ok("scan", layout, "--sbom", "spdx", "-o", tmp_path / "x.spdx.json")
+    document = parse_file(str(tmp_path / "x.spdx.json"))
+    assert not validate_full_spdx_document(document)
+    assert {f"{each.name} {each.version}" for each in document.packages[1:]} == names
+
+
 def test_an_image_with_python_has_what_pip_says(pybuild: Pybuild, tmp_path: Path) -> None:
     cache.run(
         sys.executable, "-m", "pip", "install", "--quiet", "--target", tmp_path / "site", "packaging", "lark", "click"
