@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
-from buildkit_py.layer.tree import join, printable, resolve, walk
+from buildkit_py.layer.tree import Tree, ancestors, printable, resolve, walk
 from buildkit_py.layer.xattrs import CAPABILITY
 from buildkit_py.scan.model import Finding, Rule, Severity
 from buildkit_py.scan.reading import ReadImage
@@ -31,6 +32,7 @@ _USUAL_WORDS = (
 )
 _USUAL = frozenset(_USUAL_WORDS.split())
 """Programs that distributions give these rights to."""
+_SYSTEM = ("bin/", "sbin/", "lib/", "usr/bin/", "usr/sbin/", "usr/lib/", "usr/libexec/")
 _GIVEN = ("proc", "dev", "sys", "run", "var/run", "tmp", "etc/mtab", "etc/resolv.conf", "etc/hosts", "etc/hostname")
 """What is made or mounted when a container starts, so that a link to it is whole then."""
 _CAPABILITIES_WORDS = (
@@ -48,18 +50,70 @@ _GRAVE_WORDS = (
 )
 _GRAVE = frozenset(_GRAVE_WORDS.split())
 PASSWD_LIMIT = 1 << 20
+MAX_OF_A_RULE = 10_000
+_MAX_LOOKS = 20_000_000
 
 
-def file_findings(read: ReadImage, users: frozenset[int] | None) -> Iterator[Finding]:
-    """What is to be said of each path; `users` are the ids that `/etc/passwd` knows, None where there is none."""
-    strangers: list[Entry] = []
-    for entry in walk(read.tree):
-        for rule, severity, message in _checked(read, entry):
-            place = printable(entry.path)
-            yield Finding(rule=rule, severity=severity, message=message, place=place, layer=read.layer(entry.path))
-        if users is not None and entry.uid not in users:
-            strangers.append(entry)
-    yield from _strangers(read, strangers)
+Told = tuple[str, Severity, str]
+"""Rule, severity and message."""
+
+
+class FileFindings:
+    """What is to be said of each path of the merged tree; `notes` say where an image was too much to look at."""
+
+    def __init__(self, read: ReadImage, users: frozenset[int] | None) -> None:
+        """`users` are the ids that `/etc/passwd` knows, None where there is none."""
+        self._read = read
+        self._users = users
+        self._links = _Counted(read.tree)
+        self._counts: dict[str, int] = {}
+        self.notes: list[str] = []
+
+    def __iter__(self) -> Iterator[Finding]:
+        strangers: list[Entry] = []
+        for entry in walk(self._read.tree):
+            for rule, severity, message in self._checked(entry):
+                if self._counts.setdefault(rule, 0) < MAX_OF_A_RULE:
+                    self._counts[rule] += 1
+                    layer = self._read.layer(entry.path)
+                    place = printable(entry.path)
+                    yield Finding(rule=rule, severity=severity, message=message, place=place, layer=layer)
+            if self._users is not None and entry.uid not in self._users:
+                strangers.append(entry)
+        yield from islice(_strangers(self._read, strangers), MAX_OF_A_RULE)
+        for rule, number in self._counts.items():
+            if number == MAX_OF_A_RULE:
+                self.notes.append(f"of {rule} only the first {MAX_OF_A_RULE} findings are told")
+        if self._links.left <= 0:
+            self.notes.append("not every symbolic link was followed: there are too many, and they lead too far")
+
+    def _checked(self, entry: Entry) -> Iterator[Told]:
+        if entry.type == "symlink":
+            if self._links.left > 0:
+                yield from _link(self._links, entry)
+            return
+        if entry.type in ("char", "block"):
+            yield from _device(entry)
+            return
+        if entry.type in ("file", "hardlink"):
+            yield from _rights(entry)
+            yield from _capabilities(entry)
+        if entry.mode & _WRITABLE and not (entry.type == "dir" and entry.mode & _STICKY):
+            yield from _writable(entry)
+
+
+class _Counted:
+    """A tree that counts how often it is asked: chains of links can ask very often."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self.left = _MAX_LOOKS
+        self.children, self.open = tree.children, tree.open
+
+    def lookup(self, path: str) -> Entry | None:
+        """The entry of a name."""
+        self.left -= 1
+        return self._tree.lookup(path)
 
 
 def users_of(passwd: bytes) -> frozenset[int]:
@@ -70,28 +124,8 @@ def users_of(passwd: bytes) -> frozenset[int]:
     )
 
 
-Told = tuple[str, Severity, str]
-
-
-def _checked(read: ReadImage, entry: Entry) -> Iterator[Told]:
-    if entry.type == "symlink":
-        yield from _link(read, entry)
-        return
-    if entry.type in ("char", "block"):
-        yield from _device(entry)
-    if entry.type in ("file", "hardlink"):
-        yield from _rights(entry)
-        yield from _capabilities(entry)
-    if (
-        entry.mode & _WRITABLE
-        and not (entry.type == "dir" and entry.mode & _STICKY)
-        and entry.type not in ("char", "block")
-    ):
-        yield from _writable(entry)
-
-
 def _rights(entry: Entry) -> Iterator[Told]:
-    usual = entry.path.rpartition("/")[2] in _USUAL
+    usual = entry.path.rpartition("/")[2] in _USUAL and entry.path.startswith(_SYSTEM)
     changeable = bool(entry.mode & _WRITABLE)
     if entry.mode & _SETUID and entry.mode & _EXECUTABLE:
         severity: Severity = "critical" if changeable else "low" if usual else "medium"
@@ -135,15 +169,15 @@ def _device(entry: Entry) -> Iterator[Told]:
     yield "device-node", severity, f"a {kind} device {major}:{minor}"
 
 
-def _link(read: ReadImage, entry: Entry) -> Iterator[Told]:
+def _link(tree: Tree, entry: Entry) -> Iterator[Told]:
     target = printable(entry.target or "")
     try:
-        there = resolve(read.tree, entry.path)
+        there = resolve(tree, entry.path)
     except SourceInputError:
         yield "broken-link", "low", f"leads to {target}, and round in circles"
         return
     given = any(there == place or there.startswith(f"{place}/") for place in _GIVEN)
-    if not given and not entry.path.startswith(("proc/", "dev/", "sys/")) and read.tree.lookup(there) is None:
+    if not given and not entry.path.startswith(("proc/", "dev/", "sys/")) and tree.lookup(there) is None:
         yield "broken-link", "low", f"leads to {target}, which is not there"
 
 
@@ -151,7 +185,8 @@ def _strangers(read: ReadImage, entries: Iterable[Entry]) -> Iterator[Finding]:
     """One finding for each user and each outermost directory."""
     groups: dict[tuple[int, str], list[Entry]] = {}
     for entry in entries:
-        first = next((top for (uid, top) in groups if uid == entry.uid and _is_below(entry.path, top)), entry.path)
+        above = ("", *ancestors(entry.path)) if entry.path else ()
+        first = next((place for place in above if (entry.uid, place) in groups), entry.path)
         groups.setdefault((entry.uid, first), []).append(entry)
     for (uid, top), found in groups.items():
         yield Finding(
@@ -162,7 +197,3 @@ def _strangers(read: ReadImage, entries: Iterable[Entry]) -> Iterator[Finding]:
             layer=read.layer(found[0].path),
             count=len(found),
         )
-
-
-def _is_below(path: str, top: str) -> bool:
-    return path == top or path.startswith(join(top, "") if top else "")

@@ -10,7 +10,7 @@ from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceInputError
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.tree import Tree, resolve
-from buildkit_py.scan.files import PASSWD_LIMIT, file_findings, users_of
+from buildkit_py.scan.files import PASSWD_LIMIT, FileFindings, users_of
 from buildkit_py.scan.ignore import Accepted, split
 from buildkit_py.scan.libraries import library
 from buildkit_py.scan.model import Finding, Package, Report, worst_first
@@ -23,6 +23,9 @@ from buildkit_py.scan.secrets.watcher import SecretWatcher
 
 if TYPE_CHECKING:
     from buildkit_py.image.stored import StoredImage
+
+
+_MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +55,9 @@ def scan(
     notes = [*packages.notes, *secrets.notes]
     findings: list[Finding] = []
     if options.findings:
-        findings = [
-            *secrets.findings(read),
-            *config_findings(image.config),
-            *file_findings(read, users.known(read.tree)),
-        ]
+        files = FileFindings(read, users.known(read.tree))
+        findings = [*secrets.findings(read), *config_findings(image.config), *files]
+        notes += files.notes
     if options.osv is not None:
         findings += _vulnerabilities(options.osv, installed, packages, read, notes)
     left, ignored, idle = split(worst_first(findings), options.accepted)
@@ -86,7 +87,9 @@ def _vulnerabilities(
 
     advisories = Advisories(directory)
     yield from vulnerabilities(advisories, installed, packages.distribution(read.tree))
-    notes += advisories.problems
+    notes += advisories.problems[:_MAX_PROBLEMS]
+    if len(advisories.problems) > _MAX_PROBLEMS:
+        notes.append(f"{len(advisories.problems) - _MAX_PROBLEMS} more advisories were not read, or not compared")
     if not advisories.count:
         notes.append(f"{directory} holds no advisory: no vulnerability was looked for")
 

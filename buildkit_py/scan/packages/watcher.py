@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ _INFO = "var/lib/dpkg/info"
 _APK = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _RPM = tuple(f"{place}/rpmdb.sqlite" for place in ("usr/lib/sysimage/rpm", "var/lib/rpm", "usr/share/rpm"))
 _OTHER_RPM = ("var/lib/rpm/Packages", "var/lib/rpm/Packages.db", "usr/lib/sysimage/rpm/Packages.db")
-_TEXT_LIMIT = 64 << 20
+_TEXT_LIMIT = 32 << 20
+MAX_PACKAGES = 100_000
+"""The most of one database; no distribution has as many."""
 _DATABASE_LIMIT = 1 << 30
 _DATABASE = re.compile(
     r"(?:var/lib/dpkg/status(?:\.d/[^/]+)?|(?:usr/)?lib/apk/db/installed|"
@@ -117,7 +120,7 @@ class PackageWatcher:
         if found is not None:
             digest, place = found
             if digest not in self._read:
-                self._read[digest] = tuple(parse(place.read_bytes()))
+                self._read[digest] = self._first(path, parse(place.read_bytes()))
             yield path, self._read[digest]
 
     def _database(self, tree: Tree, path: str) -> Iterator[tuple[str, tuple[Installed, ...]]]:
@@ -129,7 +132,7 @@ class PackageWatcher:
         key = (found[0], log.digest if log is not None and beside else None)
         if key not in self._read:
             try:
-                self._read[key] = tuple(rpm(self._spool.together(found[1], beside)))
+                self._read[key] = self._first(path, rpm(self._spool.together(found[1], beside)))
             except IntegrityError as error:
                 self._read[key] = ()
                 self._note(f"/{path} was not read: {error.message}")
@@ -146,6 +149,12 @@ class PackageWatcher:
             self._note(f"/{path} was not read: it is too large, or leads to /{printable(entry.path)}")
             return None
         return entry.digest, place
+
+    def _first(self, path: str, packages: Iterable[Installed]) -> tuple[Installed, ...]:
+        found = tuple(islice(packages, MAX_PACKAGES + 1))
+        if len(found) > MAX_PACKAGES:
+            self._note(f"of /{path} only the first {MAX_PACKAGES} packages were read")
+        return found[:MAX_PACKAGES]
 
     def _note(self, text: str) -> None:
         self._notes[text] = None

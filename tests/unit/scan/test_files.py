@@ -102,6 +102,30 @@ def test_owners_that_nobody_knows_are_told_once(tmp_path: Path) -> None:
     assert (found.rule, found.place, found.count, found.layer) == ("unknown-owner", "srv", 3, 2)
 
 
+def test_owners_one_in_another(tmp_path: Path) -> None:
+    files = {"etc/passwd": b"root:x:0:0::/:/bin/sh\n", "a": Entry(name="", kind=b"5", mode=0o755, uid=7)}
+    files |= {"a/b": program(0o644, 8), "a/c": program(0o644, 7), "ab": program(0o644, 7)}
+    report = scanned(tmp_path / "store", files)
+    assert {(each.place, each.count) for each in report.findings} == {("a", 2), ("a/b", 1), ("ab", 1)}
+
+
+def test_more_than_anybody_reads_is_said_to_be_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buildkit_py.scan.files.MAX_OF_A_RULE", 3)
+    monkeypatch.setattr("buildkit_py.scan.files._MAX_LOOKS", 4)
+    monkeypatch.setattr("buildkit_py.scan.packages.watcher.MAX_PACKAGES", 2)
+    files: dict[str, bytes | Entry] = {f"f{number}": program(0o666) for number in range(5)}
+    files |= {f"link{number}": link("", "/nowhere") for number in range(5)}
+    files["var/lib/dpkg/status"] = b"\n\n".join(f"Package: p{number}\nVersion: 1".encode() for number in range(5))
+    report = scanned(tmp_path / "store", files)
+    assert len([each for each in report.findings if each.rule == "world-writable"]) == 3
+    assert len(report.packages) == 2
+    assert [note.split(" only")[0].split(":")[0] for note in report.notes] == [
+        "of /var/lib/dpkg/status",
+        "of world-writable",
+        "not every symbolic link was followed",
+    ]
+
+
 def test_the_layer_is_the_one_that_made_it_so(tmp_path: Path) -> None:
     report = scanned(
         tmp_path / "store", {"d": folder("", 0o755)}, {"d": folder("", 0o777)}, {"d": folder("", 0o777), "d/x": b""}

@@ -96,6 +96,8 @@ def test_files_that_are_no_advisories_are_named(tmp_path: Path) -> None:
     )
     assert not report.findings
     assert len([note for note in report.notes if "a.json was not read" in note]) == 4
+    many = found(tmp_path / "many", *[b'{"name": "lodash"'] * 30)
+    assert [each for each in many.notes if "not read" in each][-1].startswith("10 more advisories")
     with pytest.raises(SourceInputError, match="no directory"):
         scanned(tmp_path / "store", IMAGE, osv=tmp_path / "nowhere")
 
