@@ -28,6 +28,7 @@ COMMANDS = {
     "import": ("rootfs", "make an image of a tar of a root file system"),
     "export": ("rootfs", "write the files of an image as a tar"),
     "pull": ("copy", "bring an image from a registry into the store"),
+    "scan": ("scan", "look for packages, secrets and risky files in an image"),
     "push": ("push", "send an image to a registry"),
     "login": ("login", "log in to a registry"),
     "logout": ("login", "forget the login for a registry"),

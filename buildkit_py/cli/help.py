@@ -26,6 +26,7 @@ look into the store
   inspect      show an image: configuration, layers, digests
   history      show what made each layer of an image
   diff         show what differs between two images
+  scan         look for packages, secrets and risky files in an image
   tag          give an image further names
   untag        take names of images away
   rmi          remove images, and what they alone need
@@ -84,7 +85,8 @@ exit codes
     0  it worked; of `check`: there may be warnings, but no errors
     1  a fault without a better number; `fmt --check`: a file is not in the usual form;
        `store check`: something is damaged; `convert`: something has no equivalent;
-       `diff --exit-code`: something differs
+       `diff --exit-code`: something differs;
+       `scan`: there are findings of the severity of `--fail-on`, or worse
     2  the command line is wrong
     3  the build file is wrong
     4  a graph is malformed

@@ -58,9 +58,12 @@ def apply_layer(blob: BinaryIO, directory: Path, *, lower: Tree, limits: Limits 
         return _read(blob, _Applier(writer, lower, limits or Limits()))
 
 
-def outline_layer(blob: BinaryIO, *, lower: Tree, limits: Limits | None = None) -> Applied:
-    """What `apply_layer` gives, without making anything; of `lower` no file is opened."""
-    return _read(blob, _Applier(Outliner(), lower, limits or Limits()))
+def outline_layer(
+    blob: BinaryIO, *, lower: Tree, limits: Limits | None = None, outliner: Outliner | None = None
+) -> Applied:
+    """What `apply_layer` gives, without making anything; of `lower` no file is opened. The bytes of files pass through
+    `outliner`."""
+    return _read(blob, _Applier(outliner or Outliner(), lower, limits or Limits()))
 
 
 def outline_whole(archive: BinaryIO, outliner: Outliner) -> Applied:

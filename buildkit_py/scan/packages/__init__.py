@@ -1,0 +1,1 @@
+"""Packages that are installed in an image, by what each package manager keeps of them."""
