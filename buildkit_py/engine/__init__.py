@@ -116,7 +116,7 @@ class Engine:
 
     def _evidence(self, run: BuildRun, looks: Looks, definition: Definition, result: BuildResult) -> Evidence | None:
         """What a receipt rests on, where the build had nothing to do."""
-        if result.ran:
+        if result.ran or (run.cache is not None and run.cache.used):
             return None
         return looks.evidence(definition, read=self._files, trees=run.contexts.opened())
 

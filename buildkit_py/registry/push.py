@@ -74,9 +74,9 @@ def push(
 
     outcomes = list(zip(wanted.values(), run_all(one, list(wanted.values())), strict=True))
     for item, document in documents:
-        _put(repository, item, document.raw, cancel)
+        put_document(repository, item, document.raw, cancel)
     if ref.tag is not None and documents[-1][0].digest == descriptor.digest:
-        _put(repository, descriptor, documents[-1][1].raw, cancel, tag=ref.tag)
+        put_document(repository, descriptor, documents[-1][1].raw, cancel, tag=ref.tag)
     return _report(ref, descriptor, documents, outcomes)
 
 
@@ -100,10 +100,10 @@ def _blobs_of(document: Manifest | Index) -> list[Descriptor]:
     return [item for item in document.manifests if item.media_type not in DOCUMENTS]
 
 
-def _put(
+def put_document(
     repository: Repository, descriptor: Descriptor, raw: bytes, cancel: Cancel | None, tag: str | None = None
 ) -> None:
-    """Put a document under its digest, or under a tag."""
+    """Put a document, whose blobs must be there, under its digest or under a tag. Raises `TransferError`."""
     target = tag or str(descriptor.digest)
     what = f"can't push {repository}{':' if tag else '@'}{target}"
 

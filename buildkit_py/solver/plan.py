@@ -108,11 +108,16 @@ class Plan:
         """The node whose failure made this one skipped."""
         return self._nodes[name].because
 
-    def hit(self, name: str, *, available: bool) -> None:
-        """The node's result is known; `available` says whether its bytes are there too."""
+    def hit(self, name: str, *, available: bool, apart: bool = False) -> None:
+        """The node's result is known; `available` says whether its bytes are there too.
+
+        `apart`: they may come from elsewhere, so nothing is made for them; where they don't, the node `needs` it.
+        """
         self._running -= 1
         node = self._nodes[name]
         node.available = available
+        if apart:
+            node.eager = ()
         self._become_known(name)
         if node.wanted and not available:
             self._become_missing(name)

@@ -185,3 +185,20 @@ def test_a_long_chain_does_not_overflow() -> None:
     plan = Plan(inputs, inputs)
     world = World(plan, hits=" ".join(str(n) for n in range(size - 1)))
     assert len(world.run()) == size
+
+
+def test_bytes_that_may_come_from_elsewhere_want_nothing_below() -> None:
+    plan = Plan(CHAIN, {**CHAIN, "d": ("c",)})
+    for name in "abc":
+        drain(plan)
+        plan.hit(name, available=False, apart=True)
+    drain(plan)
+    plan.missed("d")
+    assert drain(plan) == [Work("produce", "c")]
+    # They could not be had after all: what makes them is asked for.
+    plan.needs("c", ["b"])
+    assert drain(plan) == [Work("produce", "b")]
+    plan.finished("b")
+    assert drain(plan) == [Work("produce", "c")]
+    plan.finished("c")
+    assert drain(plan) == [Work("produce", "d")]
