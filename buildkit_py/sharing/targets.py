@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from buildkit_py import canonical
 from buildkit_py.errors import IntegrityError, OutputError, RegistryError
 from buildkit_py.image.layout import LAYOUT, blob_path, named
-from buildkit_py.image.staging import is_empty, locked, new_file, translated
+from buildkit_py.image.staging import locked, new_file, translated
 from buildkit_py.oci import Descriptor, Manifest, parse_document
 from buildkit_py.oci.descriptor import REF_NAME
 from buildkit_py.oci.media_types import OCI_INDEX, OCI_MANIFEST
@@ -145,7 +145,8 @@ class LayoutTarget:
         with translated(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True)
             if not mark.is_file():
-                if not is_empty(self._directory):
+                # What a killed writer left of that very file is no reason to refuse.
+                if any(not each.name.startswith(f".{mark.name}.") for each in self._directory.iterdir()):
                     raise OutputError(
                         f"{self._directory} is not empty and is no OCI layout",
                         hint="name an empty directory for the cache, or one that is a cache already",

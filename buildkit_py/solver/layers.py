@@ -8,6 +8,7 @@ from typing import Any
 
 from buildkit_py import canonical
 from buildkit_py.dataclass import dataclass, field
+from buildkit_py.errors import NotFoundError
 from buildkit_py.layer.commit import LayerBlob, commit
 from buildkit_py.layer.compose import needs_lower
 from buildkit_py.solver.key import shared_key
@@ -40,6 +41,7 @@ class LayerNode:
     reused: bool = True
     name_of_blob: str | None = None
     """What the store knows the blob as: digits of a digest."""
+    _asked: bool = False
 
     def __post_init__(self) -> None:
         self.slow = self.session.cache is not None
@@ -80,7 +82,7 @@ class LayerNode:
     def produce(self) -> Identity:
         """Compose the diffs and write the blob."""
         lower = self.session.content[self.lower]
-        if not all(map(self.session.trees.readable, self.diffs())):
+        if not all(map(self.session.trees.readable, self._fitting())):
             raise InputNeeded(*self.steps)
         diffs = [self.session.trees.diff(digest) for digest in self.diffs()]
         depends = needs_lower(diffs)
@@ -104,6 +106,17 @@ class LayerNode:
             self.session.store.memo.put("layer", key, blob.to_plain())
         return self._settle(key, blob)
 
+    def _fitting(self) -> list[str]:
+        """The same of steps that lie upon each other: one may have been made again and come out other, and those above
+        it must be made again too."""
+        try:
+            return self.diffs()
+        except NotFoundError:
+            if self._asked:
+                raise
+            self._asked = True
+            raise InputNeeded(*self.steps) from None
+
     def cancel(self) -> None:
         """A commit is short and always useful: it runs to its end."""
 
@@ -114,7 +127,7 @@ class LayerNode:
 
     def _key(self, lower: str | None) -> str:
         parts: dict[str, Any] = {
-            "diffs": self.diffs(),
+            "diffs": self._fitting(),
             "lower": lower,
             "compression": self.session.options.compression,
             "epoch": self.session.options.epoch,

@@ -134,7 +134,7 @@ class Scheduler:
             raise answer
         elif work.kind == "produce":
             assert answer is not None
-            self._plan.finished(work.node, available=answer.available)
+            self._plan.finished(work.node, available=answer.available, changed=answer.changed)
             self._session.end(self._nodes[work.node], "done")
         elif answer is not None:
             self._identified(work.node, answer)

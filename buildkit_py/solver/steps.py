@@ -55,8 +55,8 @@ class StepNode:
     _fresh: bool = False
     _settled: bool = False
     """Whether the plan knows the result: what it then asks for are the bytes."""
-    _alone: bool = False
-    """Whether no cache has the bytes that are asked for."""
+    _apart: bool = False
+    """Whether the plan has left out what it is made from, as its bytes may come from elsewhere."""
 
     def __post_init__(self) -> None:
         op = self.vertex.op
@@ -82,8 +82,8 @@ class StepNode:
         self._selected.clear()
         self._learn(known.content_id)
         self._settled = True
-        apart = self.session.cache is not None
-        return Identity(known=True, available=self._available(known.content_id), spared=True, apart=apart)
+        self._apart = self.session.cache is not None
+        return Identity(known=True, available=self._available(known.content_id), spared=True, apart=self._apart)
 
     def look_ahead(self, stop: threading.Event) -> None:
         """Read the local files that it selects: the stat cache knows them then, and is asked again in any case."""
@@ -100,6 +100,7 @@ class StepNode:
 
     def produce(self) -> Identity:
         """Have the executor do it, unless another process has done it meanwhile."""
+        before = self.session.content.get(self.id)
         key = self._require_key()
         with self.session.alone(self, f"step-{key.digest}"):
             known = None if self._forced() else self._find(key)
@@ -107,10 +108,11 @@ class StepNode:
                 self._learn(known.content_id)
                 if not self._settled:
                     self.session.spared(self, "key")
-            elif known is None or not self._restored(key, known):
+            elif not self._restored(key, known):
                 self._run(key)
         self._settled = True
-        return Identity(known=True, available=self._available(self.session.content.get(self.id)))
+        content = self.session.content.get(self.id)
+        return Identity(known=True, available=self._available(content), changed=before not in (None, content))
 
     def _run(self, key: Key) -> None:
         """Have the executor do it: the whole step, or what lacks of it."""
@@ -156,18 +158,17 @@ class StepNode:
         store.results.put(key.digest, result.to_plain(), dict(key.parts), self.session.options.build)
         return result
 
-    def _restored(self, key: Key, known: StepResult) -> bool:
-        """Have the bytes of a known result brought from where it came from. Where they can't be had, what is needed to
-        make them is asked for first: the plan has left it out."""
-        cache = self.session.cache
-        if cache is None:
-            return False
-        began = self.session.now()
-        if cache.restore(key.digest, known, self.session.options.epoch, self.session.stopping.is_set):
+    def _restored(self, key: Key, known: StepResult | None) -> bool:
+        """Have the bytes of a known result brought from where it came from. Where they can't be had, what makes them is
+        asked for."""
+        cache, began = self.session.cache, self.session.now()
+        epoch, stop = self.session.options.epoch, self.session.stopping.is_set
+        known = known if self._settled else None
+        if cache is not None and known is not None and cache.restore(key.digest, known, epoch, stop):
             self.session.took(self, {"transfer": self.session.now() - began})
             return True
-        if not self._alone:
-            self._alone = True
+        if self._apart:
+            self._apart = False
             raise InputNeeded(*self.eager)
         return False
 
