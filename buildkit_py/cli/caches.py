@@ -30,6 +30,8 @@ _IDLE = frozenset(
     }
 )
 """Fields of docker's that change nothing here."""
+_WRITING = frozenset({"mode", "ignore-error"})
+"""Fields that say something to who writes alone."""
 _HINT = "write type=registry,ref=REPOSITORY or type=local,src=DIR (--cache-to: dest=DIR), or REPOSITORY, or ./DIR"
 
 
@@ -83,24 +85,26 @@ class _Spec:
         """The one place; raises `UsageError`."""
         from buildkit_py.engine.options import CachePlace
 
-        writes = self.option == "--cache-to"
         allowed = {"registry": ("ref",), "local": ("src", "dest")}.get(self.kind)
         if allowed is None:
             raise self._fault(f"no such kind of cache: {self.kind!r}")
         for name in self.fields:
-            known = name in allowed or name in _IDLE or (writes and name in ("mode", "ignore-error"))
-            if not known:
+            if name not in allowed and name not in _IDLE and name not in _WRITING:
                 raise self._fault(f"{name!r} says nothing to a cache of the type {self.kind}")
         yield CachePlace(
             kind="local" if self.kind == "local" else "registry",
-            value=self._directory(writes=writes) if self.kind == "local" else self._repository(),
-            mode=self._mode(),
-            ignore_error=self.fields.get("ignore-error", "false").lower() in ("true", "1"),
+            value=self._directory() if self.kind == "local" else self._repository(),
+            mode=self._mode() if self._writes else "min",
+            ignore_error=self._writes and self.fields.get("ignore-error", "").lower() in ("true", "1"),
         )
 
     def idle(self) -> Iterator[str]:
         """The fields that change nothing."""
-        yield from (name for name in self.fields if name in _IDLE)
+        yield from (name for name in self.fields if name in _IDLE or (name in _WRITING and not self._writes))
+
+    @property
+    def _writes(self) -> bool:
+        return self.option == "--cache-to"
 
     def _mode(self) -> Literal["min", "max"]:
         mode = self.fields.get("mode", "min")
@@ -108,8 +112,8 @@ class _Spec:
             raise self._fault(f"no such mode: {mode!r}", "write mode=min or mode=max")
         return "max" if mode == "max" else "min"
 
-    def _directory(self, *, writes: bool) -> str:
-        names = ("dest", "src") if writes else ("src", "dest")
+    def _directory(self) -> str:
+        names = ("dest", "src") if self._writes else ("src", "dest")
         value = next((self.fields[name] for name in names if self.fields.get(name)), "")
         if not value or ":" in value:
             raise self._fault("it names no directory" if not value else "a path with a colon can't be a cache")

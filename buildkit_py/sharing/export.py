@@ -12,7 +12,7 @@ from buildkit_py.errors import IntegrityError
 from buildkit_py.oci import Descriptor
 from buildkit_py.registry.parallel import run_all
 from buildkit_py.sharing.record import CONFIG, EMPTY, Record, parse
-from buildkit_py.sharing.targets import Blobs, Bring, Target
+from buildkit_py.sharing.targets import JOBS, Blobs, Bring, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Exporter:
     def send(self, offers: Sequence[Offer]) -> Report:
         """Send what the cache lacks. Raises `RegistryError`, `OutputError`, and what `bring` raises."""
         self.target.begin()
-        chosen = [record for record in run_all(self._choose, offers) if record is not None]
+        chosen = [record for record in run_all(self._choose, offers, JOBS) if record is not None]
         shelf = _Shelf(self.blobs)
         for record in chosen:
             shelf.lay(record)
@@ -57,7 +57,7 @@ class Exporter:
             return self.target.send(item, shelf, self.bring, origins[str(item.digest)], stop.is_set)
 
         items = list(shelf.wanted.values())
-        sent = [item for item, new in zip(items, run_all(one, items), strict=True) if new]
+        sent = [item for item, new in zip(items, run_all(one, items, JOBS), strict=True) if new]
         if chosen:
             self.target.publish(chosen)
         return Report(

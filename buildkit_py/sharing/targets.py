@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from buildkit_py.registry.retry import Cancel
     from buildkit_py.sharing.record import Record
 
+JOBS = 8
+"""Most of what is sent is small: more of it at a time than of an image's layers."""
 _CHUNK = 1 << 20
 
 
@@ -118,7 +120,7 @@ class RegistryTarget:
             described = Descriptor.of(raw, OCI_MANIFEST)
             put_document(self._repository, described, raw, stop.is_set, tag=record.tag)
 
-        run_all(one, records)
+        run_all(one, records, JOBS)
 
     def _neighbour(self, origin: str) -> str | None:
         """The repository of a reference, where it is another one of the same registry."""

@@ -192,7 +192,8 @@ def test_a_local_base_that_changed_is_another_base(project: Project) -> None:
 HEAVY = (
     "lark", "pydantic", "rich", "cryptography", "urllib3", "ssl", "subprocess", "asyncio", "http.client", "zstandard",
     "buildkit_py.progress.timeline", "buildkit_py.engine.why", "buildkit_py.solver.listing", "html",
-    "buildkit_py.executor.sandbox", "buildkit_py.registry.client", "frontends", "grammar", "isal",
+    "buildkit_py.executor.sandbox", "buildkit_py.registry.client", "buildkit_py.sharing", "buildkit_py.solver.names",
+    "frontends", "grammar", "isal",
 )  # fmt: skip
 
 

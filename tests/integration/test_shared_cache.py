@@ -262,3 +262,43 @@ def test_two_caches_are_asked_in_their_order(machines: Machines, registry: Fault
     empty = f"{registry.name}/team/none"
     second = machines.new().build("--cache-from", empty, "--cache-from", f"{tmp_path}/c")
     assert (second.ran, second.digest, warnings(second)) == ([], first.digest, [])
+
+
+def test_nothing_is_asked_once_the_store_has_it(machines: Machines, registry: FaultyRegistry, tmp_path: Path) -> None:
+    place = f"{registry.name}/team/cache"
+    first = machines.new().build("--cache-to", place)
+    other = machines.new()
+    other.build("--cache-from", place, "-o", tmp_path / "out")
+    with registry.lock:
+        registry.requests.clear()
+    second = other.build("--cache-from", place)
+    assert (second.ran, second.digest) == ([], first.digest)
+    assert [item.path for item in registry.requests if "/team/cache/" in item.path] == []
+
+
+def test_what_came_from_a_cache_is_there_without_it(
+    machines: Machines, registry: FaultyRegistry, tmp_path: Path
+) -> None:
+    """The store keeps the results; where their bytes were left behind and are wanted, the steps run."""
+    place = f"{registry.name}/team/cache"
+    first = machines.new().build("--cache-to", place)
+    other = machines.new()
+    other.build("--cache-from", place)
+    registry.faults.append(lambda handler: "/team/cache/" in handler.path and (handler.reply(404), True)[1])
+    second = other.build("-o", tmp_path / "out", "-t", "app")
+    assert second.digest == first.digest
+    assert (tmp_path / "out/app/both").read_text() == "a\na\nb\n"
+    assert len(second.processes) == 3
+    other.check()
+
+
+def test_the_store_and_what_is_told_of_a_cached_build(machines: Machines, registry: FaultyRegistry) -> None:
+    place = f"{registry.name}/team/cache"
+    machines.new().build("--cache-to", place)
+    other = machines.new()
+    other.build("--cache-from", place)
+    shown = json.loads(other.pybuild.ok("timings", "--json", cwd=other.directory).stdout)
+    assert shown["outcome"] == "done"
+    other.pybuild.ok("why", "--all", cwd=other.directory)
+    other.pybuild.ok("prune", "--all")
+    other.check()

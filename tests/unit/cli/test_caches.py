@@ -49,6 +49,11 @@ def test_where_it_is_kept() -> None:
     assert found.idle == ("compression", "image-manifest", "oci-mediatypes")
 
 
+def test_what_only_writers_are_told() -> None:
+    found = caches_of(["type=local,src=out,mode=max"], "--cache-from")
+    assert (found.places, found.idle) == ((LOCAL,), ("mode",))
+
+
 def test_kinds_that_pybuild_does_not_have_are_named() -> None:
     found = caches_of(
         ["type=inline", "type=gha,scope=x", "type=s3,region=a,bucket=b", "type=azblob,name=x"], "--cache-to"
@@ -70,7 +75,7 @@ def test_kinds_that_pybuild_does_not_have_are_named() -> None:
         ("type=nothing,x=y", "no such kind of cache: 'nothing'"),
         ("src=x", "no such kind of cache"),
         ("type=local,src", "can't read"),
-        ("type=local,src=x,mode=max", "'mode' says nothing"),
+        ("type=local,src=x,ref=y", "'ref' says nothing"),
         ("type=registry,ref=a/b,src=x", "'src' says nothing"),
         ("UPPER/x", "lower case"),
     ],
