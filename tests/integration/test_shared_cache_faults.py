@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +320,21 @@ def test_an_export_to_a_directory_that_is_killed(machines: Machines, tmp_path: P
     second = machines.new().build("--cache-from", f"{tmp_path}/c")
     assert (second.ran, second.digest) == ([], first.digest)
     project.check()
+
+
+def test_two_writers_of_one_directory(machines: Machines, tmp_path: Path) -> None:
+    projects = [machines.new() for _ in range(3)]
+    for number, project in enumerate(projects):
+        project.write({"src/b": f"{number}\n"})
+        project.build()
+    with ThreadPoolExecutor(3) as threads:
+        words = ("--cache-to", f"type=local,dest={tmp_path}/c,mode=max")
+        written = list(threads.map(lambda project: project.build(*words).digest, projects))
+    for number, digest in enumerate(written):
+        other = machines.new()
+        other.write({"src/b": f"{number}\n"})
+        found = other.build("--cache-from", f"{tmp_path}/c")
+        assert (found.ran, found.digest) == ([], digest)
 
 
 def test_no_secret_and_nothing_of_the_machine_is_in_a_cache(
