@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from buildkit_py import canonical
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError, RegistryError, SandboxError, SourceInputError
+from buildkit_py.executor.source.meter import Meter
 from buildkit_py.layer.commit import LayerBlob
 from buildkit_py.layer.entry import EMPTY_TREE
 from buildkit_py.layer.incoming import lay_down, parse_diff
@@ -23,9 +24,11 @@ from buildkit_py.sharing.places import Unreachable
 from buildkit_py.sharing.record import MAX_DIFF, Kind, Record, parse, tag_of
 
 if TYPE_CHECKING:
+    from buildkit_py.executor.source.image import Tell
     from buildkit_py.layer.entry import Diff
     from buildkit_py.layer.stored import StoredTrees
     from buildkit_py.oci import Descriptor
+    from buildkit_py.registry.blobs import Progress
     from buildkit_py.registry.retry import Cancel
     from buildkit_py.sharing.places import Place
     from buildkit_py.store import Store
@@ -104,12 +107,12 @@ class SharedCache:
         diff_id = found.record.facts["diff_id"] or ""
         return LayerBlob(digest=digest, size=blob.size, diff_id=diff_id, media_type=blob.media_type)
 
-    def restore(self, key: str, result: StepResult, epoch: int, cancel: Cancel) -> bool:
+    def restore(self, key: str, result: StepResult, epoch: int, *, tell: Tell, cancel: Cancel) -> bool:
         """Bring the bytes that a step added into the store; False where no cache has them."""
         found = self._kept(key, result)
         if found is None:
             return False
-        return self._done(found, key, lambda: self._lay(found, epoch, cancel))
+        return self._done(found, key, lambda: self._lay(found, epoch, tell, cancel))
 
     def tell(self, key: str, result: StepResult, cancel: Cancel) -> bool:
         """Learn what a step changed, without its bytes; False where no cache tells."""
@@ -186,10 +189,11 @@ class SharedCache:
             return None
         return Found(record=record, place=place)
 
-    def _lay(self, found: Found, epoch: int, cancel: Cancel) -> None:
+    def _lay(self, found: Found, epoch: int, tell: Tell, cancel: Cancel) -> None:
         (item,) = found.record.diffs
         diff = self._diff(found.place, item, cancel)
-        self._fetch(found.place, found.record.layers, cancel)
+        absent = [layer for layer in found.record.layers if not self._store.blobs.has(str(layer.digest))]
+        self._fetch(found.place, absent, cancel, Meter(tell, sum(layer.size for layer in absent)))
         with self._store.snapshots.area() as area:
             blobs = [partial(self._store.blobs.open, str(layer.digest)) for layer in found.record.layers]
             size = lay_down(diff, blobs, area.fs, epoch)
@@ -200,8 +204,10 @@ class SharedCache:
         self._fetch(place, [item], cancel)
         return parse_diff(self._store.blobs.read(str(item.digest), MAX_DIFF))
 
-    def _fetch(self, place: Place, items: Sequence[Descriptor], cancel: Cancel) -> None:
-        fetch_blobs(items, place.sources(), self._store.blobs, retry=Retry(), cancel=cancel)
+    def _fetch(
+        self, place: Place, items: Sequence[Descriptor], cancel: Cancel, progress: Progress | None = None
+    ) -> None:
+        fetch_blobs(items, place.sources(), self._store.blobs, retry=Retry(), progress=progress, cancel=cancel)
 
     def _give_up(self, place: Place, reason: str) -> None:
         with self._lock:

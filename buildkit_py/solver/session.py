@@ -51,8 +51,16 @@ class ResultCache(Protocol):
     def layer(self, key: str) -> LayerBlob | None:
         """The blob that some diffs make."""
 
-    def restore(self, key: str, result: StepResult, epoch: int, cancel: Callable[[], bool]) -> bool:
-        """Bring the bytes that a step added into the store, if they can be had."""
+    def restore(
+        self,
+        key: str,
+        result: StepResult,
+        epoch: int,
+        *,
+        tell: Callable[[int, int | None], None],
+        cancel: Callable[[], bool],
+    ) -> bool:
+        """Bring the bytes that a step added into the store, if they can be had. `tell` gets how many of how many."""
 
     def tell(self, key: str, result: StepResult, cancel: Callable[[], bool]) -> bool:
         """Learn what a step changed, without its bytes, if that can be had."""
@@ -189,10 +197,14 @@ class Session:
         self.took(node, result.times)
         return result
 
+    def moved(self, node: Node, done: int, total: int | None) -> None:
+        """Tell how many bytes of a transfer are done."""
+        self.emit(Progress(at=self.now(), id=node.id, done=done, total=total))
+
     def _log(self, node: Node, event: LogEvent) -> None:
         if event.stream == "progress":
             done, _, total = event.data.partition("/")
-            self.emit(Progress(at=self.now(), id=node.id, done=int(done), total=int(total) if total else None))
+            self.moved(node, int(done), int(total) if total else None)
             return
         stream: Literal["stdout", "stderr"] = "stderr" if event.stream == "stderr" else "stdout"
         self.emit(Log(at=self.now(), id=node.id, stream=stream, text=event.data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.dataclass import dataclass, field
@@ -162,11 +163,11 @@ class StepNode:
         """Have the bytes of a known result brought from where it came from. Where they can't be had, what makes them is
         asked for."""
         cache, began = self.session.cache, self.session.now()
-        epoch, stop = self.session.options.epoch, self.session.stopping.is_set
-        known = known if self._settled else None
-        if cache is not None and known is not None and cache.restore(key.digest, known, epoch, stop):
-            self.session.took(self, {"transfer": self.session.now() - began})
-            return True
+        if cache is not None and known is not None and self._settled:
+            epoch, cancel = self.session.options.epoch, self.session.stopping.is_set
+            if cache.restore(key.digest, known, epoch, tell=partial(self.session.moved, self), cancel=cancel):
+                self.session.took(self, {"transfer": self.session.now() - began})
+                return True
         if self._apart:
             self._apart = False
             raise InputNeeded(*self.eager)

@@ -170,10 +170,10 @@ def test_bytes_come_when_they_are_asked_for(store: Store, tmp_path: Path) -> Non
     asker = Asker(store, layout(tmp_path / "c", CHANGE.encoded, records=[kept()]))
     found = asker.cache.step(KEY, BASE)
     assert found is not None and not store.snapshots.has(CHANGE.digest)
-    assert asker.cache.restore(KEY, found, 0, lambda: False)
+    assert asker.cache.restore(KEY, found, 0, tell=lambda done, total: None, cancel=lambda: False)
     assert store.snapshots.has(CHANGE.digest) and asker.told == []
     other = StepResult(key=KEY, content_id=digest("mine"), diff=digest("another diff"))
-    assert not asker.cache.restore(KEY, other, 0, lambda: False)
+    assert not asker.cache.restore(KEY, other, 0, tell=lambda done, total: None, cancel=lambda: False)
 
 
 def test_names_come_without_bytes(store: Store, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_diff_that_no_step_made(store: Store, tmp_path: Path) -> None:
     found = asker.cache.step(KEY, BASE)
     assert found is not None
     for _ in range(2):
-        assert not asker.cache.restore(KEY, found, 0, lambda: False)
+        assert not asker.cache.restore(KEY, found, 0, tell=lambda done, total: None, cancel=lambda: False)
     assert len(asker.told) == 1 and "leads out" in asker.told[0]
 
 
