@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from buildkit_py.store import Store
 
 _REFUSED = (IntegrityError, RegistryError, SourceInputError, SandboxError)
+MOST_REFUSED = 20
+"""A cache with more wrong records than that is not asked any more."""
 Check = Callable[[Record], str | None]
 """What is wrong with a record in the eyes of who asks, in words."""
 
@@ -61,6 +63,7 @@ class SharedCache:
         self._dead: set[str] = set()
         self._known: dict[str, Found | None] = {}
         self._spent: set[str] = set()
+        self._refused: dict[str, int] = {}
         self.used: dict[str, int] = {}
         """How many records of each cache were believed, by its name."""
 
@@ -218,3 +221,7 @@ class SharedCache:
 
     def _refuse(self, place: Place, key: str, reason: str) -> None:
         self._warn(f"the record {tag_of(key)} of the cache {place.name} is refused: {reason}")
+        with self._lock:
+            self._refused[place.name] = count = self._refused.get(place.name, 0) + 1
+        if count == MOST_REFUSED:
+            self._give_up(place, f"{count} of its records were refused")

@@ -132,6 +132,15 @@ def test_nonsense_is_told_and_passed_over(store: Store, raw: bytes) -> None:
     assert len(asker.told) == 1
 
 
+def test_one_that_is_wrong_all_over_is_given_up(store: Store) -> None:
+    table = Table(raw=b"{}")
+    asker = Asker(store, table)
+    for number in range(50):
+        assert not asker.cache.check(digest(str(number)))
+    assert (len(table.asked), len(asker.told)) == (20, 21)
+    assert asker.told[-1] == "the cache table is not used: 20 of its records were refused"
+
+
 def test_facts(store: Store) -> None:
     layer = Descriptor.of(b"layer", "application/vnd.oci.image.layer.v1.tar+gzip")
     records = (
