@@ -42,8 +42,11 @@ def _where(group: Group) -> None:
     group.add_argument("--fsync-output", action="store_true", help="end only when archives are on the disk for certain")
     group.add_argument("--iidfile", metavar="FILE", help="write the image's digest to a file")
     group.add_argument("--metadata-file", metavar="FILE", help="write what was made as JSON")
-    repeatable(group, "--cache-to", "SPEC", SUPPRESS)
-    repeatable(group, "--cache-from", "SPEC", SUPPRESS)
+    repeatable(
+        group, "--cache-to", "SPEC",
+        "keep results where other machines find them: REPOSITORY, ./DIR, or type=registry,ref=REPOSITORY,mode=max; "
+        "repeatable",
+    )  # fmt: skip
 
 
 def _image(group: Group) -> None:
@@ -63,6 +66,12 @@ def _image(group: Group) -> None:
 def _how(group: Group) -> None:
     group.add_argument("--no-cache", action="store_true", help="run every step again")
     repeatable(group, "--no-cache-filter", "STAGE", "run the steps of a stage again; repeatable")
+    repeatable(
+        group,
+        "--cache-from",
+        "SPEC",
+        "take known results from there: REPOSITORY, ./DIR, type=local,src=DIR; repeatable",
+    )
     group.add_argument("--refresh", action="store_true", help="run again the steps that use the network")
     group.add_argument(
         "--keep-going", action="store_true", help="after a failure, finish and publish what does not depend on it"

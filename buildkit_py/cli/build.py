@@ -199,6 +199,7 @@ BUILD = Command(
         ("pybuild build https://example.org/app.git#main:web", "a directory of a git repository"),
         ("pybuild build --check", "look for mistakes, build nothing"),
         ("pybuild build --locked --progress plain", "in CI"),
+        ("pybuild build --cache-from r.example/app/cache", "what other machines did is not done again"),
     ),
     prepare=prepare,
     run=run,

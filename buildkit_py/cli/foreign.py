@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from buildkit_py.cli.arguments import CLASSIC_SWITCHES, CLASSIC_VALUES
 from buildkit_py.cli.outputs import outputs_of
 from buildkit_py.cli.parser import Namespace
-from buildkit_py.errors import UsageError
 
-_CACHE = "write a reference, or type=registry,ref=…, type=local,src=…, type=inline, type=gha, …"
 _OFF = frozenset({"", "false", "0"})
 
 
@@ -22,13 +20,7 @@ def _notes(args: Namespace) -> Iterator[str]:
     outputs = outputs_of(args.output, tags=args.tag)
     if without := [name for name in _classic() if getattr(args, _attribute(name), None)]:
         yield f"{', '.join(without)}: means nothing here, as there is no daemon and no container to configure"
-    if shared := [text for text in (*args.cache_from, *args.cache_to) if not _is_local_store(text)]:
-        given = {"--cache-from": args.cache_from, "--cache-to": args.cache_to}
-        named = [name for name, texts in given.items() if not all(map(_is_local_store, texts))]
-        yield (
-            f"{', '.join(named)}: the cache is in the store of this machine; "
-            f"sharing it ({', '.join(shared)}) comes with a later version"
-        )
+    yield from _caches(args)
     if attested := [name for name in ("provenance", "sbom", "attest") if _asked(getattr(args, name))]:
         yield f"{', '.join(f'--{name}' for name in attested)}: no attestation is made by this version"
     if args.builder:
@@ -43,17 +35,16 @@ def _notes(args: Namespace) -> Iterator[str]:
         yield f"{', '.join(outputs.idle)} in --output: changes nothing here"
 
 
-def check_caches(texts: Sequence[str], option: str) -> None:
-    """Raise `UsageError` for what names no cache."""
-    for text in texts:
-        fields = [part.partition("=") for part in text.split(",")]
-        if "=" not in text:
-            from buildkit_py.reference import Reference
+def _caches(args: Namespace) -> Iterator[str]:
+    for option, texts in (("--cache-from", args.cache_from), ("--cache-to", args.cache_to)):
+        if not texts:
+            continue
+        from buildkit_py.cli.caches import caches_of
 
-            for name, _, _ in fields:
-                Reference.parse(name)
-        elif not all(name and equals for name, equals, _ in fields) or "type" not in [name for name, _, _ in fields]:
-            raise UsageError(f"can't read {option} {text!r}", hint=_CACHE)
+        found = caches_of(texts, option)
+        yield from (f"{option} {text}: passed over; {instead}" for text, instead in found.passed)
+        if found.idle:
+            yield f"{', '.join(found.idle)} in {option}: changes nothing here"
 
 
 def _classic() -> Iterator[str]:
@@ -67,8 +58,3 @@ def _attribute(option: str) -> str:
 
 def _asked(texts: Sequence[str]) -> bool:
     return any(text.lower() not in _OFF and "disabled=true" not in text.lower() for text in texts)
-
-
-def _is_local_store(text: str) -> bool:
-    """An inline cache is the image itself, which the store keeps."""
-    return "type=inline" in text.split(",")

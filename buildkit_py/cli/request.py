@@ -17,6 +17,7 @@ from buildkit_py.errors import SourceError, SourceInputError, UsageError
 
 if TYPE_CHECKING:
     from buildkit_py.engine import BuildOptions, Engine
+    from buildkit_py.engine.options import CachePlace
 
 EPOCH = "SOURCE_DATE_EPOCH"
 DEFAULT_PLATFORM = "DOCKER_DEFAULT_PLATFORM"
@@ -58,8 +59,8 @@ def options_of(args: Namespace, shell: Shell) -> BuildOptions:
         annotations=annotations_of((*getattr(args, "annotation", ()), *outputs.annotations)),
         lock=getattr(args, "lock", None),
         pull=getattr(args, "pull", False),
-        cache_from=tuple(getattr(args, "cache_from", ())),
-        cache_to=tuple(getattr(args, "cache_to", ())),
+        cache_from=_caches(args, "--cache-from"),
+        cache_to=_caches(args, "--cache-to"),
         allow=settings.allow,
         proxies=proxies_of(arguments),
         policy=Path(policy) if policy else None,
@@ -85,11 +86,16 @@ def _check_together(args: Namespace) -> None:
         from buildkit_py.executor.secrets import SecretSpec, SecretStore
 
         SecretStore(map(SecretSpec.parse, secrets))
-    for option in ("cache_from", "cache_to"):
-        if texts := getattr(args, option, ()):
-            from buildkit_py.cli.foreign import check_caches
 
-            check_caches(texts, f"--{option.replace('_', '-')}")
+
+def _caches(args: Namespace, option: str) -> tuple[CachePlace, ...]:
+    """The caches that machines share, by the option that names them; raises `UsageError`."""
+    texts = getattr(args, option.removeprefix("--").replace("-", "_"), ())
+    if not texts:
+        return ()
+    from buildkit_py.cli.caches import caches_of
+
+    return caches_of(texts, option).places
 
 
 @contextmanager

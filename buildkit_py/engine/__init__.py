@@ -115,7 +115,7 @@ class Engine:
             run = BuildRun(self.store, self._images(options), options, definition, emit, started)
             result = replace(run.run(), warnings=warnings)
             self.record = run.record
-            if not result.ran:
+            if not result.ran and (run.cache is None or not run.cache.used):
                 # What a receipt rests on, where the build had nothing to do.
                 read = {**self._files, **self._images(options).policy_files}
                 self.evidence = looks.evidence(definition, read=read, trees=run.contexts.opened())

@@ -36,6 +36,20 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CachePlace:
+    """A cache that machines share: `value` is a repository of a registry, or an absolute path (`local`).
+
+    What is written there: `min` keeps the bytes of the layers of images alone, `max` of all steps. With `ignore_error`
+    a failure to write is only told.
+    """
+
+    kind: Literal["registry", "local"]
+    value: str
+    mode: Literal["min", "max"] = "min"
+    ignore_error: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
     """One annotation, and the document that gets it: the manifest (of one platform, or of all), the index, or the
     manifest's descriptor in the index."""
@@ -58,9 +72,9 @@ class BuildOptions:
     directories by name, which `settings.contexts` says `local` of; `layouts` say what a graph means by `oci:NAME`. A
     `temporary` context is a copy that was made for this build: people know its files by their paths below it. `lock`
     says whether a lock file is kept; None leaves that to the kind of build file. With `pull`, tags are asked for anew
-    although the store knows what they stood for. `cache_from` and `cache_to` are kept as they were written. `proxies`
-    are variables that steps with `proxy` get; `allow` is what the client grants. `policy` is the trust policy to obey
-    instead of the one that holds on this machine.
+    although the store knows what they stood for. `cache_from` are asked in their order where the store knows no result,
+    `cache_to` get what the build used or made. `proxies` are variables that steps with `proxy` get; `allow` is what the
+    client grants. `policy` is the trust policy to obey instead of the one that holds on this machine.
     """
 
     context: Path
@@ -92,8 +106,8 @@ class BuildOptions:
     annotations: tuple[Annotation, ...] = ()
     lock: bool | None = None
     pull: bool = False
-    cache_from: tuple[str, ...] = ()
-    cache_to: tuple[str, ...] = ()
+    cache_from: tuple[CachePlace, ...] = ()
+    cache_to: tuple[CachePlace, ...] = ()
     allow: frozenset[str] = frozenset()
     proxies: Mapping[str, str] = field(default_factory=dict)
     policy: Path | None = None

@@ -226,8 +226,15 @@ class OutputWriter:
             for layer in self.images.documents(op)[0].layers
         }
 
+    def _left_behind(self, descriptor: Descriptor) -> dict[str, str]:
+        """Where layers are that came from a shared cache by name alone, by their digests."""
+        store = self.session.store
+        missing = (str(blob.digest) for blob in closure(store, descriptor) if not store.blobs.has(str(blob.digest)))
+        known = ((digest, store.memo.get("origin", digest)) for digest in missing)
+        return {digest: str(origin) for digest, origin in known if origin is not None}
+
     def _push(self, value: str, descriptor: Descriptor, meter: Meter) -> None:
-        origins = self._origins()
+        origins = {**self._left_behind(descriptor), **self._origins()}
         report = self.images.client.push(
             Reference.parse(value),
             descriptor,

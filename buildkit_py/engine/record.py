@@ -137,7 +137,7 @@ class Recorder:
         before = (end for each in node.inputs for _, _, end in solved.spells.get(each, ()) if end <= spells[0][1])
         ready = max(before, default=spells[0][1])
         known = not node.inputs or getattr(node, "cause", "") == "bytes"
-        phases = phases_of(node.kind, spells, times, ready=ready, reads=node.slow, known=known)
+        phases = phases_of(node.kind, spells, times, ready=ready, reads=_reads(node), known=known)
         return {"phases": phases} if phases else {}
 
     def _output(self, name: str, node: dict[str, Any]) -> dict[str, Any]:
@@ -151,6 +151,11 @@ class Recorder:
         if found is None:
             found = self.nodes[node] = {"number": len(self.nodes) + 1}
         return found
+
+
+def _reads(node: Node) -> bool:
+    """Whether files of the machine are hashed to identify a node."""
+    return bool(getattr(node, "reads", False))
 
 
 def _reasons(node: Node, *, made: bool) -> dict[str, Any]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from buildkit_py.events import Emit
     from buildkit_py.executor.source.image import Images
     from buildkit_py.graph.definition import Definition
+    from buildkit_py.sharing.lookup import SharedCache
     from buildkit_py.store import Store
 
 
@@ -61,6 +62,7 @@ class BuildRun:
         self._options = options
         self._started = started
         self._recorder = Recorder(emit)
+        self.cache: SharedCache | None = None
         self._id = new_id()
         self._definition = runnable(definition, explicit=bool(options.platforms), note=self._note)
         self._secrets = SecretStore(map(SecretSpec.parse, options.secrets), allow_short=options.allow_short_secret)
@@ -77,6 +79,7 @@ class BuildRun:
         check_ssh(self._definition, {agent.id for agent in self._ssh})
         shop = self._workshop()
         self.contexts = shop.contexts
+        self._open_caches(shop.trees)
         with (
             closing(shop.contexts),
             LocalExecutor(shop, runtime=self._options.runtime, snapshotter=self._options.snapshotter) as executor,
@@ -92,8 +95,15 @@ class BuildRun:
                 emit=self._recorder,
                 options=self._solve_options(),
                 started=self._started,
+                cache=self.cache,
             )
             return self._solve(session)
+
+    def _open_caches(self, trees: StoredTrees) -> None:
+        if self._options.cache_from and not self._options.no_cache:
+            from buildkit_py.engine.sharing import open_caches
+
+            self.cache = open_caches(self._store, trees, self._images, self._options.cache_from, self._warn)
 
     @property
     def record(self) -> Mapping[str, Any]:
@@ -117,7 +127,8 @@ class BuildRun:
 
     def _solve(self, session: Session) -> BuildResult:
         nodes = nodes_of(session)
-        self._recorder(events.BuildStarted(at=session.now(), build=self._id, total=len(nodes)))
+        told = [node for node in nodes if node.kind != "names"]
+        self._recorder(events.BuildStarted(at=session.now(), build=self._id, total=len(told)))
         scheduler = Scheduler(session, nodes)
         outcome = "failed"
         try:
@@ -125,8 +136,10 @@ class BuildRun:
             if scheduler.failures:
                 if self._options.keep_going:
                     self._publish_whole(session, scheduler, nodes)
+                self._write_caches(session, nodes, failed=True)
                 raise scheduler.failures[0].error
             published = self._publish(session, nodes)
+            self._write_caches(session, nodes)
             outcome = "done"
         finally:
             self._end(session, nodes, scheduler, outcome)
@@ -140,6 +153,17 @@ class BuildRun:
             seconds=session.now(),
             slowest=self._recorder.slowest(),
         )
+
+    def _write_caches(self, session: Session, nodes: list[Node], *, failed: bool = False) -> None:
+        """Tell what came from caches, and send results to those that are to have them; also those of a build that
+        failed: the next one need not begin anew."""
+        for name, count in sorted(self.cache.used.items()) if self.cache is not None else ():
+            self._note(f"cache {name}: {count} records used")
+        if self._options.cache_to:
+            from buildkit_py.engine.sharing import CacheWriter
+
+            writer = CacheWriter(session=session, images=self._images, nodes=nodes, cache=self.cache)
+            writer.write(self._options.cache_to, failed=failed)
 
     def _publish(self, session: Session, nodes: list[Node], without: Collection[str] = ()) -> Published:
         from buildkit_py.engine.publish import Publisher
@@ -199,3 +223,6 @@ class BuildRun:
 
     def _note(self, text: str) -> None:
         self._recorder(events.Note(at=time.monotonic() - self._started, text=text))
+
+    def _warn(self, text: str) -> None:
+        self._recorder(events.Note(at=time.monotonic() - self._started, text=text, level="warning"))

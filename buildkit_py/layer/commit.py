@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import StoreError
 from buildkit_py.layer.archive import write_layer
-from buildkit_py.layer.compose import compose
+from buildkit_py.layer.compose import Composed, compose
 from buildkit_py.layer.tree import EmptyTree
 
 if TYPE_CHECKING:
@@ -48,7 +48,27 @@ def commit(
     seconds of hashing and of compressing.
     """
     composed = compose([trees.diff(digest) for digest in diffs], trees.tree(lower) if lower else EmptyTree())
+    return _write(store, trees, diffs, composed, compression=compression, epoch=epoch, took=took)
 
+
+def pack(store: Store, trees: StoredTrees, digest: str, *, compression: str, epoch: int) -> LayerBlob:
+    """Write one diff, whose bytes must be `readable`, as a blob by itself, removals too."""
+    diff = trees.diff(digest)
+    origin = {entry.path: (0, entry.path) for entry in diff.entries if entry.type == "file"}
+    alone = Composed(diff=diff, origin=origin)
+    return _write(store, trees, [digest], alone, compression=compression, epoch=epoch, took=lambda times: None)
+
+
+def _write(
+    store: Store,
+    trees: StoredTrees,
+    diffs: Sequence[str],
+    composed: Composed,
+    *,
+    compression: str,
+    epoch: int,
+    took: Callable[[Mapping[str, float]], None],
+) -> LayerBlob:
     with store.blobs.writer() as writer, ExitStack() as stack:
         sources: dict[int, Callable[[str], BinaryIO]] = {}
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.layer.changes import Changes
-from buildkit_py.layer.entry import Diff
-from buildkit_py.layer.tree import Tree
+from buildkit_py.layer.entry import Diff, Entry
+from buildkit_py.layer.tree import EmptyTree, Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +45,16 @@ def needs_lower(diffs: Sequence[Diff]) -> bool:
             if entry.type != "dir":
                 others.add(entry.path)
     return False
+
+
+def carried(diffs: Sequence[Diff]) -> list[bool]:
+    """Of each diff (lowest first), whether the layer that they compose to holds the bytes of all of its files."""
+    if len(diffs) == 1:
+        return [True]
+    whole = {entry.path: entry for entry in compose(diffs, EmptyTree()).diff.entries if entry.type == "file"}
+
+    def holds(entry: Entry) -> bool:
+        found = whole.get(entry.path)
+        return found is not None and found.digest == entry.digest
+
+    return [all(holds(entry) for entry in diff.entries if entry.type == "file") for diff in diffs]

@@ -48,6 +48,11 @@ class StoredTrees:
         row = self._store.trees.get(content_id)
         return content_id == base or (row is not None and self._store.snapshots.has(row[1]))
 
+    def tells(self, content_id: str, base: str) -> bool:
+        """Whether it is known what a step over the tree `base` changed to make this one, with or without its bytes."""
+        row = self._store.trees.get(content_id)
+        return content_id == base or (row is not None and self._is_described(row[1]))
+
     def _all(self, content_id: str, there: Callable[[str], bool], known: set[str]) -> bool:
         """Whether something is there of every diff of a tree; `known` are the trees that it holds for."""
         pending: list[str] = []

@@ -37,6 +37,11 @@ class Step:
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
 
     @property
+    def moving(self) -> bool:
+        """Whether some of its bytes are still to come."""
+        return self.total is not None and self.done < self.total
+
+    @property
     def seconds(self) -> float:
         """How long it worked; 0 before its end and where it never worked."""
         if self.started is None or self.finished is None:
@@ -120,8 +125,9 @@ class Model:
         return [step for step in self.steps.values() if step.state in states]
 
     def running(self) -> list[Step]:
-        """The steps under way, oldest first."""
-        return [step for step in self.in_state("running") if step.started is not None]
+        """The steps under way, oldest first; also those that were known, and whose bytes are just coming in."""
+        under_way = self.in_state("running", "cached")
+        return [step for step in under_way if step.started is not None and (step.state == "running" or step.moving)]
 
     def skipped_because(self, step: Step) -> list[Step]:
         """The steps that were never started because `step` failed."""

@@ -133,8 +133,8 @@ def _blobs_of(document: Manifest | Index) -> list[Descriptor]:
 def put_document(
     repository: Repository, descriptor: Descriptor, raw: bytes, cancel: Cancel | None = None, tag: str | None = None
 ) -> bool:
-    """Put a manifest or an index under its digest, or under a tag. Whether the registry keeps a list of what refers to
-    its subject (`OCI-Subject`). Raises `RegistryError`, `IntegrityError`."""
+    """Put a document, whose blobs must be there, under its digest or under a tag. Whether the registry keeps a list of
+    what refers to its subject (`OCI-Subject`). Raises `RegistryError`, `IntegrityError`."""
     target = tag or str(descriptor.digest)
     what = f"can't push {repository}{':' if tag else '@'}{target}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from buildkit_py.graph.definition import Definition, ImageTarget
-from buildkit_py.graph.op import SOURCES
+from buildkit_py.graph.op import SOURCES, ImageSource
 from buildkit_py.solver.checks import CheckNode
 from buildkit_py.solver.layers import LayerNode
 from buildkit_py.solver.nodes import Node
@@ -25,15 +25,25 @@ def nodes_of(session: Session) -> list[Node]:
         span = definition.spans.get(digest)
         if isinstance(vertex.op, SOURCES):
             nodes[digest] = SourceNode(session, vertex, span)
-            if digest in session.stacks.outlined:
+            told = session.cache is not None and isinstance(vertex.op, ImageSource)
+            if told or digest in session.stacks.outlined:
                 nodes[outline_id(digest)] = OutlineNode(session, vertex, span)
         else:
-            nodes[digest] = StepNode(session, vertex, span, test=discarded.get(digest))
+            step = nodes[digest] = StepNode(session, vertex, span, test=discarded.get(digest))
+            if session.cache is not None and digest not in discarded:
+                nodes.update(_names_of(session, step))
     for target in definition.targets:
         more: list[Node] = [*layers_of(session, target), *_checks_of(session, target)]
         for node in more:
             nodes.setdefault(node.id, node)
     return list(nodes.values())
+
+
+def _names_of(session: Session, step: StepNode) -> dict[str, Node]:
+    from buildkit_py.solver.names import NamesNode
+
+    node = NamesNode(session, step)
+    return {node.id: node}
 
 
 def layers_of(session: Session, target: ImageTarget) -> Iterator[LayerNode]:

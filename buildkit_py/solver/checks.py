@@ -13,6 +13,7 @@ from buildkit_py.graph.definition import TestItem
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.owner import resolve_owner
 from buildkit_py.layer.tree import Tree, resolve
+from buildkit_py.solver.key import shared_key
 from buildkit_py.solver.nodes import Identity, InputNeeded
 from buildkit_py.solver.session import Session
 from buildkit_py.source import Span
@@ -30,7 +31,7 @@ class CheckNode:
     test: str
     item: TestItem
     kind: str = "test"
-    slow: bool = False
+    slow: bool = field(init=False)
     eager: tuple[str, ...] = ()
     id: str = field(init=False)
     title: str = field(init=False)
@@ -38,6 +39,7 @@ class CheckNode:
     span: Span | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self.slow = self.session.cache is not None
         self.id = f"check-{canonical.digest([self.tip, self.image, self.test, encode(self.item)]).hex}"
         self.title = f"test {self.test!r} of {self.image}: {self.item.kind} {self.item.path}"
         self.inputs = (self.tip,)
@@ -45,8 +47,21 @@ class CheckNode:
 
     def identify(self) -> Identity:
         """Known where the same check held for the same tree."""
-        known = self.session.store.memo.get("check", self._memo_key())
-        return Identity(known=known is True, available=True, spared=known is True)
+        known = self.held or self._shared()
+        return Identity(known=known, available=True, spared=known)
+
+    @property
+    def held(self) -> bool:
+        """Whether the store knows that the check holds."""
+        return self.session.store.memo.get("check", self.memo_key()) is True
+
+    def _shared(self) -> bool:
+        """Whether it held for the same tree on another machine."""
+        cache = self.session.cache
+        if cache is None or not cache.check(shared_key("check", self.memo_key())):
+            return False
+        self.session.store.memo.put("check", self.memo_key(), True)
+        return True
 
     def look_ahead(self, stop: Event) -> None:
         """Nothing to look at."""
@@ -64,14 +79,15 @@ class CheckNode:
         fault = fault_of(tree, self.item)
         if fault is not None:
             raise TestError(f"test {self.test!r} of {self.image}: {self.item.kind} {fault}", span=self.span)
-        self.session.store.memo.put("check", self._memo_key(), True)
+        self.session.store.memo.put("check", self.memo_key(), True)
         self.session.did(self)
         return Identity(known=True, available=True)
 
     def cancel(self) -> None:
         """A check is short: it runs to its end."""
 
-    def _memo_key(self) -> str:
+    def memo_key(self) -> str:
+        """What the store knows the check by."""
         return canonical.digest([self.session.content[self.tip], {**encode(self.item), "span": None}]).hex
 
 

@@ -41,6 +41,11 @@ class Key:
     parts: Mapping[str, Any]
 
 
+def shared_key(kind: str, name: str) -> str:
+    """The key under which machines share something that a store knows as `name` (the digits of a digest)."""
+    return str(canonical.digest({"engine": KEY_VERSION, kind: name}))
+
+
 def key_of(
     op: Op,
     *,

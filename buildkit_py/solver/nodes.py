@@ -23,11 +23,17 @@ class InputNeeded(Exception):  # noqa: N818 - a request, not a fault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The answer to `identify` and `produce`: is the result known, are its bytes here, was a step spared by it?"""
+    """The answer to `identify` and `produce`: is the result known, are its bytes here, was a step spared by it?
+
+    `apart`: its bytes may be had without those of what it is made from. `changed`: it was made again, and came out
+    other than it was known.
+    """
 
     known: bool
     available: bool = False
     spared: bool = False
+    apart: bool = False
+    changed: bool = False
 
 
 class Node(Protocol):

@@ -45,11 +45,13 @@ class Work:
 class _Node:
     inputs: tuple[str, ...]
     eager: tuple[str, ...]
+    needed: tuple[str, ...]
     dependents: list[str] = field(default_factory=list)
     waiters: list[str] = field(default_factory=list)
     state: State = State.WAITING
     available: bool = False
     wanted: bool = False
+    outdated: bool = False
     identified: bool = False
     unidentified: int = 0
     lacking: set[str] = field(default_factory=set)
@@ -70,7 +72,8 @@ class Plan:
         self._running = 0
         self._stopped = False
         for name, needed in inputs.items():
-            node = _Node(inputs=tuple(dict.fromkeys(needed)), eager=tuple(dict.fromkeys(eager.get(name, ()))))
+            bytes_of = tuple(dict.fromkeys(eager.get(name, ())))
+            node = _Node(inputs=tuple(dict.fromkeys(needed)), eager=bytes_of, needed=bytes_of)
             node.unidentified = len(node.inputs)
             self._nodes[name] = node
             for each in node.inputs:
@@ -108,11 +111,17 @@ class Plan:
         """The node whose failure made this one skipped."""
         return self._nodes[name].because
 
-    def hit(self, name: str, *, available: bool) -> None:
-        """The node's result is known; `available` says whether its bytes are there too."""
+    def hit(self, name: str, *, available: bool, apart: bool = False) -> None:
+        """The node's result is known; `available` says whether its bytes are there too.
+
+        `apart`: they may come from elsewhere, so nothing is made for them; where they don't, the node `needs` it.
+        """
         self._running -= 1
         node = self._nodes[name]
-        node.available = available
+        node.available = available = available and not node.outdated
+        if apart and not node.outdated:
+            node.eager = ()
+        node.outdated = False
         self._become_known(name)
         if node.wanted and not available:
             self._become_missing(name)
@@ -129,12 +138,18 @@ class Plan:
         node.state = State.WAITING if node.state is State.IDENTIFYING else State.MISSING
         self._want(name, inputs)
 
-    def finished(self, name: str, *, available: bool = True) -> None:
-        """The node was produced: its result is known, and its bytes are there or can be had when they are wanted."""
+    def finished(self, name: str, *, available: bool = True, changed: bool = False) -> None:
+        """The node was produced: its result is known, and its bytes are there or can be had when they are wanted.
+
+        `changed`: it is another result than was known before, so what was made of that has not these bytes below it.
+        """
         self._running -= 1
         node = self._nodes[name]
-        node.available = available
+        node.available = available = available and not node.outdated
+        node.outdated = False
         self._become_known(name)
+        if changed:
+            self._outdate(name)
         if not available:
             if node.wanted:
                 self._become_missing(name)
@@ -183,6 +198,24 @@ class Plan:
             dependent.unidentified -= 1
             if not dependent.unidentified:
                 self._ready.append(each)
+
+    def _outdate(self, name: str) -> None:
+        """Have made again what lies upon a result that changed, as far as its bytes are wanted."""
+        pending, seen = [name], {name}
+        while pending:
+            for each in self._nodes[pending.pop()].dependents:
+                if each in seen:
+                    continue
+                seen.add(each)
+                pending.append(each)
+                node = self._nodes[each]
+                node.eager = node.needed
+                node.outdated = node.state in (State.IDENTIFYING, State.PRODUCING)
+                node.available = node.available and node.state is not State.KNOWN
+        for each, node in self._nodes.items():
+            # Who waits may have been told already that something is there which is not any more.
+            if node.state is State.MISSING:
+                self._want(each, node.eager)
 
     def _become_missing(self, name: str) -> None:
         self._nodes[name].state = State.MISSING

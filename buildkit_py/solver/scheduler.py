@@ -134,7 +134,7 @@ class Scheduler:
             raise answer
         elif work.kind == "produce":
             assert answer is not None
-            self._plan.finished(work.node, available=answer.available)
+            self._plan.finished(work.node, available=answer.available, changed=answer.changed)
             self._session.end(self._nodes[work.node], "done")
         elif answer is not None:
             self._identified(work.node, answer)
@@ -146,7 +146,7 @@ class Scheduler:
         if identity.spared and name not in self._spared:
             self._spared.add(name)
             self._session.spared(self._nodes[name], "key")
-        self._plan.hit(name, available=identity.available)
+        self._plan.hit(name, available=identity.available, apart=identity.apart)
 
     def _fail(self, name: str, error: PybuildError) -> None:
         node = self._nodes[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from buildkit_py.events import Emit
     from buildkit_py.graph.definition import Definition
     from buildkit_py.graph.op import Tool
+    from buildkit_py.layer.commit import LayerBlob
     from buildkit_py.layer.contexts import Contexts
     from buildkit_py.layer.stored import StoredTrees
     from buildkit_py.protocol import Executor, LogEvent, StepResult, StepTask
@@ -32,6 +33,40 @@ class ToolIdentities(Protocol):
 
     def identity(self, tool: Tool) -> str:
         """A text that changes when the program does; raises `MissingToolError`."""
+
+
+class ResultCache(Protocol):
+    """What other machines came to, asked where this one's store knows nothing. Keys are `sha256:…`. Thread-safe; it
+    never raises because of what is wrong with a cache."""
+
+    def step(self, key: str, base: str | None) -> StepResult | None:
+        """The result of a step over the tree `base`; without it, of one whose tree nobody wants."""
+
+    def selection(self, key: str) -> str | None:
+        """The digest of what is selected of a tree."""
+
+    def check(self, key: str) -> bool:
+        """Whether a check of a test is known to hold."""
+
+    def layer(self, key: str) -> LayerBlob | None:
+        """The blob that some diffs make."""
+
+    def restore(
+        self,
+        key: str,
+        result: StepResult,
+        epoch: int,
+        *,
+        tell: Callable[[int, int | None], None],
+        cancel: Callable[[], bool],
+    ) -> bool:
+        """Bring the bytes that a step added into the store, if they can be had. `tell` gets how many of how many."""
+
+    def tell(self, key: str, result: StepResult, cancel: Callable[[], bool]) -> bool:
+        """Learn what a step changed, without its bytes, if that can be had."""
+
+    def names(self, key: str, chain: Sequence[str], cancel: Callable[[], bool]) -> bool:
+        """Learn what is where in an image's trees (content ids, lowest first), if that can be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +89,7 @@ class SolveOptions:
 @dataclass(slots=True, kw_only=True)
 class Session:
     """One solve: the graph, the store, the executor; `content` maps the vertices known so far to their content ids.
+    With a `cache`, results of other machines count too.
 
     `times` are the seconds that parts of producing a node took, by node and part, in the order of the parts.
     """
@@ -67,6 +103,7 @@ class Session:
     emit: Emit
     options: SolveOptions
     started: float = field(default_factory=time.monotonic)
+    cache: ResultCache | None = None
     content: dict[str, str] = field(default_factory=dict)
     stacks: Stacks = field(init=False)
     ran: set[str] = field(default_factory=set)
@@ -77,7 +114,7 @@ class Session:
     _ended: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.stacks = Stacks(self.definition)
+        self.stacks = Stacks(self.definition, told=self.cache is not None)
 
     def now(self) -> float:
         """Seconds since the build began."""
@@ -160,10 +197,14 @@ class Session:
         self.took(node, result.times)
         return result
 
+    def moved(self, node: Node, done: int, total: int | None) -> None:
+        """Tell how many bytes of a transfer are done."""
+        self.emit(Progress(at=self.now(), id=node.id, done=done, total=total))
+
     def _log(self, node: Node, event: LogEvent) -> None:
         if event.stream == "progress":
             done, _, total = event.data.partition("/")
-            self.emit(Progress(at=self.now(), id=node.id, done=int(done), total=int(total) if total else None))
+            self.moved(node, int(done), int(total) if total else None)
             return
         stream: Literal["stdout", "stderr"] = "stderr" if event.stream == "stderr" else "stdout"
         self.emit(Log(at=self.now(), id=node.id, stream=stream, text=event.data))

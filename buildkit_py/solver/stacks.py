@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildkit_py.graph.op import Chmod, Chown, ExecStep, ImageSource
+from buildkit_py.graph.op import SOURCES, Chmod, Chown, ExecStep, ImageSource
 
 if TYPE_CHECKING:
     from buildkit_py.graph.definition import Definition, Vertex
@@ -15,9 +15,12 @@ class Stacks:
 
     `outlined` are the images that nothing needs more of than names, types and owners: their layers are read, but not
     laid down. An image that some step has to see whole is unpacked once, and read from there.
+
+    With `told`, somebody may tell what is where in any tree: names are nodes of their own then, of images and of steps.
     """
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, *, told: bool = False) -> None:
+        self._told = told
         self._vertices = definition.vertices
         images = {digest for digest, vertex in definition.vertices.items() if isinstance(vertex.op, ImageSource)}
         self.outlined = frozenset(images - self._opened()) if images else frozenset()
@@ -31,7 +34,13 @@ class Stacks:
 
     def legible(self, digest: str) -> tuple[str, ...]:
         """The nodes that have to be done before the names of a vertex's tree can be looked at."""
-        return tuple(outline_id(each) if each in self.outlined else each for each in self.whole(digest))
+        return tuple(map(self._legible, self.whole(digest)))
+
+    def _legible(self, digest: str) -> str:
+        op = self._vertices[digest].op
+        if digest in self.outlined or (self._told and isinstance(op, ImageSource)):
+            return outline_id(digest)
+        return names_id(digest) if self._told and not isinstance(op, SOURCES) else digest
 
     def _opened(self) -> set[str]:
         """The vertices whose trees some step needs the bytes of."""
@@ -48,6 +57,11 @@ class Stacks:
 def outline_id(image: str) -> str:
     """The id of the node that learns the names of an image's tree."""
     return f"outline-{image}"
+
+
+def names_id(step: str) -> str:
+    """The id of the node that learns what a step changed."""
+    return f"names-{step}"
 
 
 def _opens_base(vertex: Vertex) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.dataclass import dataclass, field
@@ -14,7 +15,7 @@ from buildkit_py.graph.definition import Vertex
 from buildkit_py.graph.op import WHOLE, Chmod, Chown, ExecStep, Host, LocalSource, Op, Run, SecretMount, SshMount
 from buildkit_py.graph.title import title
 from buildkit_py.protocol import InputMissing, StepResult, StepTask, TaskInput
-from buildkit_py.solver.key import Key, key_of
+from buildkit_py.solver.key import Key, key_of, shared_key
 from buildkit_py.solver.nodes import Identity, InputNeeded
 from buildkit_py.solver.selection import Selection, Selector, selectors_of
 from buildkit_py.solver.session import Session
@@ -43,6 +44,7 @@ class StepNode:
     inputs: tuple[str, ...] = field(init=False)
     eager: tuple[str, ...] = field(init=False)
     slow: bool = field(init=False)
+    reads: bool = field(init=False)
     id: str = field(init=False)
     kind: str = field(init=False)
     title: str = field(init=False)
@@ -54,6 +56,8 @@ class StepNode:
     _fresh: bool = False
     _settled: bool = False
     """Whether the plan knows the result: what it then asks for are the bytes."""
+    _apart: bool = False
+    """Whether the plan has left out what it is made from, as its bytes may come from elsewhere."""
 
     def __post_init__(self) -> None:
         op = self.vertex.op
@@ -64,7 +68,8 @@ class StepNode:
         lazy = () if isinstance(op, ExecStep | Chmod | Chown) else ("base",)
         needed = (digest for role, digest in self.vertex.inputs.items() if role not in lazy)
         self.eager = tuple(each for digest in needed for each in self.session.stacks.whole(digest))
-        self.slow = any(self._local(role) for role in self.vertex.inputs)
+        self.reads = any(self._local(role) for role in self.vertex.inputs)
+        self.slow = self.reads or self.session.cache is not None
 
     def identify(self) -> Identity:
         """Compute the key and look for its result."""
@@ -78,7 +83,8 @@ class StepNode:
         self._selected.clear()
         self._learn(known.content_id)
         self._settled = True
-        return Identity(known=True, available=self._available(known.content_id), spared=True)
+        self._apart = self.session.cache is not None
+        return Identity(known=True, available=self._available(known.content_id), spared=True, apart=self._apart)
 
     def look_ahead(self, stop: threading.Event) -> None:
         """Read the local files that it selects: the stat cache knows them then, and is asked again in any case."""
@@ -95,6 +101,7 @@ class StepNode:
 
     def produce(self) -> Identity:
         """Have the executor do it, unless another process has done it meanwhile."""
+        before = self.session.content.get(self.id)
         key = self._require_key()
         with self.session.alone(self, f"step-{key.digest}"):
             known = None if self._forced() else self._find(key)
@@ -102,10 +109,11 @@ class StepNode:
                 self._learn(known.content_id)
                 if not self._settled:
                     self.session.spared(self, "key")
-            else:
+            elif not self._restored(key, known):
                 self._run(key)
         self._settled = True
-        return Identity(known=True, available=self._available(self.session.content.get(self.id)))
+        content = self.session.content.get(self.id)
+        return Identity(known=True, available=self._available(content), changed=before not in (None, content))
 
     def _run(self, key: Key) -> None:
         """Have the executor do it: the whole step, or what lacks of it."""
@@ -132,9 +140,38 @@ class StepNode:
         result = StepResult.from_plain(known) if known is not None else None
         if result is not None and self._usable(result.content_id):
             return result
+        shared = self._ask(key)
+        if shared is not None:
+            return shared
         if self.cause != "bytes":
             self.cause = "key" if result is None else "tree"
         return None
+
+    def _ask(self, key: Key) -> StepResult | None:
+        """The result that other machines know of a key."""
+        cache, store = self.session.cache, self.session.store
+        base = None if self._discard else self._contents["base"]
+        result = cache.step(key.digest, base) if cache is not None else None
+        if result is None:
+            return None
+        if base is not None and result.diff is not None:
+            store.trees.put(str(result.content_id), base, result.diff)
+        store.results.put(key.digest, result.to_plain(), dict(key.parts), self.session.options.build)
+        return result
+
+    def _restored(self, key: Key, known: StepResult | None) -> bool:
+        """Have the bytes of a known result brought from where it came from. Where they can't be had, what makes them is
+        asked for."""
+        cache, began = self.session.cache, self.session.now()
+        if cache is not None and known is not None and self._settled:
+            epoch, cancel = self.session.options.epoch, self.session.stopping.is_set
+            if cache.restore(key.digest, known, epoch, tell=partial(self.session.moved, self), cancel=cancel):
+                self.session.took(self, {"transfer": self.session.now() - began})
+                return True
+        if self._apart:
+            self._apart = False
+            raise InputNeeded(*self.eager)
+        return False
 
     def _accept(self, key: Key, result: StepResult) -> None:
         if result.exit != 0:
@@ -282,13 +319,29 @@ class StepNode:
             return self._look(selector, self.session.contexts.tree(source))
         content_id = self._contents[selector.role]
         memo_key = selector.memo_key(content_id)
-        known = self.session.store.memo.get("selection", memo_key)
+        known = self.session.store.memo.get("selection", memo_key) or self._shared_selection(memo_key)
         if known is None:
             if not self.session.trees.complete(content_id):
                 raise InputNeeded(*self.session.stacks.whole(self.vertex.inputs[selector.role]))
             known = self._look(selector, self.session.trees.tree(content_id))
             self.session.store.memo.put("selection", memo_key, known)
         return str(known)
+
+    def _shared_selection(self, memo_key: str) -> str | None:
+        """What another machine found to be selected; no tree need be here."""
+        cache = self.session.cache
+        known = cache.selection(shared_key("selection", memo_key)) if cache is not None else None
+        if known is not None:
+            self.session.store.memo.put("selection", memo_key, known)
+        return known
+
+    def shared_selections(self) -> dict[str, str]:
+        """The keys by which machines share what it selects of trees, and what that was when it was last looked at."""
+        return {
+            shared_key("selection", selector.memo_key(self._contents[selector.role])): self._selections[selector.name]
+            for selector in self._selectors()
+            if self._local(selector.role) is None and selector.name in self._selections
+        }
 
     def _look(self, selector: Selector, tree: Tree) -> str:
         """The digest of what is selected; what it is stays at hand until it is known whether the step runs."""

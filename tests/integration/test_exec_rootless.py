@@ -163,6 +163,22 @@ def test_the_same_images_as_root(user: User, pybuild: Pybuild, tmp_path: Path, r
     assert '"ran": 0' in again
 
 
+def test_a_cache_goes_from_one_user_to_another(user: User, pybuild: Pybuild) -> None:
+    """What is laid down of it has the owners that the steps gave, whoever lays it down."""
+    theirs = user.ok("build", ".", "--progress", "json", "--cache-to", "type=local,dest=../cache,mode=max")
+    ours = pybuild.ok("build", str(user.project), "--progress", "json", "--cache-from", str(user.area / "cache"))
+    assert digests(ours.stdout) == digests(theirs)
+    assert '"ran": 0' in ours.stdout
+    shutil.rmtree(user.area / "home/.local/share/pybuild")
+    text = BUILDFILE.replace("run id -u;", "run id -g;").replace("run echo made", "run cat /etc/passwd; echo made")
+    (user.project / "Buildfile").write_text(text)
+    again = user.ok("build", ".", "--progress", "json", "--cache-from", "../cache")
+    alone = pybuild.ok("build", str(user.project), "--progress", "json", "--no-cache")
+    assert digests(again) == digests(alone.stdout)
+    assert '"warning"' not in again
+    user.ok("store", "check")
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_privileges_within_those_of_the_user(user: User, runtime: str) -> None:
     """A set-user-id program is root inside, which is the user outside; without a sandbox that is still so."""

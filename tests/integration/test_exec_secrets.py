@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.canary import VALUE, found_in, shapes
 from tests.support.command import Pybuild
 from tests.support.project import Project
 
 RUNTIMES = ("runc", "crun", "bwrap")
-VALUE = "correct-horse-battery-staple-%7"
 HEAD = "secret token"
 
 
@@ -28,27 +25,6 @@ def project(pybuild: Pybuild, tmp_path: Path) -> Project:
     made = Project(pybuild=pybuild, directory=directory, arguments=("--secret", f"id=token,src={tmp_path}/token"))
     made.base()
     return made
-
-
-def shapes(value: str) -> Iterator[bytes]:
-    """How the value may have been written; base64 without what depends on its neighbours."""
-    raw = value.encode()
-    yield from (raw, raw.hex().encode(), raw.hex().upper().encode())
-    for offset in range(3):
-        yield base64.b64encode(b"x" * offset + raw)[4:-4]
-
-
-def found_in(directory: Path, value: str = VALUE) -> list[Path]:
-    """The files below a directory, and names in it, that hold the value in any shape."""
-    found = []
-    for folder, folders, names in os.walk(directory):
-        for name in (*folders, *names):
-            path = Path(folder, name)
-            data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-            target = os.fsencode(path.readlink()) if path.is_symlink() else b""
-            if any(shape in data + target + os.fsencode(name) for shape in shapes(value)):
-                found.append(path)
-    return found
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from hypothesis import strategies as st
 
 from buildkit_py.layer.apply import Applied, apply_layer, outline_layer
 from buildkit_py.layer.archive import write_layer
-from buildkit_py.layer.compose import compose, needs_lower
+from buildkit_py.layer.compose import carried, compose, needs_lower
 from buildkit_py.layer.draft import checkout
 from buildkit_py.layer.entry import Diff, Entry
+from buildkit_py.layer.incoming import lay_down, parse_diff
 from buildkit_py.layer.openat import open_in
 from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
 from buildkit_py.layer.upper import collect, collect_full
@@ -278,8 +280,16 @@ def test_composed_diffs_do_what_they_do_one_by_one(first: list[Any], second: lis
             )
             other = Stack(top)
             other.snapshots = stack.snapshots[:1]
-            other.apply(blob_of(composed.diff, content))
+            blob = blob_of(composed.diff, content)
+            other.apply(blob)
             assert other.facts() == one_by_one
+            other.snapshots = stack.snapshots[:1]
+            for diff, upper, holds in zip(diffs, uppers, carried(diffs), strict=True):
+                box = blob if holds else blob_of(diff, lambda entry, upper=upper: open_in(upper, entry.path))
+                place = fresh(top)
+                lay_down(parse_diff(diff.encoded), [partial(io.BytesIO, box)], place, 0)
+                other.snapshots.append((place, diff))
+            assert other.facts() == one_by_one, "what one machine sends, another lays down"
 
 
 @slow

@@ -57,6 +57,13 @@ def test_a_transfer_without_a_step_counts_as_one() -> None:
     assert [(step.title, step.started) for step in model.running()] == [("push", 2.0)]
 
 
+def test_bytes_of_a_cached_step_that_are_coming_in_are_under_way() -> None:
+    model = take(events.Cached(at=1, id="a", title="run a", kind="run"), events.Progress(at=2, id="a", done=1, total=9))
+    assert [step.id for step in model.running()] == ["a"]
+    model.take(events.Progress(at=3, id="a", done=9, total=9))
+    assert (model.running(), model.steps["a"].state) == ([], "cached")
+
+
 def test_slowest_are_the_longest_and_none_that_took_no_time() -> None:
     stream: list[events.Event] = []
     for name, seconds in (("a", 1.0), ("b", 5.0), ("c", 0.05), ("d", 2.0), ("e", 3.0)):

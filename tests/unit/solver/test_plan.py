@@ -185,3 +185,65 @@ def test_a_long_chain_does_not_overflow() -> None:
     plan = Plan(inputs, inputs)
     world = World(plan, hits=" ".join(str(n) for n in range(size - 1)))
     assert len(world.run()) == size
+
+
+def test_bytes_that_may_come_from_elsewhere_want_nothing_below() -> None:
+    plan = Plan(CHAIN, {**CHAIN, "d": ("c",)})
+    for name in "abc":
+        drain(plan)
+        plan.hit(name, available=False, apart=True)
+    drain(plan)
+    plan.missed("d")
+    assert drain(plan) == [Work("produce", "c")]
+    # They could not be had after all: what makes them is asked for.
+    plan.needs("c", ["b"])
+    assert drain(plan) == [Work("produce", "b")]
+    plan.finished("b")
+    assert drain(plan) == [Work("produce", "c")]
+    plan.finished("c")
+    assert drain(plan) == [Work("produce", "d")]
+
+
+def test_what_lies_upon_a_result_that_changed_is_made_again_where_its_bytes_are_wanted() -> None:
+    plan = Plan(CHAIN, {"c": ("b",), "d": ("c", "b")})
+    for name, here in (("a", True), ("b", False), ("c", True)):
+        drain(plan)
+        plan.hit(name, available=here)
+    drain(plan)
+    plan.missed("d")
+    assert drain(plan) == [Work("produce", "b")]
+    plan.finished("b", changed=True)
+    assert drain(plan) == [Work("produce", "c")]
+    plan.finished("c", changed=True)
+    assert drain(plan) == [Work("produce", "d")]
+
+
+def test_one_that_is_at_work_on_a_result_that_changed_is_made_again_too() -> None:
+    plan = Plan(graph("a:\nb: a\nc: b\nd: b c"), {"d": ("b", "c")})
+    drain(plan)
+    plan.hit("a", available=False)
+    drain(plan)
+    plan.hit("b", available=False)
+    drain(plan)
+    plan.missed("c")
+    assert drain(plan) == [Work("produce", "c")]
+    plan.needs("c", ["a"])
+    assert drain(plan) == [Work("produce", "a")]
+    plan.finished("a", changed=True)
+    assert drain(plan) == [Work("produce", "c")]
+    plan.finished("c")
+    drain(plan)
+    plan.missed("d")
+    assert drain(plan) == [Work("produce", "b")]
+
+
+def test_nothing_is_made_again_whose_bytes_nobody_wants() -> None:
+    plan = Plan(CHAIN, {"d": ("a",)})
+    for name in "abc":
+        drain(plan)
+        plan.hit(name, available=name != "a")
+    drain(plan)
+    plan.missed("d")
+    assert drain(plan) == [Work("produce", "a")]
+    plan.finished("a", changed=True)
+    assert drain(plan) == [Work("produce", "d")]
