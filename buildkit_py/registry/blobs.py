@@ -41,14 +41,18 @@ class Receives(Protocol):
         """Take a blob in hand to fetch it, after waiting for whoever has it in hand."""
 
 
-class BlobStore(Receives, Protocol):
-    """The blobs of a store."""
+class Opens(Protocol):
+    """Where blobs can be read."""
 
     def has(self, digest: str) -> bool:
         """Whether the whole blob is there."""
 
     def open(self, digest: str) -> BinaryIO:
         """A blob's bytes."""
+
+
+class BlobStore(Receives, Opens, Protocol):
+    """The blobs of a store."""
 
     def read(self, digest: str) -> bytes:
         """A small blob, checked against its digest."""

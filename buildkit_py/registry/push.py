@@ -11,7 +11,7 @@ from buildkit_py.errors import IntegrityError
 from buildkit_py.oci import Descriptor, Index, Manifest, read_document
 from buildkit_py.oci.media_types import DOCUMENTS
 from buildkit_py.reference import Reference
-from buildkit_py.registry.blobs import BlobStore, Progress
+from buildkit_py.registry.blobs import BlobStore, Opens, Progress
 from buildkit_py.registry.parallel import run_all
 from buildkit_py.registry.repository import Repository
 from buildkit_py.registry.retry import Cancel, either
@@ -70,7 +70,7 @@ def push(
     def one(item: Descriptor, stop: Event) -> Outcome:
         source = mounts.get(str(item.digest))
         name = endpoint.repository(source) if source else None
-        return Upload(repository, item, _Stored(item, blobs, bring), progress, either(stop, cancel)).run(name)
+        return Upload(repository, item, StoredBlob(item, blobs, bring), progress, either(stop, cancel)).run(name)
 
     outcomes = list(zip(wanted.values(), run_all(one, list(wanted.values())), strict=True))
     for item, document in documents:
@@ -80,12 +80,12 @@ def push(
     return _report(ref, descriptor, documents, outcomes)
 
 
-class _Stored:
+class StoredBlob:
     """A blob of the store, or one that `bring` puts there."""
 
     failed = False
 
-    def __init__(self, item: Descriptor, blobs: BlobStore, bring: Callable[[Descriptor], None] | None) -> None:
+    def __init__(self, item: Descriptor, blobs: Opens, bring: Callable[[Descriptor], None] | None) -> None:
         self._item = item
         self._blobs = blobs
         self._bring = bring

@@ -10,9 +10,10 @@ from typing import BinaryIO
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import IntegrityError
 from buildkit_py.oci import Descriptor
+from buildkit_py.registry.blobs import Opens
 from buildkit_py.registry.parallel import run_all
 from buildkit_py.sharing.record import CONFIG, EMPTY, Record, parse
-from buildkit_py.sharing.targets import JOBS, Blobs, Bring, Target
+from buildkit_py.sharing.targets import JOBS, Bring, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Exporter:
     """Sends to one cache. `bring` fetches a blob that the store lacks, `origin_of` says where one was last seen."""
 
     target: Target
-    blobs: Blobs
+    blobs: Opens
     bring: Bring
     origin_of: Callable[[str], str | None]
 
@@ -94,7 +95,7 @@ def _known(raw: bytes, record: Record) -> Record | None:
 class _Shelf:
     """What is to be sent: blobs of the store, and small ones that are only in memory."""
 
-    blobs: Blobs
+    blobs: Opens
     wanted: dict[str, Descriptor] = field(default_factory=dict)
     _own: dict[str, bytes] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from buildkit_py import canonical
 from buildkit_py.errors import IntegrityError, OutputError, RegistryError
@@ -15,16 +15,15 @@ from buildkit_py.image.staging import locked, new_file, translated
 from buildkit_py.oci import Descriptor, Manifest, parse_document
 from buildkit_py.oci.descriptor import REF_NAME
 from buildkit_py.oci.media_types import OCI_INDEX, OCI_MANIFEST
-from buildkit_py.reference import Reference
+from buildkit_py.reference import Reference, is_local
 from buildkit_py.registry.parallel import run_all
-from buildkit_py.registry.push import put_document
-from buildkit_py.registry.source import is_local
+from buildkit_py.registry.push import StoredBlob, put_document
 from buildkit_py.registry.upload import Upload
 from buildkit_py.sharing.places import NOT_THERE, entries_of, tags_of
 from buildkit_py.store.files import sync_file_system
 
 if TYPE_CHECKING:
-    from buildkit_py.registry.blobs import BlobStore, Progress
+    from buildkit_py.registry.blobs import Opens, Progress
     from buildkit_py.registry.client import RegistryClient
     from buildkit_py.registry.retry import Cancel
     from buildkit_py.sharing.record import Record
@@ -32,16 +31,6 @@ if TYPE_CHECKING:
 JOBS = 8
 """Most of what is sent is small: more of it at a time than of an image's layers."""
 _CHUNK = 1 << 20
-
-
-class Blobs(Protocol):
-    """Where blobs are sent from."""
-
-    def has(self, digest: str) -> bool:
-        """Whether it can be opened."""
-
-    def open(self, digest: str) -> BinaryIO:
-        """Its bytes."""
 
 
 Bring = Callable[[Descriptor], None]
@@ -66,7 +55,7 @@ class Target(Protocol):
     def get(self, tag: str) -> bytes | None:
         """The manifest of that tag, if it and what it lists are there."""
 
-    def send(self, item: Descriptor, blobs: Blobs, bring: Bring, origin: str | None, cancel: Cancel) -> bool:
+    def send(self, item: Descriptor, blobs: Opens, bring: Bring, origin: str | None, cancel: Cancel) -> bool:
         """Make sure that a blob is there; False where it was."""
 
     def publish(self, records: Sequence[Record]) -> None:
@@ -103,14 +92,12 @@ class RegistryTarget:
                 return None
             raise
 
-    def send(self, item: Descriptor, blobs: Blobs, bring: Bring, origin: str | None, cancel: Cancel) -> bool:
+    def send(self, item: Descriptor, blobs: Opens, bring: Bring, origin: str | None, cancel: Cancel) -> bool:
         """As `Target` says."""
         neighbour = self._neighbour(origin) if origin is not None else None
         source = self._endpoint.repository(neighbour) if neighbour is not None else None
-        return (
-            Upload(self._repository, item, cast("BlobStore", blobs), self._progress, cancel).run(source, bring)
-            != "existing"
-        )
+        stored = StoredBlob(item, blobs, bring)
+        return Upload(self._repository, item, stored, self._progress, cancel).run(source) != "existing"
 
     def publish(self, records: Sequence[Record]) -> None:
         """As `Target` says."""
@@ -173,7 +160,7 @@ class LayoutTarget:
         listed = [document.config, *document.layers] if isinstance(document, Manifest) else []
         return raw if Descriptor.of(raw, "").digest == found.digest and all(map(self._has, listed)) else None
 
-    def send(self, item: Descriptor, blobs: Blobs, bring: Bring, origin: str | None, cancel: Cancel) -> bool:
+    def send(self, item: Descriptor, blobs: Opens, bring: Bring, origin: str | None, cancel: Cancel) -> bool:
         """As `Target` says."""
         if self._has(item):
             return False
