@@ -77,6 +77,9 @@ TEST = (
     Need(package="libc6-dev", present=file("/usr/lib/*/libc.a"), why="links the static C example"),
     Need(package="git", present=program("git"), why="the repositories that `git` steps read"),
     Need(package="openssh-client", present=program("ssh-agent"), why="the agent that `with ssh` forwards"),
+    Need(package="gnupg", present=program("gpg"), why="makes the OpenPGP signatures that a trust policy demands"),
+    Need(package="gpgv", present=program("gpgv"), why="checks them"),
+    Need(package="openssl", present=program("openssl"), why="checks signatures and certificates, as a referee"),
     Need(package="strace", present=program("strace"), why="kills builds at chosen system calls"),
 )
 GROUPS = {"demo": DEMO, "test": TEST}
