@@ -79,7 +79,7 @@ def choose(objects: Iterable[Held], rules: Rules, now: float) -> list[Choice]:
     """Decide about every object; `now` in seconds since 1970."""
     ordered = sorted(objects, key=lambda held: (held.kind != "image", held.wanted, held.used, held.kind, held.id))
     images = [held for held in ordered if held.kind == "image"] if rules.images else []
-    names = [held.id for held in images if _ruled(held, rules, now) is None]
+    names = [held.id for held in images if held.reason is None and _ruled(held, rules, now) is None]
     if rules.keep_bytes is None:
         return _choices(ordered, rules, now, frozenset(names))
     # A name goes only where all that no name needs is not enough.
@@ -103,7 +103,9 @@ def _choices(ordered: Sequence[Held], rules: Rules, now: float, gone: frozenset[
 def _decide(held: Held, rules: Rules, now: float, total: int, gone: frozenset[str]) -> tuple[bool, str]:
     if held.kind == "image":
         small = "the store is not larger than what is to be kept" if rules.images else "names of images are not to go"
-        return (True, _unused(held, now)) if held.id in gone else (False, _ruled(held, rules, now) or small)
+        return (
+            (True, _unused(held, now)) if held.id in gone else (False, held.reason or _ruled(held, rules, now) or small)
+        )
     if (holder := held.holder(gone)) is not None:
         return False, holder
     if rules.kinds and held.kind not in rules.kinds:

@@ -49,7 +49,8 @@ _CREATE_SECONDS = 60.0
 class Layout:
     """The paths of one store. All text that becomes a name is a checked digest or is hashed first.
 
-    `others` are additional stores, which are only read: see `additional.py`.
+    `others` are additional stores, which are only read: see `additional.py`. Snapshots are looked for only in
+    `stackable` ones: those of another user hold files that belong to nobody here.
     """
 
     __slots__ = (
@@ -63,12 +64,14 @@ class Layout:
         "partial",
         "root",
         "snapshots",
+        "stackable",
         "tmp",
     )
 
     def __init__(self, root: Path, others: Sequence[Path] = ()) -> None:
         self.root = root
         self.others = tuple(map(Layout, others))
+        self.stackable = tuple(other for other in self.others if _is_ours(other.root))
         self.snapshots = root / "snapshots"
         self.caches = root / "caches"
         self.locks = root / "locks"
@@ -113,9 +116,9 @@ class Layout:
     def find_snapshot(self, diff_digest: str) -> Path:
         """Where to read a snapshot, as `find_blob`."""
         own = self.snapshot(diff_digest)
-        if not self.others or os.path.lexists(own):
+        if not self.stackable or os.path.lexists(own):
             return own
-        places = (other.snapshot(diff_digest) for other in self.others)
+        places = (other.snapshot(diff_digest) for other in self.stackable)
         return next((place for place in places if _is_file(place / "index")), own)
 
     def cache(self, cache_id: str) -> Path:
@@ -201,6 +204,13 @@ class Layout:
 def hashed(name: str) -> str:
     """A file name for any text."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether a store belongs to this user, as user namespaces have it."""
+    with suppress(OSError):
+        return root.stat().st_uid == os.geteuid()
+    return False
 
 
 def _is_file(path: Path) -> bool:

@@ -82,7 +82,7 @@ class Snapshots:
             if self._whole(target):
                 files.fsync_directory(target.parent)
                 return False
-            if self._layout.others and self._whole(self._layout.find_snapshot(diff_digest)):
+            if self._layout.stackable and self._whole(self._layout.find_snapshot(diff_digest)):
                 return False
             self._owner.make_room(size)
             for name in files.names(area.path):
@@ -99,7 +99,7 @@ class Snapshots:
         """Whether the snapshot is there; under a lease it then stays."""
         own = self._layout.snapshot(diff_digest)
         self._owner.note("snapshot", diff_digest)
-        return self._whole(self._layout.find_snapshot(diff_digest) if self._layout.others else own)
+        return self._whole(self._layout.find_snapshot(diff_digest) if self._layout.stackable else own)
 
     def fs(self, diff_digest: str) -> Path:
         """The directory to stack; it must not be changed."""
@@ -109,7 +109,7 @@ class Snapshots:
         """The encoded diff, verified; raises `NotFoundError`, or `IntegrityError` when it is damaged."""
         own = self._layout.snapshot(diff_digest)
         self._owner.note("snapshot", diff_digest)
-        path = (self._layout.find_snapshot(diff_digest) if self._layout.others else own) / "index"
+        path = (self._layout.find_snapshot(diff_digest) if self._layout.stackable else own) / "index"
         with guard("reading a snapshot", path):
             try:
                 data = files.read_regular(path, INDEX_LIMIT)

@@ -56,7 +56,7 @@ class Store:
         )
         self.blobs = Blobs(layout, self.owner)
         self.snapshots = Snapshots(layout, self.owner)
-        self.other_trees = OtherTrees(layout.others)
+        self.other_trees = OtherTrees(layout.stackable)
         self.trees = Trees(self.index, self.owner, self.snapshots, self.other_trees)
         self.results = Results(self.index, self.owner)
         self.memo = Memo(self.index, self.owner)

@@ -251,3 +251,21 @@ def test_info_tells_what_it_can_not_find_out(project: Project, store: Path, tmp_
     page = pybuild.ok("info").stdout
     assert "not known: " in page
     assert "the additional store /none is not used" in page
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [(), ("--all",), ("--keep", "1MB"), ("--keep-last", "1"), ("--images", "--keep-last", "1", "--keep-name", "kept*")],
+)
+def test_a_dry_run_says_exactly_what_goes(project: Project, rules: tuple[str, ...]) -> None:
+    for number, name in enumerate(("kept:1", "old:1", "new:1")):
+        project.ok(f"run echo {number} > /n; head -c 300000 /dev/urandom > /r", "-t", name)
+    dry = json.loads(project.pybuild.ok("prune", "-n", "--json", *rules).stdout)
+    done = json.loads(project.pybuild.ok("prune", "--json", *rules).stdout)
+    assert (dry.pop("dry_run"), done.pop("dry_run")) == (True, False)
+    for report in (dry, done):
+        for item in (*report["removed"], *report["kept"]):
+            item.pop("why")
+    assert dry == done
+    assert bool(done["removed"]) is bool(rules)
+    project.pybuild.ok("store", "check")
