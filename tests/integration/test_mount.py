@@ -419,15 +419,26 @@ def test_a_kill_anywhere_leaves_nothing_strange(
     assert limit > (8 if command == "mount" else 3)
 
 
-def test_two_at_once_at_one_place(pybuild: Pybuild, image: Path, point: Path) -> None:
+def test_two_at_once_at_one_place(
+    pybuild: Pybuild, image: Path, point: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = [sys.executable, "-m", "buildkit_py.cli", "mount", "web:1", str(point)]
-    both = [subprocess.Popen(command, env=pybuild.variables(), stderr=subprocess.PIPE) for _ in range(2)]
-    told = [process.communicate()[1] for process in both]
-    assert sorted(process.returncode for process in both) == [0, 15]
-    assert b"an image is mounted at" in b"".join(told)
-    assert len(listed(pybuild)) == 1
-    digest = listed(pybuild)[0]["digest"]
-    assert pybuild.ok("umount", digest.removeprefix("sha256:")[:8]).stdout == f"{point}\n"
+    others: list[subprocess.Popen[bytes]] = []
+
+    def slowly(*arguments: Any, **named: Any) -> None:
+        others.append(subprocess.Popen(command, env=pybuild.variables(), stderr=subprocess.PIPE))
+        with pytest.raises(subprocess.TimeoutExpired):
+            others[0].wait(timeout=4)
+        show(*arguments, **named)
+
+    show = views.show
+    monkeypatch.setattr(views, "show", slowly)
+    with Store.open(store) as opened:
+        views.mount(opened, "web:1", point, platform=None, writable=False, tell=lambda *_: None, note=print)
+    told = others[0].communicate()[1]
+    assert (others[0].returncode, b"an image is mounted at" in told) == (15, True)
+    (row,) = listed(pybuild)
+    assert pybuild.ok("umount", row["digest"].removeprefix("sha256:")[:8]).stdout == f"{point}\n"
 
 
 def test_more_layers_than_can_be_stacked(
