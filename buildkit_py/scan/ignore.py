@@ -34,10 +34,15 @@ class Accepted:
         """Whether a finding is meant."""
         advisory = finding.vulnerability
         names = [finding.rule, *((advisory.id, *advisory.aliases) if advisory is not None else ())]
-        return any(fnmatchcase(name, self.rule) for name in names) and fnmatchcase(finding.place, self.path.lstrip("/"))
+        return any(_fits(name, self.rule) for name in names) and _fits(finding.place, self.path.lstrip("/"))
 
     def __str__(self) -> str:
         return f"rule {self.rule!r}, path {self.path!r}"
+
+
+def _fits(text: str, pattern: str) -> bool:
+    """Brackets stand for themselves: places in a configuration have them."""
+    return fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 def read(file: Path) -> tuple[Accepted, ...]:

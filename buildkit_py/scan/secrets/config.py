@@ -22,6 +22,8 @@ _ASSIGNED = re.compile(
 )
 _URL = re.compile(rb"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,200}:([^\s/@\"']{1,200})@")
 _SHORTEST = 6
+_FEWEST = 4
+"""People choose passwords: these have fewer different characters than tokens."""
 
 
 def config_findings(config: ImageConfigDoc) -> Iterator[Finding]:
@@ -55,7 +57,12 @@ def _history(config: ImageConfigDoc) -> Iterator[Finding]:
 def _named(name: str, value: str, place: str, what: str, layer: int | None = None) -> Iterator[Finding]:
     """A variable whose name says that it is secret, with a value that may be one."""
     raw = value.encode("utf-8", "surrogateescape")
-    if _SECRET_NAME.search(name) and len(raw) >= _SHORTEST and not is_reference(raw) and not is_example(raw):
+    if (
+        _SECRET_NAME.search(name)
+        and len(raw) >= _SHORTEST
+        and not is_reference(raw)
+        and not is_example(raw, fewest=_FEWEST)
+    ):
         severity: Severity = "high" if what.startswith("env") else "medium"
         message = f"the {what} {name} has a value that looks like a secret"
         yield Finding(

@@ -10,7 +10,6 @@ from buildkit_py.scan.model import Severity
 
 _SHOWN = 4
 _DIGITS = 12
-_FEWEST = 8
 _EXAMPLE = re.compile(
     rb"example|sample|dummy|placeholder|changeme|redacted|your[-_]|x{4}|\*{3}|\.{3}|0{8}|1234567890|abcdefgh",
     re.IGNORECASE,
@@ -44,9 +43,9 @@ def told(secret: Secret, value: bytes) -> Secret:
     return replace(secret, shown=f"{shown}…", fingerprint=f"sha256:{hashlib.sha256(value).hexdigest()[:_DIGITS]}")
 
 
-def is_example(value: bytes) -> bool:
-    """Whether a value says of itself that it is none, or has too few different characters to be random."""
-    return _EXAMPLE.search(value) is not None or len(set(value)) < min(_FEWEST, len(value))
+def is_example(value: bytes, *, fewest: int = 8) -> bool:
+    """Whether a value says of itself that it is none, or has fewer different characters than a random one."""
+    return _EXAMPLE.search(value) is not None or len(set(value)) < min(fewest, len(value))
 
 
 def is_reference(value: bytes) -> bool:

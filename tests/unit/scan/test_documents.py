@@ -121,6 +121,27 @@ def test_every_finding_has_a_rule_that_is_explained(report: Report) -> None:
         assert rule.about.endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("rule", "path", "hit"),
+    [
+        ("*", "*", True),
+        ("secret-*", "Env[A_TOKEN]", True),
+        ("secret-variable", "Env[*]", True),
+        ("secret-variable", "Env[B_TOKEN]", False),
+        ("jwt", "*", False),
+    ],
+)
+def test_what_an_accepted_finding_covers(report: Report, rule: str, path: str, hit: bool) -> None:
+    (finding,) = [each for each in report.findings if each.rule == "secret-variable"]
+    assert Accepted(rule=rule, path=path, reason="x").covers(finding) is hit
+
+
+def test_an_advisory_is_accepted_by_an_alias(report: Report) -> None:
+    (finding,) = [each for each in report.findings if each.rule == "vulnerability"]
+    assert Accepted(rule="CVE-1", path="*", reason="x").covers(finding)
+    assert not Accepted(rule="CVE-2", path="*", reason="x").covers(finding)
+
+
 def test_ignore_files(tmp_path: Path) -> None:
     from buildkit_py.errors import SourceInputError
 

@@ -248,6 +248,9 @@ def test_the_configuration_is_searched(tmp_path: Path) -> None:
             "PATH=/bin",
             f"GH={token}",
             "DB_PASSWORD=correct horse",
+            "X_PASSWORD=hunter2hunter2",
+            "Y_TOKEN=xxxxxxxx",
+            "Z_SECRET=aaaabbbb",
             "TOKEN_FILE=/run/secrets/x",
             "API_TOKEN=${OTHER}",
             "GPG_KEY=7169605F62C751356D054A26A821E680E5FA6305",
@@ -259,6 +262,7 @@ def test_the_configuration_is_searched(tmp_path: Path) -> None:
     assert {(each.rule, each.place, each.state) for each in report.findings} == {
         ("github-token", "Env[GH]", "config"),
         ("secret-variable", "Env[DB_PASSWORD]", "config"),
+        ("secret-variable", "Env[X_PASSWORD]", "config"),
         ("url-password", "Labels[source]", "config"),
         ("gitlab-token", "Cmd", "config"),
     }
