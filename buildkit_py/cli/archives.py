@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from buildkit_py.cli.moving import Lines, as_plain, platform_of, summary, tell
-from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
+from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_policy, add_store
 from buildkit_py.cli.shell import Shell
 
 if TYPE_CHECKING:
@@ -96,12 +96,23 @@ def _moved(
     name: str | None,
     called: str,
     quiet: bool,
+    source: str | None = None,
 ) -> CopyReport:
+    """Copy one image; of one that comes from a `source` outside of the store, the trust policy is asked."""
     from buildkit_py.transfer.copy import copy
+    from buildkit_py.transfer.place import Place
 
+    place = Place.parse(source, Path()) if source is not None else None
     with Lines(shell, quiet=quiet) as lines:
         report = copy(
-            reader, destination, wishes, called=called, name=name, retry=ends.client.retry, watch=lines.watch()
+            reader,
+            destination,
+            wishes,
+            called=called,
+            name=name,
+            retry=ends.client.retry,
+            watch=lines.watch(),
+            admit=(lambda plan: ends.admit(place, plan)) if place is not None else (lambda _: None),
         )
     tell(shell, report, quiet=quiet)
     return report
@@ -112,6 +123,7 @@ def prepare_load(parser: Parser) -> None:
     parser.add_argument(
         "-i", "--input", default=_STDIN, metavar="FILE", help="the archive (default: -, standard input)"
     )
+    add_policy(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the digest of each image")
     add_json(parser)
     add_store(parser)
@@ -123,7 +135,7 @@ def run_load(args: Namespace, shell: Shell) -> int:
     from buildkit_py.transfer.load import archive, loadable
 
     path = None if args.input == _STDIN else Path(args.input)
-    with Ends(lambda make: shell.store(args.store, make=make), Path()) as ends:
+    with Ends(lambda make: shell.store(args.store, make=make), Path(), args.policy) as ends:
         store = ends.store(make=True)
         with archive(path, _stdin(shell), store.root) as files:
             images = loadable(files, args.input)
@@ -154,6 +166,7 @@ def _loaded(args: Namespace, shell: Shell, ends: Ends, image: Loadable) -> list[
             name=name,
             called=name,
             quiet=args.quiet,
+            source=image.place,
         )
         for name in names
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildkit_py.cli.moving import add_platforms, as_plain, move, platform_of, summary
-from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
+from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_policy, add_store
 from buildkit_py.cli.shell import Shell
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def prepare_copy(parser: Parser) -> None:
     changed.add_argument(
         "--compress", choices=("gzip", "zstd", "none"), metavar="HOW", help="gzip, zstd or none: layers that are not so"
     )
+    add_policy(what)
     changed.add_argument("--preserve-digests", action="store_true", help="fail rather than change a digest")
     shown = parser.add_argument_group("what is shown")
     shown.add_argument("-q", "--quiet", action="store_true", help="print only the digest at the destination")
@@ -54,6 +55,7 @@ def prepare_pull(parser: Parser) -> None:
     """Add the arguments of `pull`."""
     parser.add_argument("name", metavar="NAME", help="a reference, as python:3.12 or docker://registry.example/app:1")
     add_platforms(parser)
+    add_policy(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the digest")
     add_json(parser)
     add_store(parser)
@@ -79,7 +81,7 @@ def run_pull(args: Namespace, shell: Shell) -> int:
 def _run(args: Namespace, shell: Shell, source: Place, target: Place, wishes: Wishes) -> int:
     from buildkit_py.transfer.ends import Ends
 
-    with Ends(lambda make: shell.store(args.store, make=make), Path()) as ends:
+    with Ends(lambda make: shell.store(args.store, make=make), Path(), args.policy) as ends:
         report = move(shell, ends, source, target, wishes, quiet=args.quiet)
     if args.json:
         shell.print(json.dumps(as_plain(report), indent=2))

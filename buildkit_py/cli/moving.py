@@ -59,6 +59,7 @@ def move(
             called=str(target),
             retry=ends.client.retry,
             watch=lines.watch(),
+            admit=lambda plan: ends.admit(source, plan),
         )
     tell(shell, report, quiet=quiet)
     if not quiet and target.kind in ("oci", "oci-archive") and ".docker." in report.media_type:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py.cli.moving import as_plain, move
-from buildkit_py.cli.parser import Command, Namespace, Parser, add_json
+from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_policy
 from buildkit_py.cli.shell import Shell
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def prepare_sync(parser: Parser) -> None:
     """Add the arguments of `sync`."""
     parser.add_argument("file", metavar="FILE", help="what comes from where, as TOML")
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what would be copied, and copy nothing")
+    add_policy(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors")
     add_json(parser)
 
@@ -91,7 +92,7 @@ def run_sync(args: Namespace, shell: Shell) -> int:
     entries = read_file(Path(args.file))
     rows: list[dict[str, Any]] = []
     codes: list[int] = []
-    with Ends(lambda make: shell.store(None, make=make), Path()) as ends:
+    with Ends(lambda make: shell.store(None, make=make), Path(), args.policy) as ends:
         for row in (row for entry in entries for row in _entry(args, shell, ends, entry, codes)):
             rows.append(row)
             if not (args.json or args.quiet):

@@ -71,13 +71,15 @@ def copy(
     name: str | None = None,
     retry: Retry | None = None,
     watch: Watch | None = None,
+    admit: Callable[[Plan], None] = lambda _: None,
 ) -> CopyReport:
     """Copy the image that `reader` reads. `called` is the destination's name for people; `name` what it shall call the
-    image, None for what it says itself.
+    image, None for what it says itself. `admit` raises where the image may not be copied; no blob is touched before.
 
     Raises what source and destination raise, `Cancelled`; `UsageError` for wishes that can't be met.
     """
     plan = read_plan(reader, wishes)
+    admit(plan)
     if not destination.keeps_manifests and wishes.preserve:
         raise UsageError(f"{called} keeps no manifests, so no digest of one", hint="leave --preserve-digests out")
     check_wishes(plan.root, wishes)

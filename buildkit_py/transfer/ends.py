@@ -21,7 +21,9 @@ from buildkit_py.transfer.to_registry import Origin, RegistryDestination
 
 if TYPE_CHECKING:
     from buildkit_py.store import Store
+    from buildkit_py.transfer.plan import Plan
     from buildkit_py.transfer.to_archive import DockerArchive, OciArchive
+    from buildkit_py.trust.gate import Gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,15 @@ class Source:
 class Ends:
     """Opens sources and destinations of one command; the store and connections are shared, and opened when needed.
 
-    A context manager: the store is under a lease until it is left.
+    A context manager: the store is under a lease until it is left. What comes from elsewhere is held against the trust
+    policy: `policy`, or the one of this machine.
     """
 
-    def __init__(self, open_store: Callable[[bool], Store], directory: Path) -> None:
+    def __init__(self, open_store: Callable[[bool], Store], directory: Path, policy: str | None = None) -> None:
         self._open_store = open_store
         self._directory = directory
+        self._policy = Path(policy) if policy else None
+        self._gate: Gate | None = None
         self._stack = ExitStack()
         self._store: Store | None = None
         self._client: RegistryClient | None = None
@@ -65,6 +70,22 @@ class Ends:
             self._store = self._stack.enter_context(self._open_store(make))
             self._stack.enter_context(self._store.lease())
         return self._store
+
+    def admit(self, place: Place, plan: Plan) -> None:
+        """Return if the trust policy lets an image be taken from a place. Raises `TrustError`, `SignatureError`.
+
+        What is in the store passed when it came there.
+        """
+        if place.kind == "store":
+            return
+        from buildkit_py.trust.gate import Candidate, Gate
+
+        if self._gate is None:
+            self._gate = Gate(self._store, lambda: self.client, given=self._policy)
+        index = plan.index if plan.index is not None else plan.root.descriptor.digest
+        for manifest in plan.root.manifests():
+            found_by = index if index != manifest.digest else None
+            self._gate.admit(Candidate(name=place.text, digest=manifest.digest, index=found_by))
 
     def source(self, place: Place) -> Source:
         """Where an image comes from; of a registry or a file nothing is read yet."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from buildkit_py.dataclass import dataclass
+from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, NotFoundError
 from buildkit_py.oci import Descriptor, Index, Manifest, check_bytes, choose, parse_config, parse_document, rank
 from buildkit_py.oci.media_types import CONFIGS, DOCUMENTS, Compression
@@ -61,9 +62,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The documents to copy. `chosen` is the platform that was taken out of several, `offered` are all of those."""
+    """The documents to copy. `chosen` is the platform that was taken out of several, `offered` are all of those, and
+    `index` is where it was found."""
 
     root: Node
+    index: Digest | None = None
     chosen: Platform | None = None
     offered: tuple[str, ...] = ()
 
@@ -94,7 +97,12 @@ def read_plan(reader: ImageReader, wishes: Wishes) -> Plan:
         return Plan(root=Node(descriptor=descriptor, document=document))
     wanted = wishes.platform or Platform.host()
     node = choose_manifest(reader, document, wanted)
-    return Plan(root=node, chosen=node.descriptor.platform or wanted, offered=platforms_of(document))
+    return Plan(
+        root=node,
+        index=descriptor.digest,
+        chosen=node.descriptor.platform or wanted,
+        offered=platforms_of(document),
+    )
 
 
 def choose_manifest(reader: ImageReader, document: Index, platform: Platform) -> Node:

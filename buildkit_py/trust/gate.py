@@ -75,11 +75,11 @@ class Candidate:
 
 class Gate:
     """Holds images against one policy. `files` are what was read for that, with their stamps from before. With `anew`,
-    what was found once is not believed."""
+    what was found once is not believed; without a store nothing is remembered."""
 
     def __init__(
         self,
-        store: Store,
+        store: Store | None,
         client: Callable[[], RegistryClient],
         *,
         given: Path | None = None,
@@ -119,9 +119,10 @@ class Gate:
         mark = _mark(image, requirement, keys)
         if mark in self._met:
             return
-        if self._anew or self._store.memo.get(KIND, mark) is None:
+        if self._anew or self._store is None or self._store.memo.get(KIND, mark) is None:
             found = self._find(image, requirement, keys)
-            self._store.memo.put(KIND, mark, found.to_plain())
+            if self._store is not None:
+                self._store.memo.put(KIND, mark, found.to_plain())
         self._met.add(mark)
 
     def _find(self, image: Candidate, requirement: SignedBy | SigstoreSigned, keys: Mapping[str, bytes]) -> Verdict:
@@ -144,7 +145,7 @@ class Gate:
         """What may be signed: the manifest, or an index that names it, as which it was found, or is remembered to have
         been found, or which the tag stands for today."""
         yield image.digest
-        remembered = self._store.memo.get("root", str(image.digest))
+        remembered = self._store.memo.get("root", str(image.digest)) if self._store is not None else None
         targets = (str(image.index or ""), remembered or "", place.ref.tag or "")
         seen: set[Digest] = set()
         for target in dict.fromkeys(filter(None, targets)):
@@ -155,9 +156,9 @@ class Gate:
 
     def _names(self, place: Place, target: str, digest: Digest) -> Digest | None:
         """The digest of the index `target`, if it is one that names the manifest."""
-        blobs = self._store.blobs
-        here = ":" in target and blobs.has(target)
-        document = read_document(blobs.read(target)) if here else place.document(target)
+        blobs = self._store.blobs if self._store is not None else None
+        here = blobs is not None and ":" in target and blobs.has(target)
+        document = read_document(blobs.read(target)) if blobs is not None and here else place.document(target)
         if not isinstance(document, Index) or all(item.digest != digest for item in document.manifests):
             return None
         return document.digest

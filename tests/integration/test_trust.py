@@ -116,6 +116,35 @@ def test_an_unsigned_base_stops_the_build_before_any_layer_is_fetched(world: Wor
     assert world.asked_for_layers()
 
 
+def test_what_is_pulled_or_copied_is_held_against_the_policy(world: World) -> None:
+    world.policy("k")
+    words = (
+        ("pull", world.image),
+        ("copy", f"docker://{world.image}", "oci:there"),
+        ("copy", f"docker://{world.image}", f"docker://{world.registry.name}/other:1"),
+    )
+    for each in words:
+        refused = world.pybuild(*each, cwd=world.project)
+        assert refused.code == 18, refused.output
+        assert "policy.json demands it for the default" in refused.stderr
+    assert world.asked_for_layers() == []
+    assert not (world.project / "there").exists()
+    (world.project / "mirror.toml").write_text(
+        f'[[sync]]\nfrom = "{world.registry.name}/library/base"\nto = "oci:mirror"\ntags = ["1"]\n'
+    )
+    assert world.pybuild("sync", "mirror.toml", cwd=world.project).code == 18
+    world.sign()
+    for each in words:
+        world.pybuild.ok(*each, cwd=world.project)
+    world.pybuild.ok("sync", "mirror.toml", cwd=world.project)
+    world.write({"default": [{"type": "reject"}]})
+    world.pybuild.ok("save", world.image, "-o", "image.tar", cwd=world.project)
+    assert world.pybuild("load", "-i", "image.tar", cwd=world.project).code == 18
+    accepting = world.project / "accepting.json"
+    accepting.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
+    world.pybuild.ok("load", "-i", "image.tar", "--policy", "accepting.json", cwd=world.project)
+
+
 def test_a_signature_of_another_name_does_not_count(world: World) -> None:
     world.policy("k")
     world.sign("k", "--identity", f"{world.registry.name}/library/base:2")
