@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from buildkit_py.oci import Descriptor
     from buildkit_py.store import Store
 
-_PLACES = ("docker://", "oci:", "oci-archive:")
-IMAGE = "an image: its name in the store, or its digest, or how that begins; or docker://REF, oci:DIR, oci-archive:FILE"
+IMAGE = "an image: its name in the store, or its digest, or how that begins; or docker://REF, oci:DIR, or another place"
 
 
 def subject_of(store: Store, text: str, platform: str | None) -> Subject:
     """The image of one platform; raises `NotFoundError`, and what reading it from elsewhere raises."""
     from buildkit_py.image.subject import read_subject, stored_subject
     from buildkit_py.platform import Platform
+    from buildkit_py.transfer.place import Place
 
     wanted = Platform.parse(platform) if platform else None
-    if not text.startswith(_PLACES):
+    if Place.parse(text, Path.cwd()).kind == "store":
         return stored_subject(store, text, wanted)
     from buildkit_py.registry.source import open_reader
 

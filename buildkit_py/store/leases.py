@@ -173,18 +173,7 @@ class Leases:
     @staticmethod
     def holders(layout: Layout, use: Use) -> list[int]:
         """The processes whose live leases name an object, as they say themselves."""
-        found: list[int] = []
-        for name in files.names(layout.leases):
-            path = layout.leases / name
-            if is_held(path) and use in _lines(path):
-                found.extend(_pid(path))
-        return sorted(found)
-
-
-def _pid(path: Path) -> list[int]:
-    with suppress(OSError, ValueError, TypeError, LookupError):
-        return [int(json.loads(files.read_regular(path, 4096).partition(b"\n")[0])["pid"])]
-    return []
+        return sorted(pid for pid, uses in holders(layout) if use in uses)
 
 
 def holders(layout: Layout) -> Iterator[tuple[int, set[Use]]]:

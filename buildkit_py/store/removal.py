@@ -63,9 +63,10 @@ def remove_images(store: Store, records: Sequence[ImageRecord], *, dry_run: bool
     """Take names away, and free what only their images needed: no other named image, no live lease and no row by which
     a later build would find it.
 
-    Not under a lease, which would hold what is looked at. Raises as `take_names` does.
+    Not under a lease, which would hold what is looked at. Raises as `take_names` does, and where an image is mounted.
     """
     with guard("removing an image", store.root):
+        _refuse_mounted(store, records)
         # Documents before what they name: a process that still finds one has everything, and holds it.
         blobs = dict.fromkeys(
             str(each["digest"]) for record in records for each in needed(store.layout, record.descriptor)
@@ -85,6 +86,20 @@ def remove_images(store: Store, records: Sequence[ImageRecord], *, dry_run: bool
         removed=tuple((held.id, held.bytes) for held in found if why[held.id] is None),
         kept=tuple(_kept(held, reason, pids) for held in found if (reason := why[held.id]) is not None),
     )
+
+
+def _refuse_mounted(store: Store, records: Sequence[ImageRecord]) -> None:
+    """Raise `StoreBusyError` where a mounted image would lose the name that it was mounted by, or its last one."""
+    mounted, going = store.holders(), {record.name for record in records}
+    left = {record.descriptor["digest"] for record in store.images.list() if record.name not in going}
+    for record in records:
+        digest = record.descriptor["digest"]
+        why = mounted.why("image", record.name) or (mounted.why("blob", digest) if digest not in left else None)
+        if why is not None:
+            raise StoreBusyError(
+                f"{record.name} can't be removed: {why}",
+                hint="`pybuild umount` it first, or take a name away by `untag`",
+            )
 
 
 def _kept(held: Held, why: str, pids: dict[tuple[str, str], int]) -> KeptBlob:

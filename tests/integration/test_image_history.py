@@ -76,6 +76,12 @@ class TestWhatMadeIt:
         (line,) = document(pybuild, "history", f"oci:{tmp_path}/layout")["lines"]
         assert (line["at"], line["base"], line["steps"]) == (None, None, [])
         assert line["size"] > 0
+        for place in (f"docker-archive:{tmp_path}/docker.tar", f"dir:{tmp_path}/dir"):
+            cache.run("skopeo", "copy", "--quiet", f"oci:{tmp_path}/layout:latest", place)
+            (same,) = document(pybuild, "history", place)["lines"]
+            assert same["diff_id"] == line["diff_id"]
+            assert document(pybuild, "diff", "--files", f"oci:{tmp_path}/layout", place)["files"] == []
+        assert "podman save" in pybuild("history", "containers-storage:x").stderr
         assert pybuild("history", "nowhere").code == 16
 
 

@@ -104,6 +104,46 @@ class TestRemoving:
         pybuild.ok("export", "-o", tmp_path / "last.tar", "app:1")
         project.check()
 
+    def test_an_image_that_is_mounted_stays(self, pybuild: Pybuild, tmp_path: Path) -> None:
+        put(pybuild, tmp_path / "project", LOWER, name="app:1")
+        point = tmp_path / "look"
+        point.mkdir()
+        pybuild.ok("mount", "app:1", point)
+        try:
+            for words in (("app:1",), ("--force", "--dry-run", document(pybuild, "ls", "app:1")[0]["digest"])):
+                refused = pybuild("rmi", *words)
+                assert refused.code == 12
+                assert f"is mounted at {point}" in refused.stderr
+            pybuild.ok("tag", "app:1", "app:2")
+            assert "took away the name app:2" in pybuild.ok("rmi", "app:2").stdout
+            assert (point / "etc/kept").read_text() == "kept"
+            pybuild.ok("tag", "app:1", "app:2")
+            pybuild.ok("untag", "app:1")
+            assert pybuild("rmi", "app:2").code == 12
+        finally:
+            pybuild.ok("umount", point)
+        assert "took away the name app:2" in pybuild.ok("rmi", "app:2").stdout
+        assert pybuild.ok("store", "check").stdout == "the store is whole\n"
+
+    def test_the_base_of_a_build_that_has_begun(self, pybuild: Pybuild, tmp_path: Path) -> None:
+        """No registry has it: what the build can't find in the store any more is nowhere."""
+        (tmp_path / "Dockerfile").write_text("FROM base:1\nCOPY file /file\n")
+        for delay in (0.1, 0.2, 0.3, 0.4, 0.5, 0.7):
+            (tmp_path / "file").write_text(str(delay))
+            pybuild.ok("import", "-", "base:1", stdin=layouts.layer([Entry(name="own", data=os.urandom(50_000))]))
+            command = [sys.executable, "-m", "buildkit_py.cli", "build", "-q", "-t", "app:1", str(tmp_path)]
+            process = subprocess.Popen(
+                command, env=pybuild.variables(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
+            threading.Event().wait(delay)
+            assert pybuild("rmi", "base:1").code == 0
+            _, told = process.communicate()
+            if process.returncode == 0:
+                pybuild.ok("export", "-o", tmp_path / "out.tar", "app:1")
+            else:
+                assert "base:1" in told, "a build that has begun goes on; one that has not says what is not there"
+        assert pybuild.ok("store", "check").stdout == "the store is whole\n"
+
     def test_killed_in_the_middle(self, pybuild: Pybuild, tmp_path: Path) -> None:
         for delay in (0.0, 0.05, 0.1, 0.15, 0.2, 0.3):
             put(pybuild, tmp_path / f"p{delay}", LOWER, (Entry(name="n", data=str(delay).encode()),), name="app:1")

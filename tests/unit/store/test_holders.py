@@ -152,11 +152,11 @@ def test_a_sweep_asks_again(store: Store, point: Path, make_snapshot, monkeypatc
     kept = make_snapshot(store, {"a": b"one"})
     sweep = gc.sweep
 
-    def mount_first(store: Store, objects: object) -> object:
+    def mount_first(store: Store, objects: object, **more: object) -> object:
         facts = {**FACTS, "objects": (("snapshot", kept),)}
         with register(store.layout, store.owner, point=str(point), **facts) as (holder, _):
             mount(holder, point)
-        return sweep(store, objects)  # type: ignore[arg-type]
+        return sweep(store, objects, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(gc, "sweep", mount_first)
     report = store.prune(all=True)
