@@ -47,7 +47,9 @@ class Removal:
 
 
 def take_names(store: Store, records: Sequence[ImageRecord]) -> None:
-    """Take names away, all or none; raises `StoreBusyError` where one is another image's by now."""
+    """Take names away, all or none; raises `StoreBusyError` where one is another image's by now, and where it is the
+    last one of an image that is mounted."""
+    _refuse_mounted(store, records)
     with store.transaction():
         for record in records:
             found = store.images.get(record.name)
@@ -57,6 +59,21 @@ def take_names(store: Store, records: Sequence[ImageRecord]) -> None:
                     hint="look with `pybuild ls`, and run the command again",
                 )
             store.images.remove(record.name)
+
+
+def _refuse_mounted(store: Store, records: Sequence[ImageRecord]) -> None:
+    """An image that loses its last name while somebody looks at it would be one that nobody can name."""
+    going = {record.name for record in records}
+    staying = {record.descriptor["digest"] for record in store.images.list() if record.name not in going}
+    mounted = store.holders()
+    for record in records:
+        digest = record.descriptor["digest"]
+        why = mounted.why("blob", digest) if digest not in staying else None
+        if why is not None:
+            raise StoreBusyError(
+                f"{record.name} can't be removed: {why}",
+                hint=f"`pybuild mount` lists all; unmount it (pybuild umount {record.name}), or give it another name",
+            )
 
 
 def remove_images(store: Store, records: Sequence[ImageRecord], *, dry_run: bool = False) -> Removal:
@@ -70,7 +87,9 @@ def remove_images(store: Store, records: Sequence[ImageRecord], *, dry_run: bool
         blobs = dict.fromkeys(
             str(each["digest"]) for record in records for each in needed(store.layout, record.descriptor)
         )
-        if not dry_run:
+        if dry_run:
+            _refuse_mounted(store, records)
+        else:
             take_names(store, records)
         names = store.images.state
         gone = {record.name for record in records} if dry_run else set[str]()
