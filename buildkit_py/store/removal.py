@@ -47,7 +47,9 @@ class Removal:
 
 
 def take_names(store: Store, records: Sequence[ImageRecord]) -> None:
-    """Take names away, all or none; raises `StoreBusyError` where one is another image's by now."""
+    """Take names away, all or none; raises `StoreBusyError` where one is another image's by now, and where an image is
+    mounted by it or has no other."""
+    _refuse_mounted(store, records)
     with store.transaction():
         for record in records:
             found = store.images.get(record.name)
@@ -63,15 +65,16 @@ def remove_images(store: Store, records: Sequence[ImageRecord], *, dry_run: bool
     """Take names away, and free what only their images needed: no other named image, no live lease and no row by which
     a later build would find it.
 
-    Not under a lease, which would hold what is looked at. Raises as `take_names` does, and where an image is mounted.
+    Not under a lease, which would hold what is looked at. Raises as `take_names` does.
     """
     with guard("removing an image", store.root):
-        _refuse_mounted(store, records)
         # Documents before what they name: a process that still finds one has everything, and holds it.
         blobs = dict.fromkeys(
             str(each["digest"]) for record in records for each in needed(store.layout, record.descriptor)
         )
-        if not dry_run:
+        if dry_run:
+            _refuse_mounted(store, records)
+        else:
             take_names(store, records)
         names = store.images.state
         gone = {record.name for record in records} if dry_run else set[str]()
@@ -98,7 +101,7 @@ def _refuse_mounted(store: Store, records: Sequence[ImageRecord]) -> None:
         if why is not None:
             raise StoreBusyError(
                 f"{record.name} can't be removed: {why}",
-                hint="`pybuild umount` it first, or take a name away by `untag`",
+                hint=f"`pybuild mount` lists all; unmount it (pybuild umount {record.name})",
             )
 
 

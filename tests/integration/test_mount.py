@@ -276,6 +276,24 @@ def test_prune_beside_a_mount(pybuild: Pybuild, image: Path, point: Path, store:
     assert [item for item in pruned["kept"] if item["kind"] == "snapshot"] == []
 
 
+@pytest.mark.parametrize("command", [("rmi",), ("rmi", "--dry-run"), ("untag",)])
+def test_the_last_name_of_what_is_mounted_stays(
+    pybuild: Pybuild, image: Path, point: Path, command: tuple[str, ...]
+) -> None:
+    names = {row["name"] for row in json.loads(pybuild.ok("ls", "--json").stdout)}
+    pybuild.ok("mount", "web:1", point)
+    refused = pybuild(*command, *sorted(names))
+    assert refused.code == 12, refused.output
+    assert f"can't be removed: the image web:1 is mounted at {point}" in refused.stderr
+    assert {row["name"] for row in json.loads(pybuild.ok("ls", "--json").stdout)} == names
+    pybuild.ok("tag", "web:1", "web:other")
+    pybuild.ok(*command, "web:1")
+    assert (point / "first").read_bytes() == b"linked"
+    pybuild.ok("umount", point)
+    assert forgotten(pybuild.store)
+    pybuild.ok(*command, "web:other")
+
+
 def test_a_mount_that_was_unmounted_by_hand_is_forgotten(
     pybuild: Pybuild, image: Path, point: Path, store: Path
 ) -> None:
