@@ -7,6 +7,7 @@ moves what is still free into tmp/, and deletes it after letting go: a killed pr
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
@@ -80,14 +81,17 @@ def choose(objects: Iterable[Held], rules: Rules, now: float) -> list[Choice]:
     ordered = sorted(objects, key=lambda held: (held.kind != "image", held.wanted, held.used, held.kind, held.id))
     images = [held for held in ordered if held.kind == "image"] if rules.images else []
     names = [held.id for held in images if held.reason is None and _ruled(held, rules, now) is None]
-    if rules.keep_bytes is None:
+    keep = rules.keep_bytes
+    if keep is None:
         return _choices(ordered, rules, now, frozenset(names))
-    # A name goes only where all that no name needs is not enough.
-    for count in range(len(names) + 1):
+
+    def fits(count: int) -> bool:
         choices = _choices(ordered, rules, now, frozenset(names[:count]))
-        if sum(choice.held.bytes for choice in choices if not choice.remove) <= rules.keep_bytes:
-            break
-    return choices
+        return sum(choice.held.bytes for choice in choices if not choice.remove) <= keep
+
+    # A name goes only where all that no name needs is not enough.
+    least = bisect_left(range(len(names)), True, key=fits)
+    return _choices(ordered, rules, now, frozenset(names[:least]))
 
 
 def _choices(ordered: Sequence[Held], rules: Rules, now: float, gone: frozenset[str]) -> list[Choice]:
