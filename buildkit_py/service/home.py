@@ -144,11 +144,11 @@ class Service:
 
     def enable(self, wanted: bool) -> bool:
         """Have the unit start with the machine, or not, by the link of `systemctl enable`; whether that is new."""
-        link = self.unit.parent / _WANTS / self.unit.name
+        link = self._link
         if os.path.lexists(link) == wanted:
             return False
         if wanted:
-            link.parent.mkdir(exist_ok=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(self.unit)
         else:
             link.unlink()
@@ -158,13 +158,17 @@ class Service:
     @property
     def enabled(self) -> bool:
         """Whether it starts with the machine."""
-        return os.path.lexists(self.unit.parent / _WANTS / self.unit.name)
+        return os.path.lexists(self._link)
+
+    @property
+    def _link(self) -> Path:
+        return self.unit.parent / _WANTS / self.unit.name
 
     def drop(self) -> None:
         """Take the unit away: from here on the service is not installed."""
-        self.enable(False)
         self.unit.unlink()
         sync(self.unit.parent)
+        self.enable(False)
 
     def purge(self) -> None:
         """Remove what the service keeps."""
@@ -184,6 +188,8 @@ class Service:
                     remove(path)
         _scratch(self.unit).unlink(missing_ok=True)
         _scratch(self.path / _PLACE).unlink(missing_ok=True)
+        if switch is None and not self.unit.exists():
+            self.enable(False)
         if switch is not None:
             self._settle()
         elif (_read(self.path / _PLACE) or {}).get("fresh") or not any(self.state.glob("*")):

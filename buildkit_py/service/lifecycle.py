@@ -64,10 +64,11 @@ def install(hands: Hands, name: str, wanted: Wanted, units: Path | None, *, enab
         else:
             service.put_at(units or UNITS)
             release = _laid_out(hands, service, wanted)
-            service.commit(Switch(service=name, root=str(hands.home.root), release=wish))
-            hands.systemd.reload()
+        # The link leads to nothing for a moment, so that a service to be enabled never is there without it.
         enabled = enable and service.enable(True)
-        if enabled:
+        if switch is None:
+            service.commit(Switch(service=name, root=str(hands.home.root), release=wish))
+        if switch is None or enabled:
             hands.systemd.reload()
         if start:
             hands.systemd.start(service.unit.name)

@@ -49,6 +49,39 @@ def test_the_unit_is_the_switch(home: Home, tmp_path: Path) -> None:
         assert releases(service) == {ONE, TWO}
 
 
+def test_what_was_not_finished_goes(home: Home, tmp_path: Path) -> None:
+    with home.alone():
+        service = put(home, tmp_path / "units")
+        lay(service, ONE)
+        switch(service, ONE)
+    left = [service.path / place / ".pybuild-new-1234" for place in ("state", "releases", "..")]
+    for path in left:
+        (path / "inner").mkdir(parents=True)
+    for name in (tmp_path / "units/.web.service.pybuild", service.path / ".place.json.pybuild"):
+        name.write_text("half")
+        left.append(name)
+    with home.alone():
+        assert [path for path in left if path.exists()] == []
+        assert releases(service) == {ONE}
+
+
+def test_a_link_that_leads_to_nothing_goes(home: Home, tmp_path: Path) -> None:
+    with home.alone():
+        service = put(home, tmp_path / "units")
+        lay(service, ONE)
+        (service.state / "data").mkdir()
+        switch(service, ONE)
+        service.enable(True)
+    link = tmp_path / "units/multi-user.target.wants/web.service"
+    (tmp_path / "units/web.service").unlink()
+    with home.alone():
+        assert not link.is_symlink()
+    (tmp_path / "units/web.service").write_text("[Service]\nExecStart=/somebody/else\n")
+    link.symlink_to(tmp_path / "units/web.service")
+    with home.alone():
+        assert link.is_symlink()
+
+
 def test_what_was_never_installed_goes(home: Home, tmp_path: Path) -> None:
     with home.alone():
         service = put(home, tmp_path / "units")
