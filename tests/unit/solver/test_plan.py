@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buildkit_py.solver.plan import Plan, State, Work
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""On a busy machine, drawing many numbers takes its time."""
 
 
 def graph(text: str) -> dict[str, tuple[str, ...]]:
@@ -156,6 +159,7 @@ def test_running_counts_the_work_that_is_out() -> None:
     assert plan.running == 0
 
 
+@unhurried
 @given(st.integers(1, 24), st.randoms(use_true_random=False), st.floats(0, 1), st.floats(0, 1))
 def test_every_node_is_done_once_after_its_inputs(size: int, rng: random.Random, hits: float, here: float) -> None:
     inputs = {str(n): tuple(str(m) for m in range(n) if rng.random() < 0.3) for n in range(size)}
@@ -179,6 +183,7 @@ def test_every_node_is_done_once_after_its_inputs(size: int, rng: random.Random,
     assert all(plan.state(name) is State.KNOWN for name in inputs)
 
 
+@unhurried
 @given(st.integers(1, 16), st.randoms(use_true_random=False), st.floats(0, 1), st.floats(0, 1))
 def test_bytes_that_are_there_fit_what_they_lie_upon(size: int, rng: random.Random, hits: float, apart: float) -> None:
     """Results that come out other when they are made again, and bytes that can't be had after all, at any moment."""
