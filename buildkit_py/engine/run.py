@@ -103,7 +103,7 @@ class BuildRun:
         if self._options.cache_from and not self._options.no_cache:
             from buildkit_py.engine.sharing import open_caches
 
-            self.cache = open_caches(self._store, trees, self._images, self._options.cache_from, self._warn)
+            self.cache = open_caches(self._store, trees, self._images, self._options, self._warn)
 
     @property
     def record(self) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from buildkit_py.sharing.lookup import SharedCache
 from buildkit_py.sharing.places import Layout, Registry
 
 if TYPE_CHECKING:
-    from buildkit_py.engine.options import CachePlace
+    from buildkit_py.engine.options import BuildOptions, CachePlace
     from buildkit_py.executor.source.image import Images
     from buildkit_py.layer.stored import StoredTrees
     from buildkit_py.sharing.export import Report
@@ -38,10 +38,12 @@ _ATTEMPTS = 2
 
 
 def open_caches(
-    store: Store, trees: StoredTrees, images: Images, places: Sequence[CachePlace], warn: Callable[[str], None]
+    store: Store, trees: StoredTrees, images: Images, options: BuildOptions, warn: Callable[[str], None]
 ) -> SharedCache:
-    """The caches that a build asks, in their order; nothing is asked yet."""
+    """The caches that a build asks, in their order; nothing is asked yet. A directory that this very build will make is
+    none yet."""
     clients: list[RegistryClient] = []
+    coming = {place.value for place in options.cache_to if place.kind == "local" and not Path(place.value).exists()}
 
     def opened(wanted: CachePlace) -> Place:
         if wanted.kind == "local":
@@ -50,7 +52,8 @@ def open_caches(
             clients.append(RegistryClient(images.client.config, retry=Retry(attempts=_ATTEMPTS)))
         return Registry(clients[0], Reference.parse(wanted.value))
 
-    return SharedCache(store, trees, [opened(wanted) for wanted in places], warn)
+    places = [opened(wanted) for wanted in options.cache_from if wanted.value not in coming]
+    return SharedCache(store, trees, places, warn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

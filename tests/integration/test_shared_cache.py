@@ -257,6 +257,27 @@ def test_one_that_fails_in_the_middle(machines: Machines, registry: FaultyRegist
     assert len(warnings(second)) == 1
 
 
+def test_the_first_build_in_ci_has_no_directory_yet(machines: Machines, tmp_path: Path) -> None:
+    words = ("--cache-from", f"{tmp_path}/c", "--cache-to", f"type=local,dest={tmp_path}/c")
+    first = machines.new().build(*words)
+    assert warnings(first) == []
+    second = machines.new().build(*words)
+    assert (second.ran, second.digest, warnings(second)) == ([], first.digest, [])
+
+
+def test_a_cache_of_min_becomes_one_of_max(machines: Machines, registry: FaultyRegistry) -> None:
+    project, place = machines.new(), f"type=registry,ref={registry.name}/team/cache"
+    project.build("--cache-to", place)
+    for words in (f"{place},mode=max", place):
+        project.build("--cache-to", words)
+        other = machines.new()
+        other.write(
+            {"Dockerfile": FILES["Dockerfile"].replace("@BASE@", machines.base) + "COPY --from=build /large /l\n"}
+        )
+        second = other.build("--cache-from", place)
+        assert (second.processes, warnings(second)) == ([], [])
+
+
 def test_two_caches_are_asked_in_their_order(machines: Machines, registry: FaultyRegistry, tmp_path: Path) -> None:
     first = machines.new().build("--cache-to", f"type=local,dest={tmp_path}/c")
     empty = f"{registry.name}/team/none"
