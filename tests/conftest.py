@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import bases as base_images
 from tests.support import debian
@@ -24,6 +25,11 @@ NEEDS_ROOT = (
     "unit/engine",
     "unit/cli/test_storage.py",
 )
+
+
+# How long something takes says nothing on a machine that does other things too.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_sessionstart() -> None:

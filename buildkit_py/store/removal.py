@@ -47,9 +47,9 @@ class Removal:
 
 
 def take_names(store: Store, records: Sequence[ImageRecord]) -> None:
-    """Take names away, all or none; raises `StoreBusyError` where one is another image's by now, and where an image is
-    mounted by it or has no other."""
-    _refuse_mounted(store, records)
+    """Take names away, all or none; raises `StoreBusyError` where one is another image's by now, and where it is the
+    last one of an image that is mounted."""
+    _keep_mounted(store, records)
     with store.transaction():
         for record in records:
             found = store.images.get(record.name)
@@ -72,9 +72,8 @@ def remove_images(store: Store, records: Sequence[ImageRecord], *, dry_run: bool
         blobs = dict.fromkeys(
             str(each["digest"]) for record in records for each in needed(store.layout, record.descriptor)
         )
-        if dry_run:
-            _refuse_mounted(store, records)
-        else:
+        _keep_mounted(store, records)
+        if not dry_run:
             take_names(store, records)
         names = store.images.state
         gone = {record.name for record in records} if dry_run else set[str]()
@@ -91,17 +90,17 @@ def remove_images(store: Store, records: Sequence[ImageRecord], *, dry_run: bool
     )
 
 
-def _refuse_mounted(store: Store, records: Sequence[ImageRecord]) -> None:
-    """Raise `StoreBusyError` where a mounted image would lose the name that it was mounted by, or its last one."""
+def _keep_mounted(store: Store, records: Sequence[ImageRecord]) -> None:
+    """An image that loses its last name while somebody looks at it would be one that nobody can name."""
     mounted, going = store.holders(), {record.name for record in records}
     left = {record.descriptor["digest"] for record in store.images.list() if record.name not in going}
     for record in records:
         digest = record.descriptor["digest"]
-        why = mounted.why("image", record.name) or (mounted.why("blob", digest) if digest not in left else None)
+        why = mounted.why("blob", digest) if digest not in left else None
         if why is not None:
             raise StoreBusyError(
                 f"{record.name} can't be removed: {why}",
-                hint=f"`pybuild mount` lists all; unmount it (pybuild umount {record.name})",
+                hint=f"`pybuild mount` lists all; unmount it (pybuild umount {record.name}), or give it another name",
             )
 
 

@@ -233,7 +233,9 @@ def test_long_names_upon_long_names(stack) -> None:
     refused(stack, io.BytesIO((info.tobuf(tarfile.GNU_FORMAT) + b"abc\0".ljust(512, b"\0")) * 5000))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_flipped_bytes_raise_nothing_but_integrity_errors(tmp_path_factory, make_tar, data) -> None:
     info = tarfile.TarInfo("p" * 120)
@@ -249,7 +251,9 @@ def test_flipped_bytes_raise_nothing_but_integrity_errors(tmp_path_factory, make
         assert isinstance(error, IntegrityError), error
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.binary(max_size=2000), st.sampled_from([b"", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"]))
 def test_noise_raises_nothing_but_integrity_errors(tmp_path_factory, noise, magic) -> None:
     with pytest.raises(IntegrityError):

@@ -208,7 +208,7 @@ def test_truncated_archive(tmp_path: Path) -> None:
         pull(tmp_path, name)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_damage_is_a_typed_error(tmp_path: Path, data: st.DataObject) -> None:
     name = as_archive(tmp_path, layout(AMD))

@@ -33,7 +33,9 @@ def test_what_was_put_is_read_back_under_its_digest(store: Store) -> None:
     assert store.blobs.put(b"hello") == digest
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=30
+)
 @given(chunks=st.lists(st.binary(max_size=300), max_size=8))
 def test_any_pieces_make_the_blob_of_their_sum(store: Store, chunks: list[bytes]) -> None:
     whole = b"".join(chunks)

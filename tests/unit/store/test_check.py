@@ -207,7 +207,9 @@ def test_what_a_running_process_uses_is_not_pulled_away_by_a_repair(store: Store
     assert store.check(repair=True)[0].repaired
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=40
+)
 @given(seed=st.integers(0, 10**6))
 def test_any_flipped_bit_of_an_object_is_found_and_nothing_else_is(tmp_path_factory, make_snapshot, seed: int) -> None:
     chance = random.Random(seed)

@@ -90,7 +90,7 @@ def test_the_wrong_kind_is_refused(tree: Tree, directory: bool, what: str) -> No
 
 
 @given(st.lists(st.sampled_from(["a", "b", "..", ".", "", "l", "m"]), max_size=8))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_path_leaves_the_root(tree: Tree, parts: list[str]) -> None:
     for name, target in (("l", "/"), ("m", "../a/../..")):
         if not (tree.path / name).is_symlink():
