@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import io
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -46,8 +46,14 @@ class MemoryImages(dict[str, dict[str, Any]]):
     def put(self, name: str, descriptor: dict[str, Any]) -> None:
         self[name] = descriptor
 
+    def find(self, name: str) -> dict[str, Any] | None:
+        return self.get(name)
+
     def list(self) -> list[SimpleNamespace]:
         return [SimpleNamespace(name=name, descriptor=value) for name, value in self.items()]
+
+    def everywhere(self) -> Iterable[SimpleNamespace]:
+        return self.list()
 
 
 @dataclass
