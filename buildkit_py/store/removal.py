@@ -97,8 +97,9 @@ def _refuse_mounted(store: Store, records: Sequence[ImageRecord]) -> None:
     left = {record.descriptor["digest"] for record in store.images.list() if record.name not in going}
     for record in records:
         digest = record.descriptor["digest"]
-        why = mounted.why("image", record.name) or (mounted.why("blob", digest) if digest not in left else None)
-        if why is not None:
+        why = mounted.why("blob", digest)
+        # A name may stand for another image by now than the one that is mounted.
+        if why is not None and (digest not in left or mounted.why("image", record.name)):
             raise StoreBusyError(
                 f"{record.name} can't be removed: {why}",
                 hint=f"`pybuild mount` lists all; unmount it (pybuild umount {record.name})",
