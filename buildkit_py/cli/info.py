@@ -100,6 +100,12 @@ def _registries(fact: dict[str, Any]) -> Rows:
     return rows
 
 
+def _trust_policy(fact: dict[str, Any] | None) -> Rows:
+    if fact is None:
+        return [("trust policy", "none: every image may be used")]
+    return [("trust policy", f"{fact['path']} (default: {', '.join(fact['default'])})")]
+
+
 _SHOWN: tuple[tuple[str, Callable[[Any], Rows]], ...] = (
     ("system", _system),
     ("user", _user),
@@ -109,6 +115,7 @@ _SHOWN: tuple[tuple[str, Callable[[Any], Rows]], ...] = (
     ("snapshotter", _snapshotter),
     ("cgroups", _cgroups),
     ("registries", _registries),
+    ("trust_policy", _trust_policy),
 )
 
 INFO = Command(

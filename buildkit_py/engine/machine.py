@@ -64,6 +64,7 @@ class Machine:
         yield "snapshotter", lambda: self._snapshotter(opened)
         yield "cgroups", _cgroups
         yield "registries", _registries
+        yield "trust_policy", _trust_policy
 
     def _store(self, stack: ExitStack, opened: list[Store]) -> dict[str, Any]:
         from buildkit_py.store import Store
@@ -189,3 +190,14 @@ def _registries() -> dict[str, Any]:
         for name, host in config.hosts.items()
     }
     return {"path": str(config.path), "exists": config.path is not None and config.path.is_file(), "hosts": hosts}
+
+
+def _trust_policy() -> dict[str, Any] | None:
+    """The policy that base images are held against, with the types of its default requirements; None without one."""
+    from buildkit_py.trust.policy import Accept, Reject, SignedBy, load
+
+    policy = load()
+    if policy is None:
+        return None
+    words = {Accept: "insecureAcceptAnything", Reject: "reject", SignedBy: "signedBy"}
+    return {"path": str(policy.path), "default": [words.get(type(each), "sigstoreSigned") for each in policy.default]}

@@ -54,6 +54,9 @@ def find(store: Store, name: str) -> Descriptor:
 
 def unknown(store: Store, name: str) -> NotFoundError:
     """That no image of the store is called so, with the name that may have been meant."""
+    there = next((record.place for record in store.images.everywhere() if record.name == name), None)
+    if there is not None:
+        return NotFoundError(f"the image {name!r} is in the additional store {there}, which is only read")
     told = _near(name, [record.name for record in store.images.list()])
     listed = "`pybuild ls` lists the images that are"
     return NotFoundError(f"no image called {name!r} is in the store", hint=f"{told} {listed}" if told else listed)

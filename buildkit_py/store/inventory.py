@@ -74,21 +74,21 @@ class Inventory:
         return [*self._blobs(), *self._snapshots(), *self._caches(), *self._builds(), *self._partials()]
 
     def names(self) -> list[Held]:
-        """The names of images; they take no space themselves."""
-        return [
-            Held(
-                kind="image",
-                id=record.name,
-                label=record.name,
-                bytes=0,
-                used=max(record.created, self._used.get(("blob", str(record.descriptor["digest"])), 0.0)),
-                path=None,
-                reason=None,
-                wanted=True,
-                digest=str(record.descriptor["digest"]),
-            )
-            for record in self._records
-        ]
+        """The names of images; they take no space themselves. Those of mounted images stay."""
+        return [self._name(record.name, str(record.descriptor["digest"]), record.created) for record in self._records]
+
+    def _name(self, name: str, digest: str, created: float) -> Held:
+        return Held(
+            kind="image",
+            id=name,
+            label=name,
+            bytes=0,
+            used=max(created, self._used.get(("blob", digest), 0.0)),
+            path=None,
+            reason=self._holders.why("image", name) or self._holders.why("blob", digest),
+            wanted=True,
+            digest=digest,
+        )
 
     def usage(self) -> Usage:
         """The sums by kind, the images, and the cache directories."""

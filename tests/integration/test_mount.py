@@ -491,3 +491,14 @@ def test_for_one_command_alone(pybuild: Pybuild, image: Path, point: Path, store
     refused = pybuild("mount", "web:1", "--", "true")
     assert (refused.code, "needs a directory" in refused.stderr) == (2, True)
     assert forgotten(store)
+
+
+def test_a_prune_of_names_leaves_mounted_images_theirs(pybuild: Pybuild, image: Path, point: Path) -> None:
+    pybuild.ok("mount", "web:1", point)
+    for words in (("-n",), ()):
+        report = json.loads(pybuild.ok("prune", "--images", "--all", "--json", *words).stdout)
+        why = {item["id"]: item["why"] for item in report["kept"] if item["kind"] == "image"}
+        assert why["web:1"] == f"the image web:1 is mounted at {point}"
+    pybuild.ok("umount", point)
+    pybuild.ok("prune", "--images", "--all")
+    assert pybuild.ok("ls").stdout == "no images\n"

@@ -167,6 +167,9 @@ def test_a_base_in_an_additional_store(
     assert layer not in ours
     snapshots = list((store / "snapshots").iterdir())
     assert len(snapshots) == (1 if kind == "store" else 3)
+    refused = pybuild("rmi", "base:1")
+    assert refused.code == 16
+    assert f"is in the additional store {place}, which is only read" in refused.stderr
     listed = json.loads(pybuild.ok("ls", "--json").stdout)
     assert {row["name"]: row["store"] for row in listed if "base" in row["name"]}.popitem()[1] == str(place)
     pybuild.ok("store", "check")
@@ -222,7 +225,10 @@ def test_info(project: Project, store: Path) -> None:
     assert not store.exists()
     project.ok("run true")
     project.pybuild.ok("store", "quota", "5GB")
-    found = json.loads(project.pybuild.ok("info", "--json").stdout)
+    policy = project.directory / "policy.json"
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    found = json.loads(project.pybuild.having(PYBUILD_POLICY=str(policy)).ok("info", "--json").stdout)
+    assert found["trust_policy"] == {"path": str(policy), "default": ["insecureAcceptAnything"]}
     assert (found["store"]["path"], found["store"]["quota"]) == (str(store), 5_000_000_000)
     assert found["snapshotter"]["used"] == before["snapshotter"]["used"] == "overlay"
     assert [each["name"] for each in found["snapshotter"]["tried"]] == ["overlay", "reflink", "copy"]
