@@ -59,12 +59,6 @@ def _by_layer(report: Report) -> str:
             for severity in SEVERITIES
         ]
         if any(numbers):
-            by = (
-                layer.line
-                or (f"base {layer.base}" if layer.base else "")
-                or clean(layer.created_by)[:60]
-                or short_digest(layer.digest)
-            )
             rows.append(
                 (
                     f"  {layer.number}",
