@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
 from buildkit_py.cli.shell import Shell
+from buildkit_py.cli.subject import IMAGE
 from buildkit_py.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from buildkit_py.image.stored import StoredImage
-    from buildkit_py.platform import Platform
     from buildkit_py.scan.model import Report
     from buildkit_py.store import Store
 
@@ -20,15 +20,11 @@ FOUND = 1
 """The exit code where there are findings of `--fail-on` or worse."""
 LEVELS = ("critical", "high", "medium", "low", "never")
 SBOMS = ("cyclonedx", "spdx")
-_REMOTE = ("docker://", "oci:", "oci-archive:")
 
 
 def prepare(parser: Parser) -> None:
     """Add the arguments."""
-    parser.add_argument(
-        "name", metavar="IMAGE",
-        help="an image's name in the store, or its digest, or how that begins; or docker://, oci:, oci-archive:",
-    )  # fmt: skip
+    parser.add_argument("name", metavar="IMAGE", help=IMAGE)
     what = parser.add_argument_group("what is looked for")
     what.add_argument(
         "--platform", metavar="P", help="of several platforms this one, as linux/arm64 (default: this machine's)"
@@ -54,7 +50,6 @@ def prepare(parser: Parser) -> None:
 
 def run(args: Namespace, shell: Shell) -> int:
     """Scan, tell, and end by the worst finding."""
-    from buildkit_py.platform import Platform
     from buildkit_py.scan.ignore import read
     from buildkit_py.scan.model import at_least
     from buildkit_py.scan.run import ScanOptions, scan
@@ -68,35 +63,26 @@ def run(args: Namespace, shell: Shell) -> int:
         osv=Path(args.osv) if args.osv and not args.sbom else None,
         accepted=read(Path(args.ignore)) if args.ignore else (),
     )
-    platform = Platform.parse(args.platform) if args.platform else None
-    with shell.store(args.store, make=args.name.startswith(_REMOTE)) as store, store.lease():
-        image = _image(store, args.name, platform, shell)
+    with shell.store(args.store, make=False) as store, store.lease():
+        image = _image(store, args, shell)
         report = scan(image, args.name, options, lambda number: _tell(shell, image, number))
     _show(report, args, shell)
     failing = args.fail_on != "never" and any(at_least(each.severity, args.fail_on) for each in report.findings)
     return FOUND if failing else 0
 
 
-def _image(store: Store, name: str, platform: Platform | None, shell: Shell) -> StoredImage:
+def _image(store: Store, args: Namespace, shell: Shell) -> StoredImage:
     """The image in the store, all its layers included; what is missing of it is fetched."""
-    from buildkit_py.executor.source.image import Images
-    from buildkit_py.image.stored import StoredImage, one_image
-    from buildkit_py.image.view import find
-    from buildkit_py.platform import Platform
-    from buildkit_py.progress.text import short_digest
-    from buildkit_py.registry.pull import fetch_layers, fetch_metadata
-    from buildkit_py.registry.source import open_reader
+    from buildkit_py.cli.subject import bring, subject_of
+    from buildkit_py.image.stored import StoredImage
+    from buildkit_py.progress.text import count, size
 
-    images = Images(store, Path())
-    if name.startswith(_REMOTE):
-        # Who scans names the place: unlike a build file, it may be anywhere on the machine.
-        reader = open_reader(name, images.client, directory=Path())
-        pulled = fetch_metadata(reader, platform or Platform.host(), store)
-        fetch_layers(pulled, store, arrived=lambda digest: shell.complain(f"in the store  {short_digest(digest)}\n"))
-        return StoredImage.load(store, pulled.manifest.descriptor)
-    image = one_image(store, find(store, name), platform)
-    images.fetch([layer for layer in image.layers if not store.blobs.has(str(layer.digest))])
-    return image
+    subject = subject_of(store, args.name, args.platform)
+    missing = [layer for layer in subject.layers if not store.blobs.has(str(layer.digest))]
+    if missing:
+        shell.complain(f"fetching {count(len(missing), 'layer')}, {size(sum(layer.size for layer in missing))}\n")
+        bring(store, subject, missing)
+    return StoredImage.load(store, subject.manifest.descriptor)
 
 
 def _tell(shell: Shell, image: StoredImage, number: int) -> None:

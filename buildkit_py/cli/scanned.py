@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from buildkit_py.progress.text import clean, count, short_digest, size, table
-from buildkit_py.scan.model import SEVERITIES, Finding, Report
+from buildkit_py.scan.model import SEVERITIES, Finding, Report, ScannedLayer
 
 _SHOWN = 8
 _BAR = 30
+_WIDTH = 60
 
 
 def as_text(report: Report, *, verbose: bool) -> str:
@@ -58,9 +59,13 @@ def _by_layer(report: Report) -> str:
             for severity in SEVERITIES
         ]
         if any(numbers):
-            by = layer.line or clean(layer.created_by)[:60] or short_digest(layer.digest)
             rows.append(
-                (f"  {layer.number}", size(layer.size), *(str(number) if number else "·" for number in numbers), by)
+                (
+                    f"  {layer.number}",
+                    size(layer.size),
+                    *(str(number) if number else "·" for number in numbers),
+                    _maker(layer),
+                )
             )
     rest = [
         sum(each.layer is None and each.severity == severity for each in report.findings) for severity in SEVERITIES
@@ -68,6 +73,12 @@ def _by_layer(report: Report) -> str:
     if any(rest):
         rows.append(("  config", "", *(str(number) if number else "·" for number in rest), "the image's configuration"))
     return table(rows, right=frozenset({1, 2, 3, 4, 5}))
+
+
+def _maker(layer: ScannedLayer) -> str:
+    """The line of a build file, else the base, else what the history says."""
+    base = f"base {clean(layer.base)}" if layer.base else ""
+    return layer.line or base or clean(layer.created_by)[:_WIDTH] or short_digest(layer.digest)
 
 
 def _groups(report: Report, *, verbose: bool) -> Iterator[str]:

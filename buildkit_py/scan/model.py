@@ -27,14 +27,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScannedLayer:
-    """A layer by its number (the lowest is 1), with what its history says and `FILE:LINE` of a build file, where a
-    build of this store recorded it."""
+    """A layer by its number (the lowest is 1), with what its history says. Where a build of this store made the image
+    also with `FILE:LINE` of its build file, or the name of the base that the layer was taken over from."""
 
     number: int
     digest: str
     size: int
     created_by: str = ""
     line: str | None = None
+    base: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
