@@ -47,8 +47,8 @@ class Removal:
 
 
 def take_names(store: Store, records: Sequence[ImageRecord]) -> None:
-    """Take names away, all or none; raises `StoreBusyError` where one is another image's by now, and where it is the
-    last one of an image that is mounted."""
+    """Take names away, all or none; raises `StoreBusyError` where one is another image's by now, and where an image
+    is mounted by it, or is mounted and has no other."""
     _keep_mounted(store, records)
     with store.transaction():
         for record in records:
@@ -91,13 +91,14 @@ def remove_images(store: Store, records: Sequence[ImageRecord], *, dry_run: bool
 
 
 def _keep_mounted(store: Store, records: Sequence[ImageRecord]) -> None:
-    """An image that loses its last name while somebody looks at it would be one that nobody can name."""
+    """An image keeps the name that it was mounted by, and its last one: else nobody could name what is looked at."""
     mounted, going = store.holders(), {record.name for record in records}
     left = {record.descriptor["digest"] for record in store.images.list() if record.name not in going}
     for record in records:
         digest = record.descriptor["digest"]
-        why = mounted.why("blob", digest) if digest not in left else None
-        if why is not None:
+        why = mounted.why("blob", digest)
+        # A name may stand for another image by now than the one that is mounted.
+        if why is not None and (digest not in left or mounted.why("image", record.name)):
             raise StoreBusyError(
                 f"{record.name} can't be removed: {why}",
                 hint=f"`pybuild mount` lists all; unmount it (pybuild umount {record.name}), or give it another name",
