@@ -80,6 +80,9 @@ TEST = (
     Need(package="gnupg", present=program("gpg"), why="makes the OpenPGP signatures that a trust policy demands"),
     Need(package="gpgv", present=program("gpgv"), why="checks them"),
     Need(package="openssl", present=program("openssl"), why="checks signatures and certificates, as a referee"),
+    Need(package="btrfs-progs", present=program("mkfs.btrfs"), why="makes a file system that shares blocks"),
+    Need(package="xfsprogs", present=program("mkfs.xfs"), why="makes another one"),
+    Need(package="systemd", present=program("systemd-analyze"), why="checks the units of services, and runs them"),
     Need(package="strace", present=program("strace"), why="kills builds at chosen system calls"),
 )
 GROUPS = {"demo": DEMO, "test": TEST}
