@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from buildkit_py.store import Store
 from buildkit_py.store.holders import Holder, Holders, register
 from buildkit_py.store.locks import try_acquire
 from buildkit_py.store.mounts import Mounts
+from buildkit_py.store.namespaces import process_name
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 SNAPSHOT = ("snapshot", "sha256:" + "a" * 64)
@@ -53,6 +55,8 @@ def elsewhere(*command: object) -> Iterator[subprocess.Popen[str]]:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "done\n"
+            while process_name(process.pid) == "sh":
+                time.sleep(0.01)
             yield process
         finally:
             process.kill()
