@@ -185,6 +185,16 @@ def test_what_an_image_may_call_its_users(project: Project, kind: str) -> None:
         assert project.ok("user 7\nrun id -u", start='"oci:odd"').printed() == ["7"]
 
 
+def test_a_change_that_comes_again(project: Project) -> None:
+    """Two steps with one diff have one snapshot, and no directory can be stacked twice."""
+    steps = "run echo a > /a\nrun rm /a\nrun echo a > /a\nrun test $(cat /a) = a && rm /a && echo b > /b\n"
+    stacked = project.ok(f"{steps}run echo a > /a\nrun test -e /a && test -e /b\n", "--snapshotter", "overlay")
+    copied = project.ok(
+        f"{steps}run echo a > /a\nrun test -e /a && test -e /b\n", "--snapshotter", "copy", "--no-cache"
+    )
+    assert copied.digest == stacked.digest
+
+
 def test_more_snapshots_than_can_be_stacked(project: Project, store: Path) -> None:
     """A tree of 600 is laid down once; what later steps change and remove lies above it."""
     writes = "".join(f'write /many/{number} "{number}"\n' for number in range(600))

@@ -65,7 +65,13 @@ class Overlays:
 
 def stack(area: Path, lowers: Sequence[str], *, userxattr: bool) -> str:
     """The options that stack directories, lowest first, upon the directory `empty` of `area`, which has to be the
-    working directory of whoever mounts; links are made in it. Raises `SandboxError`."""
+    working directory of whoever mounts; links are made in it. Raises `SandboxError`.
+
+    A snapshot is named by its diff, and the same diff may come twice: a file copied, removed and copied again. overlayfs
+    refuses a directory that it has already. The upper one alone shows the same: whatever the lower one says of a path,
+    the upper one says too, and says it last.
+    """
+    lowers = [*dict.fromkeys(reversed(lowers))][::-1]
     if len(lowers) > MAX_LOWERS:
         raise SandboxError(
             f"a tree of {len(lowers)} snapshots can't be stacked, {MAX_LOWERS} is the most",
