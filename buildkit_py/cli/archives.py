@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from buildkit_py.transfer.plan import Wishes
     from buildkit_py.transfer.to_archive import DockerArchive, OciArchive
 
-_STDIN = "-"
+_STREAM = "-"
+"""Standard output, or standard input."""
 
 
 def prepare_save(parser: Parser) -> None:
@@ -48,8 +49,10 @@ def run_save(args: Namespace, shell: Shell) -> int:
     from buildkit_py.transfer.place import Place
     from buildkit_py.transfer.plan import Wishes
 
-    if args.output == "-" and args.json:
+    if args.output == _STREAM and args.json:
         raise UsageError("the archive and --json can't both go to standard output", hint="name a file with -o")
+    if args.output == _STREAM and shell.out.isatty():
+        raise UsageError("standard output is a terminal", hint="write -o FILE, or send it into a pipe")
     platform = platform_of(args.platform)
     wishes = Wishes(every=args.format == "oci-archive" and platform is None, platform=platform)
     with Ends(lambda make: shell.store(args.store, make=make), Path()) as ends:
@@ -72,7 +75,7 @@ def run_save(args: Namespace, shell: Shell) -> int:
         shell.print(json.dumps([as_plain(report) for report in reports], indent=2))
     elif not args.quiet:
         told = "".join(f"{summary(report)}\n" for report in reports)
-        (shell.complain if args.output == "-" else shell.write)(told)
+        (shell.complain if args.output == _STREAM else shell.write)(told)
     return 0
 
 
@@ -80,7 +83,7 @@ def _archive(args: Namespace, store: Store, ends: Ends) -> OciArchive | DockerAr
     from buildkit_py.image.staging import new_file_or_stream
     from buildkit_py.transfer.to_archive import DockerArchive, OciArchive
 
-    path = None if args.output == "-" else Path(args.output)
+    path = None if args.output == _STREAM else Path(args.output)
     kind = OciArchive if args.format == "oci-archive" else DockerArchive
     opened = new_file_or_stream(path, store, durable=True)
     return kind(opened, (), ends.client.retry, room=path.parent if path is not None else store.root)
@@ -121,7 +124,7 @@ def _moved(
 def prepare_load(parser: Parser) -> None:
     """Add the arguments of `load`."""
     parser.add_argument(
-        "-i", "--input", default=_STDIN, metavar="FILE", help="the archive (default: -, standard input)"
+        "-i", "--input", default=_STREAM, metavar="FILE", help="the archive (default: -, standard input)"
     )
     add_policy(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the digest of each image")
@@ -131,10 +134,13 @@ def prepare_load(parser: Parser) -> None:
 
 def run_load(args: Namespace, shell: Shell) -> int:
     """Bring every image of an archive into the store, under its names."""
+    from buildkit_py.errors import UsageError
     from buildkit_py.transfer.ends import Ends
     from buildkit_py.transfer.load import archive, loadable
 
-    path = None if args.input == _STDIN else Path(args.input)
+    if args.input == _STREAM and shell.stdin.isatty():
+        raise UsageError("standard input is a terminal, and no archive", hint="send one, or name a file with -i")
+    path = None if args.input == _STREAM else Path(args.input)
     with Ends(lambda make: shell.store(args.store, make=make), Path(), args.policy) as ends:
         store = ends.store(make=True)
         with archive(path, _stdin(shell), store.root) as files:

@@ -24,6 +24,8 @@ _WORDS = {
     "Labels": "label",
 }
 """What a build file calls a field of the configuration, where that is not the field's name in lower case."""
+_ESCAPED = "ArgsEscaped"
+"""Means something on Windows alone; --json shows it."""
 _HEALTH_TIMES = {"Interval": "interval", "Timeout": "timeout", "StartPeriod": "start_period"}
 
 
@@ -74,13 +76,18 @@ def _wanted(row: dict[str, Any], patterns: list[str]) -> bool:
 
     from buildkit_py.image.view import begins
 
-    return not patterns or any(fnmatchcase(row["name"], text) or begins(row["digest"], text) for text in patterns)
+    name = row["name"]
+    # A name without a tag means all of its tags, as elsewhere.
+    bare = name.rpartition(":")[0] if "/" not in name.rpartition(":")[2] else name
+    return not patterns or any(
+        fnmatchcase(name, text) or text == bare or begins(row["digest"], text) for text in patterns
+    )
 
 
 def _listing(rows: list[dict[str, Any]]) -> str:
     from buildkit_py.progress.text import clean, short_digest, size, table
 
-    lines: list[tuple[str, ...]] = [("NAME", "PLATFORMS", "DIGEST", "SIZE", "MADE")]
+    lines: list[tuple[str, ...]] = [("NAME", "PLATFORMS", "DIGEST", "SIZE", "NAMED")]
     for row in rows:
         lines.append(
             (
@@ -134,10 +141,10 @@ def run_inspect(args: Namespace, shell: Shell) -> int:
             _write_bytes(shell, (raw_config if args.config else raw_document)(reader, platform))
             return 0
         document = _document(ends, place, args.platform)
-    if args.format is not None:
-        _print_format(shell, args, document)
-    elif args.json:
+    if args.json or args.format == "json":
         shell.print(json.dumps(document, indent=2, ensure_ascii=False))
+    elif args.format is not None:
+        _print_format(shell, args, document)
     else:
         shell.write("\n".join([_head(document), *(_image(image) for image in document["images"])]))
     return 0
@@ -233,6 +240,8 @@ def _config(config: dict[str, Any]) -> list[tuple[str, str]]:
 
     rows = []
     for field, value in config.items():
+        if field == _ESCAPED:
+            continue
         if field == "Healthcheck":
             texts = _healthcheck(value)
         elif isinstance(value, dict):

@@ -87,7 +87,9 @@ def summary(report: CopyReport) -> str:
     if report.mounted:
         parts.append(f"{len(report.mounted)} mounted from other repositories")
     parts.append(f"{len(report.existing)} there before")
-    return f"copied {report.source} to {report.destination}: {', '.join(parts)}"
+    same = report.source.removeprefix("docker://") == report.destination
+    where = "into the store" if same else f"to {report.destination}"
+    return f"copied {report.source} {where}: {', '.join(parts)}"
 
 
 def as_plain(report: CopyReport) -> dict[str, Any]:

@@ -14,6 +14,7 @@ Namespace = argparse.Namespace
 Group = argparse._ArgumentGroup
 _CHOICE = re.compile(r"argument (\S+?)(?:/\S+)?: invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
 _VALUE = re.compile(r"argument (.*?): (.*)", re.DOTALL)
+_TOGETHER = re.compile(r"argument (\S+?)(?:/\S+)?: ignored explicit argument '(.*)'", re.DOTALL)
 _MISSING = re.compile(r"the following arguments are required: (.*)")
 _HELP_COLUMN = 30
 
@@ -117,6 +118,11 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"{option} can't be {given!r}", hint=f"{near} {listed}" if near else listed)
         if match := _MISSING.match(message):
             raise UsageError(f"`{self.prog}` needs {match[1]}", hint=self._short_usage())
+        if match := _TOGETHER.match(message):
+            raise UsageError(
+                f"`{self.prog}` has no option -{match[2]} that can stand behind {match[1]}",
+                hint=f"`{self.prog} --help` lists them",
+            )
         if match := _VALUE.match(message):
             raise UsageError(f"{match[1]}: {match[2]}", hint=f"`{self.prog} --help` says more")
         raise UsageError(message, hint=f"`{self.prog} --help` says more")

@@ -43,7 +43,7 @@ def run(args: Namespace, shell: Shell) -> int:
     from buildkit_py.image.view import find
     from buildkit_py.reference import Reference
 
-    target = Reference.parse(args.target or args.name)
+    target = Reference.parse((args.target or args.name).removeprefix("docker://"))
     signer = _signer(args, shell)
     with shell.store(args.store, make=False) as store, store.lease():
         report = _push(store, find(store, args.name), target)
@@ -55,8 +55,17 @@ def run(args: Namespace, shell: Shell) -> int:
     elif args.quiet:
         shell.print(f"{report.reference}@{report.digest}")
     else:
-        shell.print(str(report))
+        shell.print(f"{_told(report)}\n{report.digest}")
     return 0
+
+
+def _told(report: PushReport) -> str:
+    from buildkit_py.progress.text import count, size
+
+    return (
+        f"pushed {report.reference}: {count(len(report.uploaded), 'blob')} uploaded ({size(report.bytes)}), "
+        f"{len(report.mounted)} mounted from other repositories, {len(report.existing)} there before"
+    )
 
 
 def _signer(args: Namespace, shell: Shell) -> Signer | None:

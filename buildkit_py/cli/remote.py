@@ -54,7 +54,10 @@ def run_delete(args: Namespace, shell: Shell) -> int:
 
     written = args.name.removeprefix(_DOCKER)
     if written == args.name:
-        raise UsageError("`pybuild delete` removes images from registries alone", hint=f"write docker://{written}")
+        raise UsageError(
+            "`pybuild delete` removes images from registries alone",
+            hint=f"write docker://{written}; from the store, `pybuild rmi {written}` removes it",
+        )
     reference = Reference.parse(written)
     if reference.digest is None and ":" not in written.rpartition("/")[2]:
         raise UsageError(f"{written} names no image", hint=f"name it by a tag, as {written}:latest, or by its digest")

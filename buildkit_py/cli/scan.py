@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
 from buildkit_py.cli.shell import Shell
 from buildkit_py.cli.subject import IMAGE
-from buildkit_py.errors import OutputError, UsageError
+from buildkit_py.errors import OutputError, SourceInputError, UsageError
 
 if TYPE_CHECKING:
     from buildkit_py.image.stored import StoredImage
@@ -60,7 +60,7 @@ def run(args: Namespace, shell: Shell) -> int:
         raise UsageError("--output is for --json, --sarif or --sbom", hint="say which document FILE shall hold")
     options = ScanOptions(
         findings=not args.sbom,
-        osv=Path(args.osv) if args.osv and not args.sbom else None,
+        osv=_advisories(args.osv) if args.osv and not args.sbom else None,
         accepted=read(Path(args.ignore)) if args.ignore else (),
     )
     with shell.store(args.store, make=False) as store, store.lease():
@@ -69,6 +69,14 @@ def run(args: Namespace, shell: Shell) -> int:
     _show(report, args, shell)
     failing = args.fail_on != "never" and any(at_least(each.severity, args.fail_on) for each in report.findings)
     return FOUND if failing else 0
+
+
+def _advisories(text: str) -> Path:
+    """The directory, which is looked for before anything is read."""
+    directory = Path(text)
+    if not directory.is_dir():
+        raise SourceInputError(f"{directory} is no directory", hint="unpack an export of OSV there")
+    return directory
 
 
 def _image(store: Store, args: Namespace, shell: Shell) -> StoredImage:

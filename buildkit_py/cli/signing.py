@@ -114,6 +114,7 @@ def _verify_by_keys(args: Namespace, shell: Shell, ref: Reference, digest: Diges
 
 def _verify_by_policy(args: Namespace, shell: Shell, ref: Reference, digest: Digest | None) -> int:
     from buildkit_py.trust.gate import Candidate, Gate
+    from buildkit_py.trust.policy import Accept
 
     client = _client()
     with shell.store(args.store) as store, store.lease():
@@ -121,12 +122,16 @@ def _verify_by_policy(args: Namespace, shell: Shell, ref: Reference, digest: Dig
         if gate.policy is None:
             raise UsageError("nobody is trusted: there is no trust policy", hint="say whom: --key FILE, or --ca FILE")
         digest = digest or client.resolve(ref).digest
-        scope = gate.admit(Candidate(name=str(ref), digest=digest))
+        image = Candidate(name=str(ref), digest=digest)
+        scope = gate.admit(image)
+        _, requirements = gate.policy.requirements(image.transport, image.scopes)
+    signed = any(not isinstance(requirement, Accept) for requirement in requirements)
     told = {"reference": str(ref), "digest": str(digest), "policy": str(gate.policy.path), "scope": scope}
     if args.json:
-        shell.print(json.dumps({**told, "accepted": True}, indent=2))
+        shell.print(json.dumps({**told, "accepted": True, "signed": signed}, indent=2))
     else:
-        shell.print(f"{ref.name}@{digest} is accepted by {gate.policy.path} ({scope})")
+        unasked = "" if signed else "; no signature was looked at, as it demands none: --key FILE does"
+        shell.print(f"{ref.name}@{digest} is accepted by {gate.policy.path} ({scope}){unasked}")
     return 0
 
 

@@ -68,7 +68,7 @@ def _verbose(usage: Usage) -> str:
 
     now, found = time.time(), ""
     if usage.images:
-        rows = [("IMAGE", "DIGEST", "MADE", "SIZE", "SHARED", "UNIQUE")]
+        rows = [("IMAGE", "DIGEST", "NAMED", "SIZE", "SHARED", "UNIQUE")]
         rows += [
             (
                 clean(image.name),

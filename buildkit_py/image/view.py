@@ -68,7 +68,8 @@ def _near(name: str, known: Sequence[str]) -> str | None:
 
     wanted = _reference(name)
     same = [each for each in known if wanted is not None and _reference(each) == wanted]
-    found = same[0] if same else suggest(name, known)
+    tagged = [each for each in known if each.rpartition(":")[0] == name]
+    found = next(iter((*same, *tagged)), None) or suggest(name, known)
     return f"did you mean {found!r}?" if found else None
 
 

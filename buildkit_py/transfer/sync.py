@@ -57,6 +57,8 @@ def read_file(path: Path) -> tuple[Entry, ...]:
         plain = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SourceInputError(f"can't read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not TOML: it is no text") from None
     except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from None
     tables = plain.get("sync")

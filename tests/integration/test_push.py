@@ -48,7 +48,7 @@ def test_the_layers_of_a_base_are_mounted(pybuild: Pybuild, registry: RegistrySe
     elsewhere = json.loads(pybuild.ok("push", "--json", "app:1", f"{registry.name}/other/app:1").stdout)
     assert (len(elsewhere["uploaded"]), len(elsewhere["mounted"])) == (0, 3)
     again = pybuild.ok("push", "app:1", f"{registry.name}/team/app:1").stdout
-    assert "0 blobs uploaded (0 bytes), 0 mounted from other repositories, 3 there before" in again
+    assert "0 blobs uploaded (0 B), 0 mounted from other repositories, 3 there before" in again
 
 
 def test_a_name_is_a_place_too(pybuild: Pybuild, registry: RegistryServer) -> None:

@@ -54,10 +54,12 @@ def image(store: Store) -> dict[str, Any]:
 def test_ls(cli: Any, root: str) -> None:
     assert cli("ls", "--store", root) == 0
     head, row = cli.out.splitlines()
-    assert head.split() == ["NAME", "PLATFORMS", "DIGEST", "SIZE", "MADE"]
+    assert head.split() == ["NAME", "PLATFORMS", "DIGEST", "SIZE", "NAMED"]
     assert row.split()[:2] == ["web:dev", "linux/amd64"]
     assert cli("ls", "--store", root, "x*") == 0
     assert cli.out == "no images\n"
+    assert cli("ls", "--store", root, "web") == 0
+    assert "web:dev" in cli.out
     assert cli("ls", "--store", root, "--json", "web*") == 0
     (found,) = json.loads(cli.out)
     assert (found["name"], found["platforms"]) == ("web:dev", ["linux/amd64"])
@@ -93,6 +95,8 @@ def test_inspect_what_is_not_there(cli: Any, root: str) -> None:
     assert cli("inspect", "wbe", "--store", root) == 16
     assert cli("inspect", "web:dev", "--store", root, "--platform", "arm64") == 16
     assert "it has linux/amd64" in cli.err
+    assert cli("inspect", "web", "--store", root) == 16
+    assert "did you mean 'web:dev'?" in cli.err
 
 
 def test_df_and_prune(cli: Any, root: str) -> None:
@@ -179,7 +183,7 @@ def test_df_of_images_and_caches(cli: Any, root: str) -> None:
         (path / "wheel").write_bytes(b"x" * 100)
     assert cli("df", "-v", "--store", root) == 0
     lines = cli.out.splitlines()
-    assert any(line.split() == ["IMAGE", "DIGEST", "MADE", "SIZE", "SHARED", "UNIQUE"] for line in lines)
+    assert any(line.split() == ["IMAGE", "DIGEST", "NAMED", "SIZE", "SHARED", "UNIQUE"] for line in lines)
     assert any(line.startswith("web:dev ") and " 0 B " in line for line in lines)
     assert any(line.startswith("pip") and line.endswith("100 B") for line in lines)
     assert "\x1b" not in cli.out
@@ -217,6 +221,8 @@ def test_rules_of_prune(cli: Any, root: str) -> None:
     assert "it is one of blob, snapshot, cache, build, partial" in cli.err
     assert cli("prune", "--kind", "caches", "--keep-last", "3", "--store", root) == 0
     assert cli("prune", "--keep-last", "0", "--store", root) == 2
+    assert cli("prune", "-af", "--store", root) == 2
+    assert "has no option -f that can stand behind -a" in cli.err
     assert cli("prune", "--images", "--keep", "0B", "--store", root) == 0
     assert cli("ls", "--store", root) == 0
     assert cli.out == "no images\n"
