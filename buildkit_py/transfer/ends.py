@@ -83,9 +83,11 @@ class Ends:
         if self._gate is None:
             self._gate = Gate(self._store, lambda: self.client, given=self._policy)
         index = plan.index if plan.index is not None else plan.root.descriptor.digest
-        for manifest in plan.root.manifests():
-            found_by = index if index != manifest.digest else None
-            self._gate.admit(Candidate(name=place.text, digest=manifest.digest, index=found_by))
+        files = None if place.kind == "docker" else (place.path, place.name)
+        # An index of no manifests may still hold blobs, so it is asked about itself.
+        for digest in [item.digest for item in plan.root.manifests()] or [index]:
+            found_by = index if index != digest else None
+            self._gate.admit(Candidate(name=place.text, digest=digest, index=found_by, files=files))
 
     def source(self, place: Place) -> Source:
         """Where an image comes from; of a registry or a file nothing is read yet."""
