@@ -57,7 +57,7 @@ def read_file(path: Path) -> tuple[Entry, ...]:
         plain = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SourceInputError(f"can't read {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from None
     tables = plain.get("sync")
     if set(plain) - {"sync"} or not isinstance(tables, list) or not tables:
