@@ -87,7 +87,8 @@ def copy(
     if not destination.keeps_manifests and wishes.preserve:
         raise UsageError(f"{called} keeps no manifests, so no digest of one", hint="leave --preserve-digests out")
     check_wishes(plan.root, wishes)
-    for node in plan.root.all():
+    # The whole first: that there are several platforms says more than what one of them is.
+    for node in reversed(list(plan.root.all())):
         destination.accept(node.document)
     work = _Work(reader, destination, wishes, plan, retry or Retry(), watch or Watch())
     if not work.squeezes and destination.holds(changed(plan.root, wishes, {}), name):
