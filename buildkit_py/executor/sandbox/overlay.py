@@ -67,9 +67,9 @@ def stack(area: Path, lowers: Sequence[str], *, userxattr: bool) -> str:
     """The options that stack directories, lowest first, upon the directory `empty` of `area`, which has to be the
     working directory of whoever mounts; links are made in it. Raises `SandboxError`.
 
-    A snapshot is named by its diff, and the same diff may come twice: a file copied, removed and copied again. overlayfs
-    refuses a directory that it has already. The upper one alone shows the same: whatever the lower one says of a path,
-    the upper one says too, and says it last.
+    A snapshot is named by its diff, and the same diff may come twice: a file copied, removed and copied again.
+    overlayfs refuses a directory that it has already. The upper one alone shows the same: whatever the lower one says
+    of a path, the upper one says too, and says it last.
     """
     lowers = [*dict.fromkeys(reversed(lowers))][::-1]
     if len(lowers) > MAX_LOWERS:
