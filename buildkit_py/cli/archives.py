@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from buildkit_py.transfer.destination import Destination
     from buildkit_py.transfer.ends import Ends
     from buildkit_py.transfer.load import Loadable
+    from buildkit_py.transfer.place import Place
     from buildkit_py.transfer.plan import Wishes
     from buildkit_py.transfer.to_archive import DockerArchive, OciArchive
 
@@ -99,13 +100,11 @@ def _moved(
     name: str | None,
     called: str,
     quiet: bool,
-    source: str | None = None,
+    source: Place | None = None,
 ) -> CopyReport:
     """Copy one image; of one that comes from a `source` outside of the store, the trust policy is asked."""
     from buildkit_py.transfer.copy import copy
-    from buildkit_py.transfer.place import Place
 
-    place = Place.parse(source, Path()) if source is not None else None
     with Lines(shell, quiet=quiet) as lines:
         report = copy(
             reader,
@@ -115,7 +114,7 @@ def _moved(
             name=name,
             retry=ends.client.retry,
             watch=lines.watch(),
-            admit=(lambda plan: ends.admit(place, plan)) if place is not None else (lambda _: None),
+            admit=(lambda plan: ends.admit(source, plan)) if source is not None else (lambda _: None),
         )
     tell(shell, report, quiet=quiet)
     return report
@@ -154,6 +153,7 @@ def run_load(args: Namespace, shell: Shell) -> int:
 
 
 def _loaded(args: Namespace, shell: Shell, ends: Ends, image: Loadable) -> list[CopyReport]:
+    from buildkit_py.dataclass import replace
     from buildkit_py.transfer.load import store_name
     from buildkit_py.transfer.plan import Wishes
     from buildkit_py.transfer.to_store import StoreDestination
@@ -161,7 +161,6 @@ def _loaded(args: Namespace, shell: Shell, ends: Ends, image: Loadable) -> list[
     if not image.names:
         shell.complain(f"note: an image without a name was left out; `pybuild copy {image.place} NAME` takes it\n")
     store = ends.store(make=True)
-    names = [store_name(store, name) if image.tags else name for name in image.names]
     return [
         _moved(
             shell,
@@ -172,9 +171,10 @@ def _loaded(args: Namespace, shell: Shell, ends: Ends, image: Loadable) -> list[
             name=name,
             called=name,
             quiet=args.quiet,
-            source=image.place,
+            source=replace(image.place, name=there),
         )
-        for name in names
+        for there in image.names
+        for name in [store_name(store, there) if image.tags else there]
     ]
 
 

@@ -28,6 +28,9 @@ def prepare_copy(parser: Parser) -> None:
     changed.add_argument(
         "--compress", choices=("gzip", "zstd", "none"), metavar="HOW", help="gzip, zstd or none: layers that are not so"
     )
+    what.add_argument(
+        "--signatures", action="store_true", help="take what signs the image along, from a registry to a registry"
+    )
     add_policy(what)
     changed.add_argument("--preserve-digests", action="store_true", help="fail rather than change a digest")
     shown = parser.add_argument_group("what is shown")
@@ -48,7 +51,8 @@ def run_copy(args: Namespace, shell: Shell) -> int:
         compress=args.compress,
         preserve=args.preserve_digests,
     )
-    return _run(args, shell, Place.parse(args.source, Path()), Place.parse(args.target, Path()), wishes)
+    source, target = Place.parse(args.source, Path()), Place.parse(args.target, Path())
+    return _run(args, shell, source, target, wishes, signatures=args.signatures)
 
 
 def prepare_pull(parser: Parser) -> None:
@@ -78,11 +82,13 @@ def run_pull(args: Namespace, shell: Shell) -> int:
     return _run(args, shell, source, target, wishes)
 
 
-def _run(args: Namespace, shell: Shell, source: Place, target: Place, wishes: Wishes) -> int:
+def _run(
+    args: Namespace, shell: Shell, source: Place, target: Place, wishes: Wishes, *, signatures: bool = False
+) -> int:
     from buildkit_py.transfer.ends import Ends
 
     with Ends(lambda make: shell.store(args.store, make=make), Path(), args.policy) as ends:
-        report = move(shell, ends, source, target, wishes, quiet=args.quiet)
+        report = move(shell, ends, source, target, wishes, quiet=args.quiet, signatures=signatures)
     if args.json:
         shell.print(json.dumps(as_plain(report), indent=2))
     elif args.quiet:
@@ -102,6 +108,7 @@ COPY = Command(
     examples=(
         ("pybuild copy docker://python:3.12 oci:images:python", "from a registry into a layout"),
         ("pybuild copy --all docker://a.example/app:1 docker://b.example/app:1", "all platforms, straight through"),
+        ("pybuild copy --all --signatures docker://a.example/app:1 docker://b.example/app:1", "and what signs them"),
         ("pybuild copy web docker-archive:web.tar", "from the store, for `docker load`"),
         ("pybuild copy --compress zstd oci:images:web docker://a.example/web:1", "with layers of zstd"),
     ),

@@ -46,8 +46,14 @@ def move(
     wishes: Wishes,
     *,
     quiet: bool = False,
+    signatures: bool = False,
 ) -> CopyReport:
-    """Copy one image, and tell on standard error how far it is and what was chosen."""
+    """Copy one image, with its `signatures` or without, and tell on standard error how far it is and what was chosen.
+
+    Raises `UsageError` for signatures that can't come along.
+    """
+    if signatures:
+        _check_signatures(source, target, wishes)
     from buildkit_py.transfer.copy import copy
 
     opened, lines = ends.source(source), Lines(shell, quiet=quiet)
@@ -60,13 +66,30 @@ def move(
             retry=ends.client.retry,
             watch=lines.watch(),
             admit=lambda plan: ends.admit(source, plan),
+            carry=lambda root: ends.carry(source, target, root) if signatures else (),
         )
+    if signatures and not report.signatures:
+        shell.complain(f"note: {source} has no signatures\n")
     tell(shell, report, quiet=quiet)
     if not quiet and target.kind in ("oci", "oci-archive") and ".docker." in report.media_type:
         shell.complain(
             "note: the image has Docker's format, which few tools look for in a layout; --format oci changes it\n"
         )
     return report
+
+
+def _check_signatures(source: Place, target: Place, wishes: Wishes) -> None:
+    from buildkit_py.errors import UsageError
+
+    if source.kind != "docker" or target.kind != "docker":
+        raise UsageError(
+            "signatures are kept in registries alone",
+            hint="leave --signatures out, or copy from docker:// to docker://",
+        )
+    if wishes.format is not None or wishes.compress is not None:
+        raise UsageError(
+            "a signature holds for the digest that was signed", hint="leave --format and --compress out, or sign anew"
+        )
 
 
 def tell(shell: Shell, report: CopyReport, *, quiet: bool) -> None:
@@ -87,6 +110,7 @@ def summary(report: CopyReport) -> str:
     if report.mounted:
         parts.append(f"{len(report.mounted)} mounted from other repositories")
     parts.append(f"{len(report.existing)} there before")
+    parts += [f"with {count(len(report.signatures), 'signature')}"] if report.signatures else []
     same = report.source.removeprefix("docker://") == report.destination
     where = "into the store" if same else f"to {report.destination}"
     return f"copied {report.source} {where}: {', '.join(parts)}"
@@ -96,7 +120,7 @@ def as_plain(report: CopyReport) -> dict[str, Any]:
     """A report as JSON."""
     names = (
         *("source", "destination", "digest", "media_type", "copied", "mounted", "existing", "bytes"),
-        *("manifests", "converted", "replaced"),
+        *("manifests", "converted", "replaced", "signatures"),
     )
     return {**{name: getattr(report, name) for name in names}, "platform": report.chosen}
 

@@ -93,6 +93,8 @@ def _agreed_type(plain: Mapping[str, Any], given: str | None) -> str:
     if plain.get("schemaVersion") == 1:
         _refuse_schema_1()
     body = plain.get("mediaType")
+    if body is not None and not isinstance(body, str):
+        raise IntegrityError("a manifest's `mediaType` is no text")
     if body is not None and given is not None and body != given:
         raise IntegrityError(f"a manifest's media type is given as {given!r}, but its body says {str(body)[:100]!r}")
     shape = _type_by_shape(plain)

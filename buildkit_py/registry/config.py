@@ -96,7 +96,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> R
         if named:
             raise UsageError(f"no such registry configuration: {file}") from None
         plain = {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"can't read the registry configuration {file}: {error}") from None
     return RegistryConfig(hosts=_hosts(plain, file), path=file)
 
@@ -125,8 +125,15 @@ def _settings(host: str, table: Any, file: Path) -> HostSettings:
     return HostSettings(
         mirrors=_mirrors(_typed(table, "mirrors", list, [], where), where),
         plain_http=_typed(table, "plain_http", bool, False, where),
-        ca=file.parent / Path(ca).expanduser() if ca else None,
+        ca=_path(ca, file, where) if ca else None,
     )
+
+
+def _path(text: str, file: Path, where: str) -> Path:
+    try:
+        return file.parent / Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{where}: there is no such user: {text!r}") from None
 
 
 def _typed(table: Mapping[str, Any], key: str, kind: type, default: Any, where: str) -> Any:

@@ -104,13 +104,18 @@ def _from_entry(entry: Mapping[str, Any], key: str, path: Path) -> Credential | 
             username, _, password = base64.b64decode(auth, validate=True).decode().partition(":")
         except (binascii.Error, ValueError, TypeError):
             raise RegistryError(f"the credential for {key} in {path} is not base64 of name:password") from None
-    if not all(isinstance(item, str) for item in (username, password, identity, registry)):
+    if not all(isinstance(item, str) and _is_whole(item) for item in (username, password, identity, registry)):
         raise RegistryError(f"the credential for {key} in {path} is malformed")
     if not (username or identity or registry):
         return None
     return Credential(
         username=username, password=password.rstrip("\0"), identity_token=identity, registry_token=registry
     )
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text can be sent: JSON can spell half a character."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _ask(name: str, server: str, environ: Mapping[str, str]) -> Credential | None:

@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from threading import Event
 from typing import IO
 
-from buildkit_py.dataclass import dataclass, field
+from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.errors import OutputError, UsageError
 from buildkit_py.oci import Descriptor, parse_config
 from buildkit_py.registry.blobs import BlobStream, ImageReader, Progress
@@ -44,7 +44,8 @@ class CopyReport:
     """What a copy did. Digests of blobs by how they came to be there; `bytes` is the size of those that were copied.
 
     `digest` is that of the image at the destination; `converted` maps the digests that changed on the way. `chosen` is
-    the platform that was taken where there were others, `offered` are all. `replaced` had the name before.
+    the platform that was taken where there were others, `offered` are all. `replaced` had the name before. `signatures`
+    are the digests of the manifests of those that came along.
     """
 
     source: str
@@ -60,6 +61,7 @@ class CopyReport:
     chosen: str | None = None
     offered: tuple[str, ...] = ()
     replaced: str | None = None
+    signatures: tuple[str, ...] = ()
 
 
 def copy(
@@ -72,9 +74,11 @@ def copy(
     retry: Retry | None = None,
     watch: Watch | None = None,
     admit: Callable[[Plan], None] = lambda _: None,
+    carry: Callable[[Node], tuple[str, ...]] = lambda _: (),
 ) -> CopyReport:
     """Copy the image that `reader` reads. `called` is the destination's name for people; `name` what it shall call the
     image, None for what it says itself. `admit` raises where the image may not be copied; no blob is touched before.
+    `carry` brings what hangs on the image, once it is all there and before it has its name; the digests of it.
 
     Raises what source and destination raise, `Cancelled`; `UsageError` for wishes that can't be met.
     """
@@ -83,7 +87,8 @@ def copy(
     if not destination.keeps_manifests and wishes.preserve:
         raise UsageError(f"{called} keeps no manifests, so no digest of one", hint="leave --preserve-digests out")
     check_wishes(plan.root, wishes)
-    for node in plan.root.all():
+    # The whole first: that there are several platforms says more than what one of them is.
+    for node in reversed(list(plan.root.all())):
         destination.accept(node.document)
     work = _Work(reader, destination, wishes, plan, retry or Retry(), watch or Watch())
     if not work.squeezes and destination.holds(changed(plan.root, wishes, {}), name):
@@ -92,8 +97,9 @@ def copy(
     final = changed(plan.root, wishes, work.blobs())
     for node in final.all():
         destination.document(node.descriptor, node.document)
+    signatures = carry(final)
     replaced = destination.publish(final.descriptor, name)
-    return work.report(final, called, replaced)
+    return replace(work.report(final, called, replaced), signatures=signatures)
 
 
 class _Work:

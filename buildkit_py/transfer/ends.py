@@ -21,7 +21,7 @@ from buildkit_py.transfer.to_registry import Origin, RegistryDestination
 
 if TYPE_CHECKING:
     from buildkit_py.store import Store
-    from buildkit_py.transfer.plan import Plan
+    from buildkit_py.transfer.plan import Node, Plan
     from buildkit_py.transfer.to_archive import DockerArchive, OciArchive
     from buildkit_py.trust.gate import Gate
 
@@ -83,9 +83,21 @@ class Ends:
         if self._gate is None:
             self._gate = Gate(self._store, lambda: self.client, given=self._policy)
         index = plan.index if plan.index is not None else plan.root.descriptor.digest
-        for manifest in plan.root.manifests():
-            found_by = index if index != manifest.digest else None
-            self._gate.admit(Candidate(name=place.text, digest=manifest.digest, index=found_by))
+        files = None if place.kind == "docker" else (place.path, place.name)
+        # An index of no manifests may still hold blobs, so it is asked about itself.
+        for digest in [item.digest for item in plan.root.manifests()] or [index]:
+            found_by = index if index != digest else None
+            self._gate.admit(Candidate(name=place.text, digest=digest, index=found_by, files=files))
+
+    def carry(self, source: Place, target: Place, root: Node) -> tuple[str, ...]:
+        """Copy the signatures of an image from a repository to another; the digests of the manifests that hold them."""
+        from buildkit_py.trust.carry import carry
+        from buildkit_py.trust.place import Place as Repository
+
+        assert source.reference is not None
+        assert target.reference is not None
+        here, there = (Repository(self.client, each) for each in (source.reference, target.reference))
+        return tuple(str(found) for node in root.all() for found in carry(here, there, node.descriptor.digest))
 
     def source(self, place: Place) -> Source:
         """Where an image comes from; of a registry or a file nothing is read yet."""

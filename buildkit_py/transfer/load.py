@@ -20,9 +20,13 @@ from buildkit_py.reference import DEFAULT_REGISTRY, Reference
 from buildkit_py.registry.blobs import ImageReader
 from buildkit_py.registry.dockerarchive import MANIFEST, DockerArchiveReader, archived_images
 from buildkit_py.registry.layout import ArchiveFiles, LayoutReader, names_of
+from buildkit_py.transfer.place import Kind, Place
 
 if TYPE_CHECKING:
     from buildkit_py.store import Store
+
+STDIN = "-"
+"""What standard input is called."""
 
 _CHUNK = 1 << 20
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
@@ -30,12 +34,12 @@ _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loadable:
-    """One image of an archive, with its names there, which are Docker's `tags` or names as they are; `place` is how it
-    is named in one command without them."""
+    """One image of an archive, with its names there, which are Docker's `tags` or names as they are; `place` is where
+    it is, without a path for standard input, and is written as one command names it without them."""
 
     reader: ImageReader
     names: tuple[str, ...]
-    place: str
+    place: Place
     tags: bool = False
 
 
@@ -61,7 +65,7 @@ def archive(path: Path | None, stream: BinaryIO, room: Path) -> Iterator[Archive
             what = path or "standard input"
             raise SourceInputError(f"can't read {what} into {room}: {error.strerror or error}") from None
         again = f"/proc/self/fd/{whole.fileno()}"
-        yield ArchiveFiles(path or Path("-"), lambda _, flags: os.open(again, flags), links=True)
+        yield ArchiveFiles(path or Path(STDIN), lambda _, flags: os.open(again, flags), links=True)
 
 
 def loadable(files: ArchiveFiles, name: str) -> list[Loadable]:
@@ -72,17 +76,23 @@ def loadable(files: ArchiveFiles, name: str) -> list[Loadable]:
     if MANIFEST in members:
         return [
             Loadable(
-                reader=DockerArchiveReader(name, files, f"@{place}"),
+                reader=DockerArchiveReader(name, files, f"@{number}"),
                 names=image.tags,
                 tags=True,
-                place=f"docker-archive:{name}:@{place}",
+                place=_place("docker-archive", name, f"@{number}"),
             )
-            for place, image in enumerate(archived_images(files, name))
+            for number, image in enumerate(archived_images(files, name))
         ]
     raise IntegrityError(
         f"{name} holds no images: it has neither an index.json nor a {MANIFEST}",
         hint="write one with `pybuild save`, `docker save` or `podman save`",
     )
+
+
+def _place(kind: Kind, name: str, image: str | None = None) -> Place:
+    """An image of the archive that is called `name`; a colon belongs to the path here."""
+    text = f"{kind}:{name}:{image}" if image is not None else f"{kind}:{name}"
+    return Place(text=text, kind=kind, path=Path(name) if name != STDIN else None, name=image)
 
 
 def store_name(store: Store, tag: str) -> str:
@@ -115,7 +125,7 @@ def _of_layout(files: ArchiveFiles, name: str) -> list[Loadable]:
         reader = LayoutReader(name, files, None)
         reader.pinned = same[0].digest
         names = tuple(dict.fromkeys(each for row in same for each in names_of(row)[:1]))
-        found.append(Loadable(reader=reader, names=names, place=f"oci-archive:{name}"))
+        found.append(Loadable(reader=reader, names=names, place=_place("oci-archive", name)))
     return found
 
 

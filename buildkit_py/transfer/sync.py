@@ -59,7 +59,7 @@ def read_file(path: Path) -> tuple[Entry, ...]:
         raise SourceInputError(f"can't read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not TOML: it is no text") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from None
     tables = plain.get("sync")
     if set(plain) - {"sync"} or not isinstance(tables, list) or not tables:

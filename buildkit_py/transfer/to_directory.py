@@ -33,6 +33,7 @@ class DirectoryDestination:
         self._blobs = LocalBlobs(directory, blob_name, retry, (_VERSION, VERSION))
         self._documents: dict[str, bytes] = {}
         self._wanted = {_VERSION, ROOT, PARTIAL}
+        self._taken: set[str] = set()
         with translated(directory):
             found = {path.name for path in directory.iterdir()} if directory.exists() else set()
             if found and _VERSION not in found:
@@ -49,8 +50,9 @@ class DirectoryDestination:
         self, item: Descriptor, sources: Sequence[BlobSource], progress: Progress | None, cancel: Cancel
     ) -> Outcome:
         """Fetch it, or go on with what an earlier process left of it."""
-        self._wanted.add(blob_name(item.digest))
-        return self._blobs.take(item, sources, progress, cancel)
+        outcome = self._blobs.take(item, sources, progress, cancel)
+        self._taken.add(blob_name(item.digest))
+        return outcome
 
     def document(self, item: Descriptor, document: Manifest | Index) -> None:
         """Write it beside the blobs; the one that the image is known by comes last, under another name."""
@@ -59,16 +61,25 @@ class DirectoryDestination:
     def publish(self, root: Descriptor, name: str | None) -> str | None:
         """Write the manifests, and remove what the image that was here before leaves behind."""
         with exclusive(self._directory), translated(self._directory):
+            self._check()
             for digest, raw in self._documents.items():
                 if digest != str(root.digest):
                     self._put(Descriptor.of(raw, root.media_type), raw)
             self._blobs.put(root, self._documents[str(root.digest)], ROOT)
             self._blobs.tidy()
             for path in self._directory.iterdir():
-                if path.name not in self._wanted and _OURS.match(path.name):
+                if path.name not in self._wanted | self._taken and _OURS.match(path.name):
                     with suppress(OSError):
                         path.unlink()
         return None
+
+    def _check(self) -> None:
+        """Another copy of another image into the same directory removes what is not its own."""
+        there = {path.name for path in self._directory.iterdir()}
+        if self._taken - there:
+            raise OutputError(
+                f"another image was copied to {self._directory} meanwhile", hint="copy them one after the other"
+            )
 
     def _put(self, item: Descriptor, raw: bytes) -> None:
         name = document_name(item.digest)

@@ -40,7 +40,8 @@ class RegistryDestination:
         """A registry holds whatever has a manifest."""
 
     def holds(self, root: Node, name: str | None) -> bool:
-        """Never: each part is looked at by itself."""
+        """Never: each part is looked at by itself. Raises `UsageError` where the place is another image's."""
+        self._check(root.descriptor)
         return False
 
     def blob(
@@ -70,13 +71,16 @@ class RegistryDestination:
 
     def publish(self, root: Descriptor, name: str | None) -> str | None:
         """Tag it. What the tag meant before is the registry's affair."""
-        digest = self._ref.digest
-        if digest is not None and digest != root.digest:
-            raise UsageError(
-                f"what was copied is {root.digest}, not {digest}",
-                hint=f"name the destination by a tag, as {self._ref.name}:latest",
-            )
+        self._check(root)
         tag = name or self._ref.tag
         if tag is not None:
             put_document(self._repository(), root, self._raw[str(root.digest)], None, tag=tag)
         return None
+
+    def _check(self, root: Descriptor) -> None:
+        digest = self._ref.digest
+        if digest is not None and digest != root.digest:
+            raise UsageError(
+                f"the image is {root.digest}, not {digest}",
+                hint=f"name the destination by a tag, as {self._ref.name}:latest",
+            )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
@@ -20,7 +21,7 @@ from buildkit_py.trust.place import Place, Send, tag_of
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
-_SUFFIX = ".sig"
+SUFFIX = ".sig"
 _MOST = 64
 
 
@@ -40,19 +41,24 @@ def sign(
             return None
         made = {**send(raw, PAYLOAD).to_plain(), "annotations": {SIGNATURE: signature}}
         plain = [*(layer.to_plain() for layer in layers), made]
-        config = send(_config([item["digest"] for item in plain]), OCI_CONFIG)
-        manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config.to_plain(), "layers": plain}
-        return json.dumps(manifest, separators=(",", ":")).encode()
+        return manifest(plain, send)
 
-    place.change(tag_of(subject.digest, _SUFFIX), changed)
+    place.change(tag_of(subject.digest, SUFFIX), changed)
     return Digest.of(raw)
+
+
+def manifest(layers: list[dict[str, Any]], send: Send) -> bytes:
+    """The manifest that holds signatures; its configuration is sent."""
+    config = send(_config([item["digest"] for item in layers]), OCI_CONFIG)
+    plain = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config.to_plain(), "layers": layers}
+    return json.dumps(plain, separators=(",", ":")).encode()
 
 
 def verdicts(place: Place, digest: Digest, trusted: Trusted) -> Iterator[Verdict]:
     """Every signature of an image, checked. Raises `RegistryError`, and `IntegrityError` where the manifest that holds
     them is damaged."""
-    manifest = place.document(tag_of(digest, _SUFFIX))
-    layers = manifest.layers if isinstance(manifest, Manifest) else ()
+    held = place.document(tag_of(digest, SUFFIX))
+    layers = held.layers if isinstance(held, Manifest) else ()
     for layer in [item for item in layers if item.media_type == PAYLOAD][:_MOST]:
         try:
             yield _verdict(place, layer, digest, trusted)

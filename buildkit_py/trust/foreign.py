@@ -25,6 +25,8 @@ def json_object(raw: bytes, what: str, fault: type[PybuildError] = IntegrityErro
         raise fault(f"{what} has more than {MAX_BYTES} bytes")
     try:
         plain = json.loads(raw, object_pairs_hook=_pairs, parse_constant=_no_number)
+        # Half a character is read as this by one program and as that by another.
+        json.dumps(plain, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise fault(f"{what} is not usable JSON: {str(error)[:100]}") from None
     return Fields(plain, what, fault)

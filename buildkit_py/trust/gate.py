@@ -48,11 +48,16 @@ _MAX_KEY = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An image at the gate: what it is called, the digest of its manifest, and that of the index it was found by."""
+    """An image at the gate: what it is called, the digest of its manifest, and that of the index it was found by.
+
+    `files` says where the files of an image are that is in files, as far as its name does not: a path and a name in it,
+    no path for standard input.
+    """
 
     name: str
     digest: Digest
     index: Digest | None = None
+    files: tuple[Path | None, str | None] | None = None
 
     @property
     def transport(self) -> str:
@@ -69,8 +74,15 @@ class Candidate:
         """Its scopes in a policy, the most specific first."""
         if self.reference is not None:
             return tuple(docker_scopes(self.reference))
-        path, _, name = self.name.partition(":")[2].partition(":")
-        return tuple(path_scopes(Path(path).resolve(), name))
+        path, name = self.files or _files_of(self.name)
+        return tuple(path_scopes(path.resolve(), name)) if path is not None else ()
+
+
+def _files_of(text: str) -> tuple[Path, str | None]:
+    """Path and name of an image in files. In a `dir:` is one image, so that a colon belongs to the path."""
+    kind, _, rest = text.partition(":")
+    path, _, name = (rest, "", "") if kind == "dir" else rest.partition(":")
+    return Path(path), name or None
 
 
 class Gate:

@@ -76,7 +76,7 @@ def _yaml(path: Path) -> dict[str, Any]:
 
     try:
         plain = yaml.safe_load(path.read_bytes()[:MAX_BYTES])
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} can't be read: {str(error)[:200]}") from None
     return _section(plain, path)
 

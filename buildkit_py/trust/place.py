@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, TypeVar
 
-from buildkit_py.dataclass import dataclass
+from buildkit_py.dataclass import dataclass, replace
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, RegistryError
 from buildkit_py.oci import MAX_DOCUMENT, Descriptor, Index, Manifest, check_bytes, parse_index
@@ -91,6 +91,18 @@ class Place:
             self._list(target, subject.digest, made)
         return made
 
+    def adopt(self, subject: Digest, document: Manifest, blob: Callable[[Descriptor], bytes]) -> None:
+        """Put a manifest that refers to `subject` in another repository here too; `blob` reads what it names."""
+        target = self._origin()
+        if any(item.digest == document.digest for item in _referrers(target, subject)):
+            return
+        for item in (document.config, *document.layers):
+            _sent(target, blob(item), item.media_type)
+        kind = document.artifact_type or document.config.media_type
+        made = replace(document.descriptor, annotations=document.annotations, artifact_type=kind)
+        if not put_document(target, made, document.raw):
+            self._list(target, subject, made)
+
     def change(self, tag: str, changed: Callable[[Manifest | Index | None, Send], bytes | None]) -> None:
         """Replace the document of a tag by what `changed` makes of it, None to leave it.
 
@@ -106,7 +118,7 @@ class Place:
             raw = changed(_document(target, tag), send)
             if raw is None:
                 return
-            media_type = json.loads(raw)["mediaType"]
+            media_type = json.loads(raw).get("mediaType") or OCI_MANIFEST
             put_document(target, Descriptor.of(raw, media_type), raw, tag=tag)
         raise RegistryError(f"others keep changing {target}:{tag}", hint="sign again when they are done")
 

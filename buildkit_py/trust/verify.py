@@ -11,7 +11,8 @@ from buildkit_py.oci.media_types import OCI_EMPTY
 from buildkit_py.trust.claims import Form, Trusted, Verdict
 from buildkit_py.trust.place import Place
 
-_MOST = 64
+MOST = 64
+"""As many signatures of an image are looked at."""
 
 
 def signatures(place: Place, digest: Digest, trusted: Trusted) -> Iterator[Verdict]:
@@ -27,7 +28,7 @@ def signatures(place: Place, digest: Digest, trusted: Trusted) -> Iterator[Verdi
         yield Verdict(form="cosign", place=f"{place.ref.name}@{digest}", problem=error.message)
     looked = 0
     for descriptor in place.referrers(digest):
-        if looked < _MOST and _may_be_signature(descriptor):
+        if looked < MOST and may_be_signature(descriptor):
             looked += 1
             yield from _referrer(place, descriptor, digest, trusted)
 
@@ -53,9 +54,14 @@ def _referrer(place: Place, descriptor: Descriptor, digest: Digest, trusted: Tru
             yield Verdict(form=form, place=where, problem=error.message)
 
 
-def _may_be_signature(descriptor: Descriptor) -> bool:
+def may_be_signature(descriptor: Descriptor) -> bool:
     """Registries and tools do not always say of what type a referrer is: then it has to be looked at."""
     return descriptor.artifact_type in (None, "", OCI_EMPTY) or _form(descriptor.artifact_type) is not None
+
+
+def is_signature(manifest: Manifest) -> bool:
+    """Whether a referrer holds a signature, by the type that it says itself."""
+    return len(manifest.layers) == 1 and _form(manifest.artifact_type or manifest.config.media_type) is not None
 
 
 def _form(kind: str | None) -> Form | None:

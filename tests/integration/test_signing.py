@@ -404,3 +404,24 @@ def test_openpgp_signatures_in_lookaside_storage(
     missing = pybuild.having(PATH="/nonexistent")("verify", "--policy", "policy.json", name)
     assert missing.code == 9
     assert "gpgv is not installed" in missing.stderr
+
+
+@pytest.mark.slow
+def test_signatures_go_along_with_a_copy(pybuild: Pybuild, newer: Skopeo, image: str, registry: RegistryServer) -> None:
+    key(pybuild)
+    there = f"{registry.name}/carried/app:1"
+    words = ("copy", "--all", "--signatures", f"docker://{image}", f"docker://{there}")
+    bare = pybuild.ok(*words)
+    assert "has no signatures" in bare.stderr
+    for form in ("cosign", "bundle"):
+        pybuild.ok("sign", "--key", "k.key", "--format", form, "--identity", there, f"docker://{image}")
+    told = json.loads(pybuild.ok(*words, "--json").stdout)
+    assert len(told["signatures"]) == 2
+    assert told["copied"] == []
+    verified = json.loads(pybuild.ok("verify", "--json", "--key", "k.pub", f"docker://{there}").stdout)
+    assert [item["verified"] for item in verified["signatures"]] == [True, True]
+    taken = newer.takes("carried/app:1", demand(pybuild, "k.pub"))
+    assert taken.returncode == 0, taken.stderr
+    for wrong in ((*words, "--compress", "zstd"), ("copy", "--signatures", f"docker://{image}", "oci:x")):
+        refused = pybuild(*wrong)
+        assert refused.code == 2, refused.output

@@ -155,6 +155,29 @@ def test_a_signature_of_another_name_does_not_count(world: World) -> None:
     assert world.build().code == 0
 
 
+def test_the_policy_for_files_counts_where_they_are_loaded_from(world: World) -> None:
+    world.pybuild.ok("copy", f"docker://{world.image}", "base:1")
+    archives = world.project / "archives"
+    (archives / "ok:other").mkdir(parents=True)
+    for file in ("ok", "ok:other/x.tar"):
+        world.pybuild.ok("save", "base:1", "-o", archives / file, "--format", "oci-archive")
+    rejected, accepted = [{"type": "reject"}], [{"type": "insecureAcceptAnything"}]
+    scope = str((archives / "ok").resolve())
+    world.write({"default": rejected, "transports": {"oci-archive": {scope: accepted, str(world.project): rejected}}})
+    world.pybuild.ok("load", "-i", archives / "ok")
+    # The path is its own, whatever a colon in it looks like.
+    assert world.pybuild("load", "-i", archives / "ok:other" / "x.tar").code == 18
+    # One image of an archive may be refused by its name.
+    named = f"{scope}:base:1"
+    world.write({"default": rejected, "transports": {"oci-archive": {scope: accepted, named: rejected}}})
+    assert world.pybuild("load", "-i", archives / "ok").code == 18
+    # What comes by standard input comes from no directory.
+    world.write({"default": rejected, "transports": {"oci-archive": {str(archives): accepted}}})
+    assert world.pybuild("load", cwd=archives, stdin=(archives / "ok").read_bytes()).code == 18
+    world.write({"default": rejected, "transports": {"oci-archive": {"": accepted}}})
+    world.pybuild.ok("load", cwd=archives, stdin=(archives / "ok").read_bytes())
+
+
 def test_what_is_in_the_store_is_held_against_the_policy_of_today(world: World) -> None:
     assert world.build().code == 0
     layers = len(world.asked_for_layers())

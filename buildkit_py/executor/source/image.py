@@ -112,9 +112,9 @@ class Images:
         by. Raises `TrustError`."""
         from buildkit_py.trust.gate import LOCAL, Candidate
 
-        name = self._absolute(ref) if ref.startswith(LOCAL) else ref
+        name, files = (self._absolute(ref), self._files(ref)) if ref.startswith(LOCAL) else (ref, None)
         found_by = Digest.parse(index) if index is not None else None
-        self.gate.admit(Candidate(name=name, digest=Digest.parse(digest), index=found_by))
+        self.gate.admit(Candidate(name=name, digest=Digest.parse(digest), index=found_by, files=files))
 
     def describe(self, ref: str, platform: Platform, digest: str | None = None) -> PulledImage:
         """Pin an image (at `digest`, if it is given), hold it against the trust policy and remember what it consists
@@ -315,6 +315,17 @@ class Images:
                 return f"oci:{layout.path.absolute()}"
         kind, _, rest = ref.partition(":")
         return f"{kind}:{(self._directory / rest).absolute()}"
+
+    def _files(self, ref: str) -> tuple[Path, str | None]:
+        """Where an image in files is, and its name there; a colon may be a part of this build's directory."""
+        from buildkit_py.registry.source import offered, split
+
+        layout = offered(ref, self._layouts)
+        if layout is not None:
+            return layout.path.absolute(), layout.name
+        kind, _, rest = ref.partition(":")
+        path, name = (rest, None) if kind == "dir" else split(kind, rest)
+        return self._directory / path, name
 
     def _unpack_layer(self, shop: Workshop, layer: _Layer) -> None:
         from buildkit_py.layer.apply import apply_layer

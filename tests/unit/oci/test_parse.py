@@ -78,6 +78,8 @@ def test_oci_body_may_lack_its_media_type() -> None:
         (manifest(mediaType=OCI_INDEX), None, "has the fields of a manifest"),
         (manifest(mediaType=...), OCI_INDEX, "has the fields of a manifest"),
         (manifest(mediaType=...), DOCKER_MANIFEST, "does not say so"),
+        (manifest(mediaType=[]), None, "no text"),
+        (manifest(mediaType={}), None, "no text"),
         (manifest(mediaType="text/html"), None, "not an image manifest"),
         (IMAGE.manifest, "text/html", "not an image manifest"),
         (manifest(schemaVersion=1), None, "schema 1"),
@@ -128,11 +130,12 @@ def test_any_bytes_parse_or_raise_integrity_error(raw: bytes) -> None:
     ),
 )
 def test_any_field_parses_or_raises_integrity_error(field: str, value: Any) -> None:
-    try:
-        parsed = parse_document(manifest(**{field: value}), OCI_MANIFEST)
-    except IntegrityError:
-        return
-    assert read_document(parsed.raw, OCI_MANIFEST) == parsed
+    for media_type in (OCI_MANIFEST, None):
+        try:
+            parsed = parse_document(manifest(**{field: value}), media_type)
+        except IntegrityError:
+            continue
+        assert read_document(parsed.raw, media_type) == parsed
 
 
 def test_docker_list() -> None:

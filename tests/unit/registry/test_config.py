@@ -45,6 +45,7 @@ def test_everything(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("[registry", "can't read"),
+        ("registry = " + "[" * 100_000, "can't read"),
         ("[registries]", "unknown setting 'registries'"),
         ("registry = 5", "unknown setting"),
         ('registry."docker.io" = 5', "must be a table"),
@@ -55,6 +56,7 @@ def test_everything(tmp_path: Path) -> None:
         ('[registry."docker.io"]\nmirrors = ["http://a"]', "not a mirror"),
         ('[registry."docker.io"]\nmirrors = ["a/"]', "not a mirror"),
         ('[registry."docker.io"]\nmirrors = ["a/../b"]', "not a mirror"),
+        ('[registry."docker.io"]\nca = "~nobody-is-called-so/x"', "no such user"),
         ('[registry."docker.io"]\nplain_http = 1', "must be true or false"),
         ('[registry."docker.io"]\nca = 1', "must be a string"),
     ],

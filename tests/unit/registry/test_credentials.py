@@ -86,7 +86,13 @@ def test_the_most_specific_wins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "plain",
-    [[], {"auths": []}, {"auths": {"r.example": {"auth": "!!!"}}}, {"auths": {"r.example": {"identitytoken": 5}}}],
+    [
+        [],
+        {"auths": []},
+        {"auths": {"r.example": {"auth": "!!!"}}},
+        {"auths": {"r.example": {"identitytoken": 5}}},
+        {"auths": {"r.example": {"username": "\ud800", "password": "x"}}},
+    ],
 )
 def test_malformed(tmp_path: Path, plain: Any) -> None:
     place(tmp_path / ".docker/config.json", plain)

@@ -143,6 +143,21 @@ def test_a_directory(indexed: Pair, tmp_path: Path) -> None:
     assert names == {"version", "manifest.json", *hexes}
 
 
+def test_two_images_into_one_directory_at_once(pair: Pair, tmp_path: Path) -> None:
+    hold(pair.source, OTHER, tag="other")
+    first = DirectoryDestination(tmp_path / "out", RETRY)
+
+    def meanwhile(_: object) -> tuple[str, ...]:
+        pair.copy(DirectoryDestination(tmp_path / "out", RETRY), source=f"docker://{pair.source.name}/team/app:other")
+        return ()
+
+    # Its blobs are there, and its manifest is still to come, when the other copy ends.
+    with pytest.raises(OutputError, match="meanwhile"):
+        pair.copy(first, carry=meanwhile)
+    assert digest("dir:out", tmp_path) == str(OTHER.descriptor.digest)
+    pair.copy(layout(tmp_path / "again"), source=f"dir:{tmp_path}/out")
+
+
 def test_an_oci_archive(indexed: Pair, tmp_path: Path) -> None:
     source = f"docker://{indexed.source.name}/team/app:all"
     with OciArchive(new_file(tmp_path / "a.tar"), ["app:1"], RETRY, room=tmp_path) as archive:
@@ -367,6 +382,11 @@ def test_an_index_with_an_attestation(pair: Pair, tmp_path: Path) -> None:
     assert look(reader_of(pair, source))["images"][1]["layers"][0]["media_type"] == "application/vnd.in-toto+json"
     one = pair.copy(layout(tmp_path / "out"), source=source, wishes=Wishes(platform=Platform.parse("amd64")))
     assert one.offered == ("linux/amd64",)
+    with (
+        pytest.raises(OutputError, match="one platform"),
+        DockerArchive(new_file(tmp_path / "d.tar"), (), RETRY, room=tmp_path) as archive,
+    ):
+        pair.copy(archive, source=source, wishes=Wishes(every=True))
 
 
 def reader_of(pair: Pair, source: str) -> ImageReader:

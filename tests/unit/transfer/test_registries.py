@@ -107,8 +107,10 @@ def test_a_digest_as_the_destination(pair: Pair) -> None:
     digest = str(IMAGE.descriptor.digest)
     pair.copy(pair.to_registry(f"{pair.target.name}/copy/app@{digest}"))
     assert ("copy/app", digest) in pair.target.manifests
+    before = len(pair.target.requests)
     with pytest.raises(UsageError, match="not sha256:0000"):
         pair.copy(pair.to_registry(f"{pair.target.name}/copy/app@sha256:{'0' * 64}"))
+    assert len(pair.target.requests) == before
 
 
 def cut(at: int) -> Callable[[Handler], None]:

@@ -77,6 +77,7 @@ def test_a_layout_gets_full_names(pair: Pair, tmp_path: Path) -> None:
         ("[[sync]]\nfrom = 'a@sha256:" + "0" * 64 + "'\nto = 'b.example/a'", "has no digest"),
         ("[[sync]]\nfrom = 'a'\nto = 'b.example/a'\nplatform = 'vax'", "not a platform"),
         ("[[sync", "is not TOML"),
+        ("sync = " + "[" * 100_000, "is not TOML"),
     ],
 )
 def test_mistakes(tmp_path: Path, text: str, said: str) -> None:

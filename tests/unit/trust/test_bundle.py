@@ -57,6 +57,13 @@ def test_a_bundle_holds_for_its_image_and_its_key(key: PrivateKey) -> None:
     assert "another image" in judged(made(key), Digest.of(b"x"), Trusted(keys=(key.public,))).problem
 
 
+def test_half_a_character_is_refused() -> None:
+    plain = made()
+    plain["dsseEnvelope"]["payloadType"] = "\ud800"
+    with pytest.raises(IntegrityError, match="not usable JSON"):
+        judged(plain)
+
+
 def test_a_bundle_of_the_conformance_suite() -> None:
     key = PublicKey.parse(vectors.BUNDLE_PUBLIC, "key.pub")
     assert key.hint == vectors.BUNDLE_HINT

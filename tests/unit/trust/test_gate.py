@@ -210,6 +210,18 @@ def test_a_way_with_links_is_no_other_way(world: World) -> None:
     assert world.refused(image).exit_code == 18
 
 
+def test_a_colon_in_a_path_does_not_lead_to_the_scope_before_it(world: World) -> None:
+    scope = str((world.home / "ok").resolve())
+    accepted = {kind: {scope: ACCEPT} for kind in ("dir", "oci")}
+    world.write({"default": [{"type": "reject"}], "transports": accepted})
+    other = world.home / "ok:other"
+    assert world.refused(Candidate(name=f"dir:{other}/x", digest=IMAGE.descriptor.digest)).exit_code == 18
+    for name in (f"oci:{other}", f"dir:{other}"):
+        assert world.refused(Candidate(name=name, digest=IMAGE.descriptor.digest, files=(other, None))).exit_code == 18
+    found = Candidate(name=f"oci:{scope}:1", digest=IMAGE.descriptor.digest)
+    assert world.gate().admit(found) == f"oci: {scope}"
+
+
 def test_what_was_read_is_known_with_its_stamps(world: World) -> None:
     world.demand()
     world.sign()

@@ -101,6 +101,8 @@ def test_the_most_specific_scope_says_where_the_storage_is(tmp_path: Path) -> No
     [
         "docker: [",
         "docker: 7",
+        "[" * 10_000,
+        "docker:\n  r.example/team:\n    lookaside: 2020-13-45\n",
         "[]",
         "docker:\n  r.example/team: x\n",
         "docker:\n  r.example/team:\n    lookaside: ftp://x\n",
