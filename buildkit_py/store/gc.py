@@ -182,15 +182,18 @@ def sweep(store: Store, objects: Sequence[Held], *, names: str | None = None) ->
     by now, a build may have named an image and ended meanwhile: what images need is looked at again.
     """
     stayed: dict[tuple[str, str], str] = {}
-    for start in range(0, len(objects), _BATCH):
-        batch = objects[start : start + _BATCH]
+    needed: dict[tuple[str, str], str] = {}
+    for batch in _batches(objects):
         moved: list[tuple[Held, Path]] = []
         with _no_new_uses(store) as live:
             mounts, mounted, used = Mounts(), store.holders(), in_use(store.layout, live.uses)
-            needed = {} if names in (None, store.images.state) else holders(store)
+            if names is not None and names != (state := store.images.state):
+                names, needed = state, holders(store)
             for held in batch:
                 use = (held.kind, held.id)
                 reason = IN_USE if use in used else mounted.why(*use) or needed.get(use)
+                if held.kind == "image":
+                    reason = reason or mounted.why("blob", held.digest)
                 reason = reason or _move_away(store, held, mounts, moved)
                 if reason is not None:
                     stayed[held.kind, held.id] = reason
@@ -201,7 +204,18 @@ def sweep(store: Store, objects: Sequence[Held], *, names: str | None = None) ->
                 files.remove(doomed)
         gone = [(held.kind, held.id) for held in batch if (held.kind, held.id) not in stayed]
         store.index.execute_many("DELETE FROM uses WHERE kind = ? AND id = ?", gone)
+        if names is not None and batch[0].kind == "image":
+            # Of the names that stayed after all, what they need stays too.
+            names = ""
     return stayed
+
+
+def _batches(objects: Sequence[Held]) -> Iterator[list[Held]]:
+    """Names of images first, by themselves: they are gone for good before anything moves that they needed."""
+    for names in (True, False):
+        chosen = [held for held in objects if (held.kind == "image") == names]
+        for start in range(0, len(chosen), _BATCH):
+            yield chosen[start : start + _BATCH]
 
 
 @contextmanager

@@ -7,7 +7,9 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,8 @@ from buildkit_py.errors import NotFoundError
 from buildkit_py.store import PruneReport, Store
 from buildkit_py.store.explain import explain
 from buildkit_py.store.gc import Rules
+from buildkit_py.store.gc import sweep as gc_sweep
+from buildkit_py.store.holders import register
 
 HOUR = 3600
 
@@ -138,6 +142,45 @@ class TestNamesOfImages:
         make_image(store, "app")
         assert not store.images.drop("app", "sha256:" + "0" * 64)
         assert [record.name for record in store.images.list()] == ["app"]
+
+    @pytest.mark.parametrize("by", ["app", "3f2a91c"])
+    def test_what_is_mounted_after_it_was_chosen_stays_whole(
+        self, store: Store, make_image, monkeypatch: pytest.MonkeyPatch, by: str
+    ) -> None:
+        manifest, *_ = digests = make_image(store, "app")
+        other = make_image(store, "other")
+        needs = (("image", by), ("blob", manifest))
+        facts = {"image": by, "digest": manifest, "platform": "", "writable": False, "objects": needs}
+        with ExitStack() as mounts:
+
+            def late(*arguments: Any, **named: Any) -> Any:
+                mounts.enter_context(register(store.layout, store.owner, point="/mnt", **facts))
+                return gc_sweep(*arguments, **named)
+
+            monkeypatch.setattr("buildkit_py.store.gc.sweep", late)
+            report = store.prune_by(Rules(all=True, images=True))
+        assert [record.name for record in store.images.list()] == ["app"]
+        assert all(map(store.blobs.has, digests))
+        assert not any(map(store.blobs.has, other))
+        assert {item.id for item in report.kept} == {"app", *digests}
+        assert store.check() == []
+
+    def test_a_kill_never_leaves_a_name_without_its_bytes(self, store: Store, make_image, spawn) -> None:
+        make_image(store, "app")
+        code = """
+        import buildkit_py.store.gc as gc
+        move = gc._move_away
+        def deadly(store, held, mounts, moved):
+            why = move(store, held, mounts, moved)
+            if held.kind == "blob":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return why
+        gc._move_away = deadly
+        Store.open(root).prune_by(gc.Rules(all=True, images=True))
+        """
+        assert spawn(code).wait() == -9
+        assert store.images.list() == []
+        assert store.check() == []
 
     def test_without_the_rule_names_are_not_even_looked_at(self, store: Store, make_image) -> None:
         make_image(store, "app")
