@@ -189,7 +189,7 @@ def fill_from_index_json(layout: Layout, connection: sqlite3.Connection) -> None
     """Take the image names of index.json over into a new index; what has no name or no manifest is left out."""
     for name, descriptor in _listed(layout):
         text = canonical.dumps(descriptor).decode()
-        created = layout.blob(str(descriptor["digest"])).lstat().st_mtime
+        created = layout.find_blob(str(descriptor["digest"])).lstat().st_mtime
         connection.execute(
             "INSERT OR REPLACE INTO images (name, descriptor, created, seal) VALUES (?, ?, ?, ?)",
             (name, text, created, seal(name, text)),
@@ -204,7 +204,7 @@ def _listed(layout: Layout) -> list[tuple[str, dict[str, Any]]]:
             annotations = dict(named.get("annotations") or {})
             name = annotations.pop(REF_NAME, None)
             with suppress(IntegrityError):
-                if isinstance(name, str) and layout.blob(str(named.get("digest"))).is_file():
+                if isinstance(name, str) and layout.find_blob(str(named.get("digest"))).is_file():
                     descriptor = {key: value for key, value in named.items() if key != "annotations"}
                     found.append((name, {**descriptor, "annotations": annotations} if annotations else descriptor))
     return found

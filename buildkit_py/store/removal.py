@@ -98,10 +98,12 @@ def _keep_mounted(store: Store, records: Sequence[ImageRecord]) -> None:
         digest = record.descriptor["digest"]
         why = mounted.why("blob", digest)
         # A name may stand for another image by now than the one that is mounted.
-        if why is not None and (digest not in left or mounted.why("image", record.name)):
+        by_name = why is not None and mounted.why("image", record.name)
+        if why is not None and (digest not in left or by_name):
+            other = "" if by_name else ", or give it another name"
             raise StoreBusyError(
                 f"{record.name} can't be removed: {why}",
-                hint=f"`pybuild mount` lists all; unmount it (pybuild umount {record.name}), or give it another name",
+                hint=f"`pybuild mount` lists all; unmount it by its directory (pybuild umount DIR){other}",
             )
 
 

@@ -150,3 +150,11 @@ def test_which_can_be_used(other: Path, tmp_path: Path) -> None:
         "it has no index.json",
         "it has no blobs",
     ]
+
+
+def test_a_name_for_an_image_of_another_store_outlives_the_index(root: Path, other: Path, both: Store) -> None:
+    both.images.put("mine", both.images.find("base") or {})
+    both.close()
+    (root / "index.db").unlink()
+    with Store.open(root, others=[other]) as store:
+        assert [record.name for record in store.images.list()] == ["mine"]

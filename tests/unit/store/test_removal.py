@@ -13,6 +13,7 @@ import pytest
 from buildkit_py.errors import StoreBusyError
 from buildkit_py.store import Store
 from buildkit_py.store.gc import sweep
+from buildkit_py.store.holders import register
 from buildkit_py.store.images import ImageRecord
 from buildkit_py.store.inventory import Held, Inventory
 from buildkit_py.store.leases import holders
@@ -214,3 +215,20 @@ def test_killed_anywhere_it_leaves_a_whole_store(tmp_path: Path, when: str) -> N
             assert names in ({"stays"}, {"app", "stays"})
             store.prune()
             assert len(list(place.glob("blobs/*/*"))) == (4 if names == {"stays"} else 7)
+
+
+@pytest.mark.parametrize("by", ["app", "another"])
+def test_the_advice_for_a_mounted_image_helps(store: Store, make_image, by: str) -> None:
+    manifest, *_ = make_image(store, "app")
+    needs = (("image", by), ("blob", manifest))
+    facts = {"image": by, "digest": manifest, "platform": "", "writable": False, "objects": needs}
+    with register(store.layout, store.owner, point="/mnt", **facts):
+        with pytest.raises(StoreBusyError) as refused:
+            take_names(store, records(store, "app"))
+        assert ("give it another name" in str(refused.value.hint)) == (by == "another")
+        store.images.put("again", store.images.get("app") or {})
+        if by == "another":
+            take_names(store, records(store, "app"))
+        else:
+            with pytest.raises(StoreBusyError):
+                take_names(store, records(store, "app"))
