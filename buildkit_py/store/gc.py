@@ -21,7 +21,7 @@ from buildkit_py.store import files
 from buildkit_py.store.caches import lock_path
 from buildkit_py.store.faults import guard
 from buildkit_py.store.inventory import IN_USE, MOUNTED, Held, Inventory, holders
-from buildkit_py.store.leases import GC_SECONDS, Leases
+from buildkit_py.store.leases import GC_SECONDS
 from buildkit_py.store.locks import HeldLock, acquire, try_acquire
 from buildkit_py.store.mounts import Mounts
 from buildkit_py.store.reach import in_use
@@ -30,6 +30,7 @@ from buildkit_py.store.rows import expire_rows
 
 if TYPE_CHECKING:
     from buildkit_py.store.layout import Layout
+    from buildkit_py.store.leases import Leases
     from buildkit_py.store.store import Store
 
 _BATCH = 64
@@ -228,7 +229,7 @@ def _no_new_uses(store: Store) -> Iterator[Leases]:
     with ExitStack() as stack, store.index.transaction():
         lock = acquire(store.layout.locks / "gc", "gc", timeout=GC_SECONDS, temporary=False)
         stack.callback(lock.release)
-        yield Leases.read(store.layout)
+        yield store.leases()
 
 
 def _move_away(store: Store, held: Held, mounts: Mounts, moved: list[tuple[Held, Path]]) -> str | None:

@@ -13,7 +13,6 @@ from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError
 from buildkit_py.store import files
 from buildkit_py.store.caches import all_directories, cache_id, cache_name, lock_path
-from buildkit_py.store.leases import Leases
 from buildkit_py.store.locks import is_held
 from buildkit_py.store.mounts import Mounts
 from buildkit_py.store.reach import closure, in_use, mentioned, needed
@@ -64,7 +63,7 @@ class Inventory:
         self._layout = store.layout
         self._mounts = Mounts()
         # After the leases: what is mounted is held by a record before its lease ends.
-        self._live = in_use(store.layout, Leases.read(store.layout).uses)
+        self._live = in_use(store.layout, store.leases().uses)
         self._holders = store.holders()
         self._used = {(kind, name): at for kind, name, at in store.index.rows("SELECT kind, id, at FROM uses")}
         self._records = store.images.list()

@@ -152,14 +152,19 @@ class Store:
         with guard("cleaning up after a killed process", self.root):
             # Before the leases: whoever made one of these names had a lease file by then.
             names = files.names(self.layout.tmp)
-            leases = Leases.read(self.layout, names_only=True)
-            if leases.left:
-                self.record_uses(set(leases.left))
+            leases = self.leases(names_only=True)
             for name in names:
                 if name.rpartition("-")[0] not in leases.names:
                     _reclaim(self.layout.tmp / name)
             for path in stale_partials(self.layout):
                 path.unlink(missing_ok=True)
+
+    def leases(self, *, names_only: bool = False) -> Leases:
+        """One look at all leases, as `Leases.read`; what killed processes had used counts as used now."""
+        leases = Leases.read(self.layout, names_only=names_only)
+        if leases.left:
+            self.record_uses(set(leases.left))
+        return leases
 
     def holders(self) -> Holders:
         """Who holds what for longer than a process lives; records of what is mounted no more are dropped."""
