@@ -58,6 +58,8 @@ def run_save(args: Namespace, shell: Shell) -> int:
     wishes = Wishes(every=args.format == "oci-archive" and platform is None, platform=platform)
     with Ends(lambda make: shell.store(args.store, make=make), Path()) as ends:
         store = ends.store(make=False)
+        # Asked before the images are: one that loses its name in between is not there, rather than nameless.
+        known = {name for name in args.names if store.images.find(name) is not None}
         with _archive(args, store, ends) as archive:
             reports = [
                 _moved(
@@ -66,7 +68,7 @@ def run_save(args: Namespace, shell: Shell) -> int:
                     ends.source(Place(text=name, kind="store", name=name)).reader,
                     archive,
                     wishes,
-                    name=name if store.images.get(name) is not None else None,
+                    name=name if name in known else None,
                     called=args.output,
                     quiet=args.quiet,
                 )

@@ -130,3 +130,13 @@ def test_save_and_load(cli: Any, root: str, tmp_path: Path) -> None:
     assert cli("copy", "--store", root, "-q", "web", "oci-archive:nameless.tar") == 0
     assert cli("load", "--store", fresh, "-i", "nameless.tar") == 16
     assert "`pybuild copy oci-archive:nameless.tar NAME` takes it" in cli.err
+
+
+def test_an_image_of_an_additional_store_is_saved_with_its_name(cli: Any, root: str, tmp_path: Path) -> None:
+    Store.open(tmp_path / "mine").close()
+    mine = str(tmp_path / "mine")
+    cli.environ["PYBUILD_ADDITIONAL_STORES"] = root
+    for form in ("docker-archive", "oci-archive"):
+        assert cli("save", "--store", mine, "web", "-o", f"{form}.tar", "--format", form) == 0
+        assert cli("load", "--store", str(tmp_path / form), "-i", f"{form}.tar") == 0, cli.err
+        assert cli.out.startswith("loaded web:")
