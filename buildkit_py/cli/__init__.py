@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 _CYCLES = 50_000
 """Containers made and not freed before Python looks for cycles; its own measure is 700."""
 
@@ -33,9 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words in (["version"], ["--version"], ["-V"]) and _told_version():
         return 0
-    from buildkit_py.cli.run import run
+    try:
+        from buildkit_py.cli.run import run
 
-    return run(words)
+        return run(words)
+    except KeyboardInterrupt:
+        # Before there was a command, or while its fault was told.
+        print("\npybuild: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _told_version() -> bool:

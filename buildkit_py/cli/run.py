@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from buildkit_py.cli import INTERRUPTED
 from buildkit_py.cli.shell import Shell
 from buildkit_py.errors import PybuildError, UsageError
 
-INTERRUPTED = 130
 TERMINATED = 143
 BROKEN_PIPE = 141
 INTERNAL = 70

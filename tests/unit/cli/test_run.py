@@ -127,6 +127,17 @@ def test_an_interrupt_ends_with_130(cli: Any) -> None:
     assert cli.err.endswith("pybuild: interrupted\n")
 
 
+def test_an_interrupt_while_a_fault_is_told_shows_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(error: Any, shell: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("buildkit_py.cli.faults.report", interrupt)
+    assert main(["no-such-command"]) == 130
+    assert capsys.readouterr().err == "\npybuild: interrupted\n"
+
+
 def test_sigterm_stops_as_an_interrupt_does(cli: Any) -> None:
     left: list[str] = []
 
