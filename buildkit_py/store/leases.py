@@ -47,6 +47,7 @@ class Owner:
         self._layout = layout
         self._record = record
         self._mutex = threading.Lock()
+        self._noting = threading.Lock()
         self._session: _Session | None = None
         self._depth = 0
         self._count = 0
@@ -65,8 +66,10 @@ class Owner:
         use = (kind, id)
         if not self._depth or use in self._noted:
             return
-        with self._mutex, guard("noting what a build uses", self._layout.leases):
-            session = self._open()
+        # Not under the mutex: a collector, perhaps another thread here, has the `gc` lock and needs temporary names.
+        with self._noting, guard("noting what a build uses", self._layout.leases):
+            with self._mutex:
+                session = self._open()
             wait(session.gc.fd, "gc", fcntl.F_RDLCK, time.monotonic() + GC_SECONDS)
             try:
                 # The line end comes first: it closes a line that a full disk cut short.

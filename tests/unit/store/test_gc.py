@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildkit_py.store import Store
+from buildkit_py.errors import StoreBusyError
+from buildkit_py.store import Store, gc, leases
 from buildkit_py.store.gc import Rules, choose, sweep
 from buildkit_py.store.inventory import Held
 
@@ -337,3 +340,38 @@ def test_choosing_keeps_to_the_rules(objects: list[Held], rules: Rules) -> None:
         newest = max(item.used for item in cache)
         may_go = [item for item in objects if item.reason is None and item.wanted and item.used < newest]
         assert all(item in gone for item in may_go)
+
+
+def test_a_collection_beside_other_threads_of_its_process_blocks_nobody(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector holds the `gc` lock and needs a temporary name while a thread waits for that lock to say that it
+    uses something."""
+    loose = store.blobs.put(b"loose")
+    waiting, faults = threading.Event(), list[StoreBusyError]()
+    wait = leases.wait
+
+    def tell(*arguments: Any) -> None:
+        waiting.set()
+        wait(*arguments)
+
+    def note() -> None:
+        try:
+            with store.lease():
+                store.owner.note("blob", "sha256:" + "0" * 64)
+        except StoreBusyError as error:
+            faults.append(error)
+
+    other = threading.Thread(target=note)
+
+    def move(*arguments: Any) -> str | None:
+        other.start()
+        assert waiting.wait(60)
+        return move_away(*arguments)
+
+    move_away = gc._move_away
+    monkeypatch.setattr(leases, "wait", tell)
+    monkeypatch.setattr(gc, "_move_away", move)
+    assert [item.id for item in store.prune().removed] == [loose]
+    other.join()
+    assert faults == []
