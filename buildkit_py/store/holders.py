@@ -208,7 +208,11 @@ class _Looks:
 
 
 def _judge(place: Path, owner: Owner, looks: _Looks, holder: Holder) -> Sight | None:
-    """Drop a record whose mount was not seen, unless it is being made, or was completed since it was looked at."""
+    """Drop a record whose mount was not seen, unless it is being made, or was completed since it was looked at; and what
+    is no record at all."""
+    if not os.path.lexists(place / _FILE):
+        _remove(place, owner)
+        return None
     lock = try_acquire(place / _FILE, create=False)
     if lock is None:
         return Sight(holder) if place.exists() else None

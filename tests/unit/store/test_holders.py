@@ -236,3 +236,11 @@ def test_names_in_mount_tables() -> None:
     assert mounts.named("pybuild-1") == ["/mnt/a b"]
     assert mounts.named("pybuild-3") == []
     assert (mounts.top("/mnt/c"), mounts.top("/mnt")) == ("over", None)
+
+
+def test_what_is_no_record_holds_nothing_up(store: Store) -> None:
+    (store.layout.mounts / "file").write_bytes(b"")
+    (store.layout.mounts / "directory" / "view").mkdir(parents=True)
+    assert read(store).live == ()
+    assert list(store.layout.mounts.iterdir()) == []
+    assert store.df().bytes == 0
