@@ -208,8 +208,8 @@ class _Looks:
 
 
 def _judge(place: Path, owner: Owner, looks: _Looks, holder: Holder) -> Sight | None:
-    """Drop a record whose mount was not seen, unless it is being made, or was completed since it was looked at; and what
-    is no record at all."""
+    """Drop a record whose mount was not seen, unless it is being made, or was completed since it was looked at; what is
+    no record at all goes too."""
     if not os.path.lexists(place / _FILE):
         _remove(place, owner)
         return None
