@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from buildkit_py.progress.text import clean, count, short_digest, size, table
+from buildkit_py.progress.text import count, short_digest, size, table
 from buildkit_py.scan.model import SEVERITIES, Finding, Report, ScannedLayer
 
 _SHOWN = 8
@@ -18,7 +18,7 @@ def as_text(report: Report, *, verbose: bool) -> str:
     if verbose:
         parts.append(_packages(report))
     if report.notes:
-        parts.append("".join(f"note: {clean(note)}\n" for note in report.notes))
+        parts.append("".join(f"note: {_shown(note)}\n" for note in report.notes))
     return "\n".join(part for part in parts if part)
 
 
@@ -29,7 +29,7 @@ def _head(report: Report) -> str:
     of_kinds = f" ({', '.join(f'{kind} {number}' for kind, number in sorted(kinds.items()))})" if kinds else ""
     ignored = f", {len(report.ignored)} ignored" if report.ignored else ""
     rows = [
-        ("image", clean(report.name)),
+        ("image", _shown(report.name)),
         ("digest", report.digest),
         ("platform", report.platform or "-"),
         ("packages", f"{len(report.packages)}{of_kinds}"),
@@ -77,8 +77,8 @@ def _by_layer(report: Report) -> str:
 
 def _maker(layer: ScannedLayer) -> str:
     """The line of a build file, else the base, else what the history says."""
-    base = f"base {clean(layer.base)}" if layer.base else ""
-    return layer.line or base or clean(layer.created_by)[:_WIDTH] or short_digest(layer.digest)
+    base = f"base {_shown(layer.base)}" if layer.base else ""
+    return _shown(layer.line or "") or base or _shown(layer.created_by)[:_WIDTH] or short_digest(layer.digest)
 
 
 def _groups(report: Report, *, verbose: bool) -> Iterator[str]:
@@ -107,7 +107,13 @@ def _finding(finding: Finding, report: Report) -> str:
             if finding.vulnerability.fixed
             else "; no fixed version is known"
         )
-    return clean(f"  {place}{at}  {finding.message}{value}{hashed}{more}{fixed}{_origin(finding, report)}") + "\n"
+    message = f"{_shown(finding.message)}{value}{hashed}{more}{_shown(fixed)}"
+    return f"  {_shown(place)}{at}  {message}{_shown(_origin(finding, report))}\n"
+
+
+def _shown(text: str) -> str:
+    """Foreign text of which nothing is dropped: what a terminal would obey must not hide what stands before it."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _origin(finding: Finding, report: Report) -> str:
@@ -123,6 +129,6 @@ def _packages(report: Report) -> str:
     rows = [("PACKAGE", "VERSION", "KIND", "LAYER", "LICENCE")]
     for each in report.packages:
         rows.append(
-            (clean(each.name), clean(each.version), each.kind, str(each.layer), clean(", ".join(each.licences))[:60])
+            (_shown(each.name), _shown(each.version), each.kind, str(each.layer), _shown(", ".join(each.licences))[:60])
         )
     return table(rows) if report.packages else ""

@@ -84,6 +84,7 @@ class ReadImage:
         self._entries = [{entry.path: entry for entry in diff.entries} for diff in diffs]
         self._links = [_links_of(diff) for diff in diffs]
         self._layers = _layers_of(diffs)
+        self._fates: dict[tuple[int, str, str], Fate] = {}
 
     def layer(self, path: str) -> int:
         """The number of the layer since which a path of the tree is what it is."""
@@ -95,6 +96,12 @@ class ReadImage:
 
     def fate(self, layer: int, path: str, digest: str) -> Fate:
         """What became of a file of that digest that the layer of that number has at a path."""
+        known = self._fates.get((layer, path, digest))
+        if known is None:
+            known = self._fates[layer, path, digest] = self._fate(layer, path, digest)
+        return known
+
+    def _fate(self, layer: int, path: str, digest: str) -> Fate:
         entry = self._entries[layer - 1].get(path)
         if entry is None or entry.digest != digest:
             # Within its own layer something else came to its place.

@@ -31,7 +31,10 @@ def as_cyclonedx(report: Report) -> str:
     bom.metadata.component = root
     made = [_component(package, number, report) for number, package in enumerate(report.packages, 1)]
     bom.components.update(made)
-    bom.register_dependency(root, made)
+    # `register_dependency` looks each one up among all others.
+    depend = library("cyclonedx.model.dependency").Dependency
+    leaves = [depend(each.bom_ref) for each in made]
+    bom.dependencies = [depend(root.bom_ref, leaves), *leaves]
     return str(output.JsonV1Dot6(bom).output_as_string(indent=2)) + "\n"
 
 

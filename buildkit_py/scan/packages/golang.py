@@ -16,6 +16,7 @@ import mmap
 import re
 import struct
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +30,8 @@ LEAST = 1 << 17
 """No Go program is smaller, in bytes."""
 _HEADER = 32
 _MAX_TEXT = 1 << 22
+MAX_MODULES = 10_000
+"""The most of one program that are told; none has as many."""
 _MARKER = 16
 _VERSION = re.compile(r"go(\d[0-9A-Za-z.]*)")
 _MAX_SEGMENTS = 256
@@ -40,7 +43,7 @@ Bytes = mmap.mmap | bytes
 def go_modules(file: BinaryIO) -> tuple[Described, ...]:
     """The main module, those that it needs, and `stdlib` with the version of Go; none where it is no Go program."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return tuple(modules_in(data))
+        return tuple(islice(modules_in(data), MAX_MODULES))
 
 
 def modules_in(data: Bytes) -> Iterator[Described]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from buildkit_py.dataclass import dataclass
 
+MAX_PATH = 4096
+"""No file can be reached by a longer path."""
 LIMIT = 1 << 20
 """Of a longer file only the beginning is read, which is enough for Python's headers."""
 
@@ -42,7 +44,7 @@ def describer(path: str) -> Describe | None:
 
 def may_describe(path: str) -> bool:
     """Whether the file of a path may say what it consists of: by its name, or as a program."""
-    return describer(path) is not None or _PROGRAM.search(path) is not None
+    return len(path) <= MAX_PATH and (describer(path) is not None or _PROGRAM.search(path) is not None)
 
 
 def python(data: bytes) -> tuple[Described, ...]:
@@ -77,7 +79,13 @@ def node(data: bytes) -> tuple[Described, ...]:
     name, version = document.get("name"), document.get("version")
     if not isinstance(name, str) or not isinstance(version, str) or not version or not _NODE_NAME.match(name):
         return ()
-    return (Described(kind="npm", name=name, version=version, licences=tuple(_licences(document))),)
+    licences = tuple(map(_encodable, _licences(document)))
+    return (Described(kind="npm", name=_encodable(name), version=_encodable(version), licences=licences),)
+
+
+def _encodable(text: str) -> str:
+    """JSON can escape half a surrogate pair, which no document can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _licences(document: dict[str, Any]) -> list[str]:

@@ -9,8 +9,9 @@ from buildkit_py.scan.packages.system import Distribution, Installed
 _DEFAULT = {"deb": "debian", "apk": "alpine"}
 
 
-def purl_of(package: Installed | Described, distribution: Distribution | None = None) -> str:
-    """The purl of a package; that of a distribution names it as namespace and qualifier."""
+def purl_of(package: Installed | Described, distribution: Distribution | None = None) -> str | None:
+    """The purl of a package; that of a distribution names it as namespace and qualifier. None where its name is none,
+    as one of slashes alone."""
     if isinstance(package, Described):
         namespace, _, name = package.name.rpartition("/")
         return _purl(package.kind, namespace, name, package.version)
@@ -25,7 +26,9 @@ def purl_of(package: Installed | Described, distribution: Distribution | None = 
     return _purl(package.kind, about.id or _DEFAULT.get(package.kind, ""), package.name, package.version, qualifiers)
 
 
-def _purl(kind: str, namespace: str, name: str, version: str, qualifiers: dict[str, str] | None = None) -> str:
+def _purl(kind: str, namespace: str, name: str, version: str, qualifiers: dict[str, str] | None = None) -> str | None:
+    if not name.strip("/"):
+        return None
     given = {key: value for key, value in (qualifiers or {}).items() if value}
     made = library("packageurl").PackageURL(kind, namespace or None, name, version or None, given or None)
     return str(made.to_string())

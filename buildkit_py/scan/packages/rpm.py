@@ -16,7 +16,7 @@ from pathlib import Path
 
 from buildkit_py.errors import IntegrityError
 from buildkit_py.scan.model import Source
-from buildkit_py.scan.packages.language import may_describe
+from buildkit_py.scan.packages.language import MAX_PATH, may_describe
 from buildkit_py.scan.packages.system import Installed
 
 _NAME, _VERSION, _RELEASE, _EPOCH, _LICENCE, _ARCHITECTURE, _SOURCE = 1000, 1001, 1002, 1003, 1014, 1022, 1044
@@ -38,12 +38,20 @@ def rpm(database: Path) -> Iterator[Installed]:
             row = connection.execute("SELECT type FROM sqlite_master WHERE name = 'Packages'").fetchone()
             if row != ("table",):
                 raise IntegrityError("it has no table of packages")
+            left = sum(file.stat().st_size for file in (database, _log(database)) if file.exists())
             for (blob,) in connection.execute("SELECT blob FROM Packages"):
+                left -= len(blob) if isinstance(blob, bytes) else 0
+                if left < 0:
+                    raise IntegrityError("its rows hold more than the file does")
                 found = _package(blob) if isinstance(blob, bytes) else None
                 if found is not None:
                     yield found
     except sqlite3.Error as error:
         raise IntegrityError(f"it can't be read: {error}") from None
+
+
+def _log(database: Path) -> Path:
+    return database.with_name(f"{database.name}-wal")
 
 
 def _open(database: Path) -> sqlite3.Connection:
@@ -91,7 +99,8 @@ def _paths(header: _Header) -> Iterator[str]:
     """The paths of a package's files."""
     folders = header.texts(_DIRECTORIES)
     for name, number in zip(header.texts(_BASENAMES), header.numbers(_DIRECTORIES_OF), strict=False):
-        if number < len(folders):
+        # One long name and many short ones would make any amount of text.
+        if number < len(folders) and len(folders[number]) <= MAX_PATH:
             yield f"{folders[number]}{name}".lstrip("/")
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from email.parser import BytesHeaderParser
 
 from buildkit_py.dataclass import dataclass
+from buildkit_py.errors import IntegrityError
 from buildkit_py.scan.model import Source
-from buildkit_py.scan.packages.language import may_describe, one_line
+from buildkit_py.scan.packages.language import MAX_PATH, may_describe, one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +63,23 @@ def os_release(data: bytes) -> Distribution:
 
 
 _STANZA = re.compile(rb"\n[ \t]*\n+")
+_MAX_STANZAS = 200_000
+"""A few letters are one that is read as slowly as a real one; so many take some seconds."""
 _SOURCE = re.compile(r"(\S+)(?: \((\S+)\))?\Z")
 _THERE = re.compile(r"\S+ \S+ (?:installed|unpacked|half-configured|triggers-awaited|triggers-pending)\Z")
 
 
+def _stanzas(data: bytes) -> list[bytes]:
+    found = _STANZA.split(data, _MAX_STANZAS)
+    if len(found) > _MAX_STANZAS:
+        raise IntegrityError(f"it has more than {_MAX_STANZAS} paragraphs")
+    return found
+
+
 def dpkg(data: bytes) -> Iterator[Installed]:
-    """`var/lib/dpkg/status`, or a file of `status.d`: what is installed, not what was."""
+    """`var/lib/dpkg/status`, or a file of `status.d`: what is installed, not what was. Raises `IntegrityError`."""
     parser = BytesHeaderParser()
-    for stanza in _STANZA.split(data.replace(b"\r\n", b"\n")):
+    for stanza in _stanzas(data.replace(b"\r\n", b"\n")):
         fields = parser.parsebytes(stanza.lstrip(b"\n"))
         name, version = one_line(fields["Package"]), one_line(fields["Version"])
         if not name or not version or not _THERE.match(one_line(fields["Status"]) or "install ok installed"):
@@ -95,14 +105,15 @@ def copyright_licences(data: bytes) -> tuple[str, ...]:
 
 
 def apk(data: bytes) -> Iterator[Installed]:
-    """`lib/apk/db/installed`: a line a field, of one letter; an empty line between packages."""
-    for stanza in _STANZA.split(data):
+    """`lib/apk/db/installed`: a line a field, of one letter; an empty line between packages. Raises `IntegrityError`."""
+    for stanza in _stanzas(data):
         fields: dict[str, str] = {}
         describing: list[str] = []
         for line in stanza.decode("utf-8", "replace").splitlines():
             name, _, value = line.partition(":")
-            path = f"{fields.get('F', '')}/{value}"
-            if name == "R" and may_describe(path):
+            folder = fields.get("F", "")
+            # One long name and many short ones would make any amount of text.
+            if name == "R" and len(folder) <= MAX_PATH and may_describe(path := f"{folder}/{value}"):
                 describing.append(path)
             elif name == "F" or name not in fields:
                 fields[name] = value.strip()

@@ -31,6 +31,8 @@ _OTHER_RPM = ("var/lib/rpm/Packages", "var/lib/rpm/Packages.db", "usr/lib/sysima
 _TEXT_LIMIT = 32 << 20
 MAX_PACKAGES = 100_000
 """The most of one database; no distribution has as many."""
+MAX_IN_ALL = 50_000
+"""The most of one image: a few lines in a layer can describe any number."""
 _DATABASE_LIMIT = 1 << 30
 _DATABASE = re.compile(
     r"(?:var/lib/dpkg/status(?:\.d/[^/]+)?|(?:usr/)?lib/apk/db/installed|"
@@ -120,7 +122,7 @@ class PackageWatcher:
         if found is not None:
             digest, place = found
             if digest not in self._read:
-                self._read[digest] = self._first(path, parse(place.read_bytes()))
+                self._read[digest] = self._whole(path, parse(place.read_bytes()))
             yield path, self._read[digest]
 
     def _database(self, tree: Tree, path: str) -> Iterator[tuple[str, tuple[Installed, ...]]]:
@@ -131,11 +133,7 @@ class PackageWatcher:
         beside = self._databases.get(log.digest or "") if log is not None and log.size else None
         key = (found[0], log.digest if log is not None and beside else None)
         if key not in self._read:
-            try:
-                self._read[key] = self._first(path, rpm(self._spool.together(found[1], beside)))
-            except IntegrityError as error:
-                self._read[key] = ()
-                self._note(f"/{path} was not read: {error.message}")
+            self._read[key] = self._whole(path, rpm(self._spool.together(found[1], beside)))
         yield path, self._read[key]
 
     def _place(self, tree: Tree, path: str) -> tuple[str, Path] | None:
@@ -150,11 +148,18 @@ class PackageWatcher:
             return None
         return entry.digest, place
 
-    def _first(self, path: str, packages: Iterable[Installed]) -> tuple[Installed, ...]:
-        found = tuple(islice(packages, MAX_PACKAGES + 1))
+    def _whole(self, path: str, packages: Iterable[Installed]) -> tuple[Installed, ...]:
+        try:
+            found = tuple(islice(packages, MAX_PACKAGES + 1))
+        except IntegrityError as error:
+            self._note(f"/{path} was not read: {error.message}")
+            return ()
         if len(found) > MAX_PACKAGES:
             self._note(f"of /{path} only the first {MAX_PACKAGES} packages were read")
         return found[:MAX_PACKAGES]
+
+    def _note_nameless(self, path: str) -> None:
+        self._note(f"/{printable(path)} has a package without a name that can be one, which is left out")
 
     def _note(self, text: str) -> None:
         self._notes[text] = None
@@ -168,15 +173,25 @@ class PackageWatcher:
         return Distribution()
 
     def packages(self, read: ReadImage) -> Iterator[Package]:
-        """Everything that is installed in the merged tree."""
+        """Everything that is installed in the merged tree, within bounds."""
+        found = self._packages(read)
+        yield from islice(found, MAX_IN_ALL)
+        if next(found, None) is not None:
+            self._note(f"only the first {MAX_IN_ALL} packages are told")
+
+    def _packages(self, read: ReadImage) -> Iterator[Package]:
         distribution = self.distribution(read.tree)
         owners = {_real(read.tree, path): owner for path, owner in self._owners(read.tree)}
         for each, (layer, path) in self._since.items():
+            purl = purl_of(each, distribution)
+            if purl is None:
+                self._note_nameless(path)
+                continue
             yield Package(
                 kind=each.kind,
                 name=each.name,
                 version=f"{each.epoch}:{each.version}" if each.epoch else each.version,
-                purl=purl_of(each, distribution),
+                purl=purl,
                 path=path,
                 layer=layer,
                 licences=each.licences or self._debian_licences(read.tree, each),
@@ -192,11 +207,15 @@ class PackageWatcher:
         if entry is None or entry.type not in ("file", "hardlink"):
             return
         for each in self._described.get(entry.digest or "", ()):
+            purl = purl_of(each)
+            if purl is None:
+                self._note_nameless(path)
+                continue
             yield Package(
                 kind=each.kind,
                 name=each.name,
                 version=each.version,
-                purl=purl_of(each),
+                purl=purl,
                 path=printable(path),
                 layer=read.layer(path),
                 licences=each.licences,

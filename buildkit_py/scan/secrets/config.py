@@ -56,7 +56,7 @@ def _history(config: ImageConfigDoc) -> Iterator[Finding]:
 
 def _named(name: str, value: str, place: str, what: str, layer: int | None = None) -> Iterator[Finding]:
     """A variable whose name says that it is secret, with a value that may be one."""
-    raw = value.encode("utf-8", "surrogateescape")
+    raw = value.encode("utf-8", "replace")
     if (
         _SECRET_NAME.search(name)
         and len(raw) >= _SHORTEST
@@ -71,7 +71,7 @@ def _named(name: str, value: str, place: str, what: str, layer: int | None = Non
 
 
 def _in(text: str, place: str, layer: int | None = None) -> Iterator[Finding]:
-    data = text.encode("utf-8", "surrogateescape")
+    data = text.encode("utf-8", "replace")
     found = list(secrets_in(data))
     if any(not is_reference(match[1]) and not is_example(match[1]) for match in _URL.finditer(data)):
         found.append(Secret(rule="url-password", severity="high", message="a password in a URL"))
