@@ -30,7 +30,10 @@ ROOT = Path("/var/lib/pybuild-services")
 UNITS = Path("/etc/systemd/system")
 _NEW = ".pybuild-new-"
 _PLACE = "place.json"
-_SYSTEM_UNITS = tuple(f"{place}/systemd/system" for place in ("/run", "/usr/local/lib", "/usr/lib", "/lib"))
+_SYSTEM_UNITS = (
+    *(f"{place}/systemd/system" for place in ("/run", "/usr/local/lib", "/usr/lib", "/lib")),
+    *(f"/run/systemd/generator{when}" for when in (".early", "", ".late")),
+)
 _WANTS = "multi-user.target.wants"
 _RUN = Path("/run")
 _FORBIDDEN = "\n\r\0\\\"'"
@@ -65,6 +68,11 @@ class Home:
         """The service of that name, installed or not."""
         return Service(self, name)
 
+    def is_foreign(self, name: str) -> bool:
+        """Whether a unit of that name is the machine's or an administrator's, and no service from here."""
+        unit = f"{name}.service"
+        return self.service(name).switch() is None and (_machine_has(unit) or os.path.lexists(UNITS / unit))
+
     def installed(self, name: str) -> tuple[Service, Switch]:
         """An installed one; raises `NotFoundError`."""
         service = self.service(name)
@@ -92,7 +100,7 @@ class Service:
     def put_at(self, units: Path) -> None:
         """Say where its unit is to be. Raises `UsageError` where another unit is called so."""
         unit = units / f"{self.name}.service"
-        if any(os.path.lexists(Path(place) / unit.name) for place in _SYSTEM_UNITS):
+        if _machine_has(unit.name):
             raise UsageError(
                 f"the machine has a unit {unit.name} of its own, which would be hidden", hint="choose another --name"
             )
@@ -235,6 +243,10 @@ def new_directory(parent: Path, name: str) -> Iterator[Path]:
         remove(scratch)
         raise
     sync(parent)
+
+
+def _machine_has(unit: str) -> bool:
+    return any(os.path.lexists(Path(place) / unit) for place in _SYSTEM_UNITS)
 
 
 def _scratch(path: Path) -> Path:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass, replace
-from buildkit_py.errors import MissingToolError, NotFoundError, StoreError
+from buildkit_py.errors import MissingToolError, NotFoundError, SandboxError, StoreError
 from buildkit_py.image.rootfs import merged
 from buildkit_py.layer.draft import checkout
 from buildkit_py.layer.owner import User, resolve_user
@@ -77,6 +77,12 @@ def _release(service: Service, wanted: Wanted, said: Declared) -> Release:
     requires = _services((*map(unit_of, settings.requires), *map(unit_of, said.requires)))
     after = {*requires, *_services((*map(unit_of, settings.after), *map(unit_of, said.after)))}
     others = _others(service)
+    # An order among the machine's own units could be a circle, which systemd opens by leaving one of them out.
+    for name in filter(service.home.is_foreign, said.after):
+        raise SandboxError(
+            f"the image asks to start after {name}.service, a unit of this machine",
+            hint="give a template of your own with --template FILE; an empty one leaves the image's lines out",
+        )
     started = {*said.requires, *said.wants, *(word for word in settings.requires if word in requires)}
     for missing in sorted(started - set(others)):
         raise NotFoundError(

@@ -48,15 +48,24 @@ class Dressed:
         memory = {f"/{real}": options for real, options in map(self._memory, _MEMORY)}
         kept = self._volumes(volumes)
         return Places(
-            cwd=f"/{self._made(cwd or '/', 'the working directory')}",
+            cwd=f"/{self._cwd(cwd)}",
             memory=memory,
             volumes={f"/{real}": state / state_name(real) for real in kept},
             shown=[path for path in _SHOWN if network == "host" and Path(path).is_file() and self._file(path)],
         )
 
+    def _cwd(self, path: str) -> str:
+        """The working directory. Links below /proc would lead a runtime to what it has open of the machine."""
+        real = self._made(path or "/", "the working directory")
+        if real.split("/")[0] == "proc":
+            raise SandboxError(f"{path} can't be the working directory of a service: it is in /proc")
+        return real
+
     def _memory(self, path: str) -> tuple[str, Sequence[str]]:
         """A directory in memory that begins with what the image has there."""
         real = resolve(self.tree, path)
+        if real.split("/")[0] in _SYSTEM:
+            raise SandboxError(f"/{path} of the image leads to /{real}, which is the machine's")
         entry = self.tree.lookup(real)
         if entry is None:
             entry = Entry(path=real, type="dir", mode=_MEMORY[path])

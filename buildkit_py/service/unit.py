@@ -23,6 +23,8 @@ _SWITCH = re.compile(
     re.MULTILINE,
 )
 _STOP_SECONDS = 10
+_MOST_STOP_SECONDS = 9999
+"""As much as an image may say in its template; 0 would be no limit to systemd."""
 _KILLED = 128
 
 
@@ -65,6 +67,7 @@ def body(
 def _own(
     release: Release, bundle: Path, runc: str, stop: tuple[str, int], stop_timeout: int | None
 ) -> Iterator[Directive]:
+    seconds = _STOP_SECONDS if stop_timeout is None else stop_timeout
     name, directory = release.service, f"pybuild-{release.service}"
     # Root can make cgroups anywhere; told that it may not, the runtime leaves the processes in the unit's own.
     line = (runc, "--root", f"/run/{directory}", "--rootless=true", "run", "--bundle", str(bundle), name)
@@ -78,7 +81,7 @@ def _own(
         ("ExecStart", " ".join(map(word, line))),
         ("KillMode", "mixed"),
         ("KillSignal", stop[0]),
-        ("TimeoutStopSec", str(_STOP_SECONDS if stop_timeout is None else stop_timeout)),
+        ("TimeoutStopSec", str(min(max(seconds, 1), _MOST_STOP_SECONDS))),
         ("SuccessExitStatus", str(_KILLED + stop[1])),
         ("Restart", "on-failure"),
         ("RuntimeDirectory", directory),

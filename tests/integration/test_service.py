@@ -63,6 +63,8 @@ FROM base AS evil
 CMD ["true"]
 FROM base AS sly
 CMD ["true"]
+FROM base AS ordered
+CMD ["true"]
 FROM base AS unstoppable
 STOPSIGNAL 99
 CMD ["true"]
@@ -70,6 +72,7 @@ CMD ["true"]
 TEMPLATES = {
     "labelled": "[Unit]\nDescription=100% of %n\nAfter=db\n[Service]\nRestart=always\n",
     "evil": "[Service]\nExecStartPre=/bin/sh -c 'touch /canary'\n",
+    "ordered": "[Unit]\nAfter=systemd-journald\n",
     "sly": "[Unit]\nDescription=a\rExecStartPre=/bin/sh\n",
 }
 STAGES = [line.split(" AS ")[1] for line in WEB.splitlines() if " AS " in line]
@@ -367,6 +370,7 @@ def test_what_an_image_says_of_its_unit(machine: Machine) -> None:
     [
         ("evil", 13, "asks for ExecStartPre= in [Service], which no image may say"),
         ("sly", 2, "holds control characters"),
+        ("ordered", 13, "asks to start after systemd-journald.service, a unit of this machine"),
         ("unstoppable", 13, "no signal"),
     ],
 )

@@ -152,6 +152,21 @@ def test_a_unit_of_the_machine_is_not_hidden(home: Home, tmp_path: Path, monkeyp
         put(home, tmp_path / "units", "ssh")
 
 
+def test_units_of_the_machine_are_known(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    units, machine = tmp_path / "units", tmp_path / "machine"
+    units.mkdir()
+    machine.mkdir()
+    monkeypatch.setattr("buildkit_py.service.home._SYSTEM_UNITS", (str(machine),))
+    monkeypatch.setattr("buildkit_py.service.home.UNITS", units)
+    (machine / "ssh.service").touch()
+    (units / "own.service").touch()
+    with home.alone():
+        service = put(home, units)
+        lay(service, "0" * 16)
+        switch(service, "0" * 16)
+    assert [name for name in ("ssh", "own", "web", "none") if home.is_foreign(name)] == ["ssh", "own"]
+
+
 def test_a_directory_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), new_directory(tmp_path, "x") as made:
         (made / "half").write_text("")

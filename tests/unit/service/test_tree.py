@@ -116,6 +116,18 @@ def test_a_working_directory_that_is_none() -> None:
         places(dressed(file("srv")), cwd="/srv")
 
 
+@pytest.mark.parametrize("cwd", ["/proc", "/proc/self/fd/7", "/l/self/cwd", "/../proc/1/root"])
+def test_a_working_directory_that_leads_a_runtime_out(cwd: str) -> None:
+    with pytest.raises(SandboxError, match="it is in /proc"):
+        places(dressed(link("l", "proc")), cwd=cwd)
+
+
+@pytest.mark.parametrize("target", ["proc/sys", "/sys/fs/cgroup", "dev"])
+def test_memory_that_leads_to_the_system_s_places(target: str) -> None:
+    with pytest.raises(SandboxError, match="leads to"):
+        places(dressed(link("run", target)))
+
+
 def test_a_private_network_shows_no_names() -> None:
     assert places(dressed(), network="none").shown == []
 
