@@ -21,27 +21,39 @@ look back at a build
   timings      show where the time of a build went
   why          say what made a step run again
 
-look into the store
+look at images
   ls           list the images in the store
   inspect      show an image: configuration, layers, digests
   history      show what made each layer of an image
   diff         show what differs between two images
   scan         look for packages, secrets and risky files in an image
+  mount        show an image's files in a directory, or list what is shown
+  umount       take that away again
+  shell        run a locked-down shell in an image
+
+name images, remove them, take them in and out
   tag          give an image further names
   untag        take names of images away
   rmi          remove images, and what they alone need
   import       make an image of a tar of a root file system
   export       write the files of an image as a tar
-  mount        show an image's files in a directory, or list what is shown
-  umount       take that away again
-  shell        run a locked-down shell in an image
-  df           show what the store's space is used for
-  prune        free space in the store
-  store        check the store, limit its size, or say where it is
+  save         write images of the store into one file
+  load         bring the images of a file into the store
 
-log in to registries
+use registries
   login        log in to a registry
   logout       forget the login for a registry
+  pull         bring an image from a registry into the store
+  push         send an image to a registry
+  copy         copy an image from anywhere to anywhere
+  sync         keep repositories beside others
+  tags         list the tags of a repository
+  delete       remove an image from a registry
+
+trust images
+  key          make a key that signs images
+  sign         sign an image in a registry
+  verify       check the signatures of an image
 
 run images as services of the machine
   install      install an image as a systemd service
@@ -50,20 +62,10 @@ run images as services of the machine
   uninstall    remove a service
   installed    list the services that are installed
 
-move images
-  pull         bring an image from a registry into the store
-  push         send an image to a registry
-  copy         copy an image from anywhere to anywhere
-  sync         keep repositories beside others
-  tags         list the tags of a repository
-  delete       remove an image from a registry
-  save         write images of the store into one file
-  load         bring the images of a file into the store
-
-trust images
-  key          make a key that signs images
-  sign         sign an image in a registry
-  verify       check the signatures of an image
+care for the store
+  df           show what the store's space is used for
+  prune        free space in the store
+  store        check the store, limit its size, or say where it is
 
 about pybuild
   info         show what pybuild finds on this machine

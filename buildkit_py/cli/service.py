@@ -201,7 +201,7 @@ def _tell(done: Outcome, word: str, args: Namespace, shell: Shell) -> None:
     shell.print(f"  unit   {service.unit}{' (enabled)' if service.enabled else ''}")
     shell.print(f"  tree   {service.bundle(release.id) / 'rootfs'}")
     for path in release.volumes:
-        shell.print(f"  state  {path}")
+        shell.print(f"  state  {clean(path)}")
     if release.ports:
         shell.print(f"  ports  {', '.join(map(clean, release.ports))}")
 

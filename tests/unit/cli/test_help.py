@@ -87,6 +87,21 @@ def test_the_manual_names_every_command_and_option() -> None:
             assert f"`{option}" in manual, f"{name} {option}"
 
 
+def test_help_and_manual_have_one_order() -> None:
+    manual = (Path(__file__).parents[3] / "docs/cli.md").read_text()
+    shown = [line.split()[0] for line in OVERVIEW.splitlines() if line.startswith("  ") and "pybuild " not in line[:11]]
+    sections = [line.split()[2].rstrip("`") for line in manual.splitlines() if line.startswith("## `pybuild ")]
+    assert [name for name in shown if name in COMMANDS] == list(COMMANDS)
+    assert sections == [name for name in shown if name != "help"]
+
+
+def test_every_table_of_the_manual_has_a_head() -> None:
+    lines = (Path(__file__).parents[3] / "docs/cli.md").read_text().splitlines()
+    for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+        if line.startswith("| ") and not before:
+            assert after.startswith("|---"), line
+
+
 def test_help_and_completions_offer_nothing_that_has_no_effect(cli: Any) -> None:
     for words in (("build", "--help"), ("completion", "bash")):
         assert cli(*words) == 0
