@@ -56,6 +56,7 @@ class PackageWatcher:
         self._licences: dict[str, tuple[str, ...]] = {}
         self._lists: dict[str, tuple[str, ...]] = {}
         self._releases: dict[str, Distribution] = {}
+        self._databases_before: list[tuple[str, tuple[Installed, ...]]] = []
         self._since: dict[Installed, tuple[int, str]] = {}
         self._notes: dict[str, None] = {}
 
@@ -98,8 +99,12 @@ class PackageWatcher:
 
     def laid(self, layer: int, tree: Tree) -> None:
         """Note which packages of the distribution are there now, and since when."""
+        databases = list(self._installed(tree))
+        if databases == self._databases_before:
+            return
+        self._databases_before = databases
         now: dict[Installed, str] = {}
-        for path, installed in self._installed(tree):
+        for path, installed in databases:
             for each in installed:
                 now.setdefault(each, path)
         self._since = {each: (self._since.get(each, (layer, ""))[0], path) for each, path in now.items()}
