@@ -105,7 +105,7 @@ def copyright_licences(data: bytes) -> tuple[str, ...]:
 
 
 def apk(data: bytes) -> Iterator[Installed]:
-    """`lib/apk/db/installed`: a line a field, of one letter; an empty line between packages. Raises `IntegrityError`."""
+    """`lib/apk/db/installed`: a line a field, of one letter; an empty line between. Raises `IntegrityError`."""
     for stanza in _stanzas(data):
         fields: dict[str, str] = {}
         describing: list[str] = []
