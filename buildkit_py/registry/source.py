@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.digest import Digest
 from buildkit_py.errors import UsageError
 from buildkit_py.reference import Reference, is_local
 from buildkit_py.registry.blobs import ImageReader
-from buildkit_py.registry.client import RegistryClient
 from buildkit_py.registry.layout import ArchiveFiles, DirectoryFiles, LayoutReader, OpenAt
+
+if TYPE_CHECKING:
+    from buildkit_py.registry.client import RegistryClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
