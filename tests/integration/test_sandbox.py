@@ -296,7 +296,7 @@ def test_many_lowers(box: Box, tmp_path: Path) -> None:
 
 def test_too_many_lowers_are_an_error(box: Box) -> None:
     with pytest.raises(SandboxError, match="a tree of 500 snapshots"):
-        box.run("true", root=OverlayRoot(lowers=(str(box.tree),) * 500))
+        box.run("true", root=OverlayRoot(lowers=tuple(f"{box.tree}/{number}" for number in range(500))))
 
 
 def test_bind_mounts(box: Box, tmp_path: Path) -> None:
