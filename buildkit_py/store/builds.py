@@ -63,12 +63,13 @@ class Builds:
     def began(self, last: int) -> float | None:
         """When the last so many builds had begun, the failed ones counted, in seconds since 1970; None where there
         were not so many."""
-        row = self._index.row("SELECT id, created FROM builds ORDER BY number DESC LIMIT 1 OFFSET ?", (last - 1,))
+        row = self._index.row("SELECT created, record FROM builds ORDER BY number DESC LIMIT 1 OFFSET ?", (last - 1,))
         if row is None:
             return None
-        with suppress(ValueError):
-            return min(float(int(row[0].partition("-")[0], 16)), float(row[1]))
-        return float(row[1])
+        took = 0.0
+        with suppress(ValueError, TypeError, AttributeError, KeyError):
+            took = float(json.loads(row[1])["marks"]["ended"])
+        return float(row[0]) - took
 
     def before(self, name: str, *, limit: int, **said: str) -> Iterator[dict[str, Any]]:
         """The records that were added before that of an id and say the same in some plain fields, the newest first;
