@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from buildkit_py.cli.moving import Lines, as_plain, platform_of, summary, tell
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_policy, add_store
@@ -52,8 +51,8 @@ def run_save(args: Namespace, shell: Shell) -> int:
 
     if args.output == _STREAM and args.json:
         raise UsageError("the archive and --json can't both go to standard output", hint="name a file with -o")
-    if args.output == _STREAM and shell.out.isatty():
-        raise UsageError("standard output is a terminal", hint="write -o FILE, or send it into a pipe")
+    if args.output == _STREAM:
+        shell.check_piped_out()
     platform = platform_of(args.platform)
     wishes = Wishes(every=args.format == "oci-archive" and platform is None, platform=platform)
     with Ends(lambda make: shell.store(args.store, make=make), Path()) as ends:
@@ -135,16 +134,15 @@ def prepare_load(parser: Parser) -> None:
 
 def run_load(args: Namespace, shell: Shell) -> int:
     """Bring every image of an archive into the store, under its names."""
-    from buildkit_py.errors import UsageError
     from buildkit_py.transfer.ends import Ends
     from buildkit_py.transfer.load import archive, loadable
 
-    if args.input == _STREAM and shell.stdin.isatty():
-        raise UsageError("standard input is a terminal, and no archive", hint="send one, or name a file with -i")
+    if args.input == _STREAM:
+        shell.check_piped_in(" with -i")
     path = None if args.input == _STREAM else Path(args.input)
     with Ends(lambda make: shell.store(args.store, make=make), Path(), args.policy) as ends:
         store = ends.store(make=True)
-        with archive(path, _stdin(shell), store.root) as files:
+        with archive(path, shell.bytes_in, store.root) as files:
             images = loadable(files, args.input)
             reports = [report for image in images for report in _loaded(args, shell, ends, image)]
     if args.json:
@@ -184,10 +182,6 @@ def _nothing(name: str) -> int:
     from buildkit_py.errors import NotFoundError
 
     raise NotFoundError(f"{name} holds no image that has a name")
-
-
-def _stdin(shell: Shell) -> BinaryIO:
-    return cast("BinaryIO", getattr(shell.stdin, "buffer", sys.stdin.buffer))
 
 
 SAVE = Command(

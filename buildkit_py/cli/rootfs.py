@@ -96,9 +96,8 @@ def _changed(texts: Sequence[str], platform: Platform, shell: Shell) -> tuple[Im
 @contextmanager
 def _opened(file: str, shell: Shell) -> Iterator[BinaryIO]:
     if file == STREAM:
-        if shell.stdin.isatty():
-            raise UsageError("standard input is a terminal, and no archive", hint="send one, or name a file")
-        yield shell.stdin.buffer
+        shell.check_piped_in()
+        yield shell.bytes_in
         return
     try:
         opened = open(file, "rb")  # noqa: SIM115 - what is read from it has faults of its own
@@ -154,8 +153,7 @@ def _destination(output: str, shell: Shell, *, json: bool) -> Path | None:
     if output == STREAM:
         if json:
             raise UsageError("--json and the archive can't both go to standard output", hint="write -o FILE")
-        if shell.out.isatty():
-            raise UsageError("standard output is a terminal", hint="write -o FILE, or send it into a pipe")
+        shell.check_piped_out()
         return None
     if output.endswith(_PACKED):
         raise UsageError(f"{output!r}: an archive is written as a plain tar", hint="let the name end with .tar")

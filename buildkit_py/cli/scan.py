@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
 from buildkit_py.cli.shell import Shell
 from buildkit_py.cli.subject import IMAGE
-from buildkit_py.errors import OutputError, SourceInputError, UsageError
+from buildkit_py.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from buildkit_py.image.stored import StoredImage
     from buildkit_py.scan.model import Report
+    from buildkit_py.scan.osv.advisories import Advisories
     from buildkit_py.store import Store
 
 FOUND = 1
@@ -71,12 +72,11 @@ def run(args: Namespace, shell: Shell) -> int:
     return FOUND if failing else 0
 
 
-def _advisories(text: str) -> Path:
-    """The directory, which is looked for before anything is read."""
-    directory = Path(text)
-    if not directory.is_dir():
-        raise SourceInputError(f"{directory} is no directory", hint="unpack an export of OSV there")
-    return directory
+def _advisories(directory: str) -> Advisories:
+    """What is in a directory; that it is one is seen before anything is fetched or read."""
+    from buildkit_py.scan.osv.advisories import Advisories
+
+    return Advisories(Path(directory))
 
 
 def _image(store: Store, args: Namespace, shell: Shell) -> StoredImage:

@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
-from buildkit_py.errors import NotFoundError
+from buildkit_py.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from buildkit_py.engine import Engine
@@ -38,6 +38,21 @@ class Shell:
         self.told: set[int] = set()
         self.words: Sequence[str] = ()
         self._warned: set[str] = set()
+
+    @property
+    def bytes_in(self) -> BinaryIO:
+        """Standard input as bytes."""
+        return cast("BinaryIO", getattr(self.stdin, "buffer", sys.stdin.buffer))
+
+    def check_piped_in(self, how: str = "") -> None:
+        """Raise `UsageError` where standard input is a terminal, which gives no archive; `how` a file is named."""
+        if self.stdin.isatty():
+            raise UsageError("standard input is a terminal, and no archive", hint=f"send one, or name a file{how}")
+
+    def check_piped_out(self) -> None:
+        """Raise `UsageError` where standard output is a terminal, which shows no archive."""
+        if self.out.isatty():
+            raise UsageError("standard output is a terminal", hint="write -o FILE, or send it into a pipe")
 
     def engine(self, root: str | None) -> Engine:
         """The engine over the store at `root`, or over the default one; to be entered with `with`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass
@@ -23,6 +22,7 @@ from buildkit_py.scan.secrets.watcher import SecretWatcher
 
 if TYPE_CHECKING:
     from buildkit_py.image.stored import StoredImage
+    from buildkit_py.scan.osv.advisories import Advisories
 
 
 _MAX_PROBLEMS = 20
@@ -30,11 +30,11 @@ _MAX_PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanOptions:
-    """What is looked for: packages always, `findings` too unless only they are wanted. `osv` is a directory of
-    advisories, `accepted` says which findings are known."""
+    """What is looked for: packages always, `findings` too unless only they are wanted. `osv` are advisories,
+    `accepted` says which findings are known."""
 
     findings: bool = True
-    osv: Path | None = None
+    osv: Advisories | None = None
     accepted: Sequence[Accepted] = ()
 
 
@@ -80,18 +80,16 @@ def _order(package: Package) -> tuple[str, ...]:
 
 
 def _vulnerabilities(
-    directory: Path, installed: Sequence[Package], packages: PackageWatcher, read: ReadImage, notes: list[str]
+    advisories: Advisories, installed: Sequence[Package], packages: PackageWatcher, read: ReadImage, notes: list[str]
 ) -> Iterator[Finding]:
-    from buildkit_py.scan.osv.advisories import Advisories
     from buildkit_py.scan.osv.match import vulnerabilities
 
-    advisories = Advisories(directory)
     yield from vulnerabilities(advisories, installed, packages.distribution(read.tree))
     notes += advisories.problems[:_MAX_PROBLEMS]
     if len(advisories.problems) > _MAX_PROBLEMS:
         notes.append(f"{len(advisories.problems) - _MAX_PROBLEMS} more advisories were not read, or not compared")
     if not advisories.count:
-        notes.append(f"{directory} holds no advisory: no vulnerability was looked for")
+        notes.append(f"{advisories.directory} holds no advisory: no vulnerability was looked for")
 
 
 class _Users:

@@ -72,8 +72,9 @@ def remove_images(store: Store, records: Sequence[ImageRecord], *, dry_run: bool
         blobs = dict.fromkeys(
             str(each["digest"]) for record in records for each in needed(store.layout, record.descriptor)
         )
-        _keep_mounted(store, records)
-        if not dry_run:
+        if dry_run:
+            _keep_mounted(store, records)
+        else:
             take_names(store, records)
         names = store.images.state
         gone = {record.name for record in records} if dry_run else set[str]()

@@ -20,7 +20,7 @@ from buildkit_py.digest import Digest
 from buildkit_py.errors import PybuildError, SignatureError, TrustError, UsageError
 from buildkit_py.oci import Index, read_document
 from buildkit_py.receipt import text_stamp
-from buildkit_py.reference import Reference
+from buildkit_py.reference import Reference, is_local
 from buildkit_py.trust.policy import (
     Accept,
     KeySource,
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from buildkit_py.trust.place import Place
 
 KIND = "trusted"
-LOCAL = ("oci:", "oci-archive:", "docker-archive:", "dir:")
-"""How names of images in files begin."""
 _MAX_KEY = 1 << 20
 
 
@@ -62,7 +60,7 @@ class Candidate:
     @property
     def transport(self) -> str:
         """The transport of policies that it belongs to."""
-        return self.name.partition(":")[0] if self.name.startswith(LOCAL) else "docker"
+        return self.name.partition(":")[0] if is_local(self.name) else "docker"
 
     @property
     def reference(self) -> Reference | None:

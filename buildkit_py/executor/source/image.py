@@ -110,9 +110,9 @@ class Images:
     def admit(self, ref: str, digest: str, index: str | None = None) -> None:
         """Return if the trust policy lets an image be used: its manifest's digest, and that of the index it was found
         by. Raises `TrustError`."""
-        from buildkit_py.trust.gate import LOCAL, Candidate
+        from buildkit_py.trust.gate import Candidate
 
-        name, files = (self._absolute(ref), self._files(ref)) if ref.startswith(LOCAL) else (ref, None)
+        name, files = (self._absolute(ref), self._files(ref)) if is_local(ref) else (ref, None)
         found_by = Digest.parse(index) if index is not None else None
         self.gate.admit(Candidate(name=name, digest=Digest.parse(digest), index=found_by, files=files))
 

@@ -23,7 +23,7 @@ class Advisories:
     def __init__(self, directory: Path) -> None:
         if not directory.is_dir():
             raise SourceInputError(f"{directory} is no directory", hint="unpack an export of OSV there")
-        self._directory = directory
+        self.directory = directory
         self.count = 0
         self.problems: list[str] = []
 
@@ -42,7 +42,7 @@ class Advisories:
         def fail(error: OSError) -> None:
             raise SourceInputError(f"{error.filename} can't be read: {error.strerror}")
 
-        for folder, folders, files in os.walk(self._directory, onerror=fail):
+        for folder, folders, files in os.walk(self.directory, onerror=fail):
             folders.sort()
             yield from (Path(folder, name) for name in sorted(files) if name.endswith(".json"))
 

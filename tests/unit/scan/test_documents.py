@@ -13,6 +13,7 @@ from buildkit_py.scan.documents.sarif import as_sarif
 from buildkit_py.scan.documents.spdx import as_spdx
 from buildkit_py.scan.ignore import Accepted, read
 from buildkit_py.scan.model import Report
+from buildkit_py.scan.osv.advisories import Advisories
 from buildkit_py.scan.rules import RULES
 from tests.support import sarif
 from tests.support.layouts import Entry
@@ -49,7 +50,11 @@ def report(tmp_path: Path) -> Report:
         Accepted(rule="nothing", path="*", reason="idle"),
     )
     return scanned(
-        tmp_path / "store", *layers, config={"Env": ["A_TOKEN=s3cr3t-value"]}, osv=tmp_path / "osv", accepted=accepted
+        tmp_path / "store",
+        *layers,
+        config={"Env": ["A_TOKEN=s3cr3t-value"]},
+        osv=Advisories(tmp_path / "osv"),
+        accepted=accepted,
     )
 
 

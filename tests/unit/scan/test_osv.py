@@ -10,6 +10,7 @@ import pytest
 
 from buildkit_py.errors import SourceInputError
 from buildkit_py.scan.model import Report
+from buildkit_py.scan.osv.advisories import Advisories
 from buildkit_py.scan.osv.ecosystems import is_release, order_of
 from buildkit_py.scan.osv.match import first_fix, is_affected
 from buildkit_py.scan.osv.severity import severity_of
@@ -40,7 +41,7 @@ def found(tmp_path: Path, *advisories: dict[str, Any] | bytes, files: Any = None
         file = directory / f"{number}" / "a.json"
         file.parent.mkdir(parents=True)
         file.write_bytes(each if isinstance(each, bytes) else json.dumps(each).encode())
-    return scanned(tmp_path / "store", files or IMAGE, osv=directory)
+    return scanned(tmp_path / "store", files or IMAGE, osv=Advisories(directory))
 
 
 def test_debian_by_source_package_and_release(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_files_that_are_no_advisories_are_named(tmp_path: Path) -> None:
     many = found(tmp_path / "many", *[b'{"name": "lodash"'] * 30)
     assert [each for each in many.notes if "not read" in each][-1].startswith("10 more advisories")
     with pytest.raises(SourceInputError, match="no directory"):
-        scanned(tmp_path / "store", IMAGE, osv=tmp_path / "nowhere")
+        scanned(tmp_path / "store", IMAGE, osv=Advisories(tmp_path / "nowhere"))
 
 
 LODASH = {"name": "lodash", "ecosystem": "npm"}
