@@ -23,7 +23,7 @@ check: $(VENV)/installed-dev ## check format, lint, types and imports
 bench: test-packages $(VENV)/installed-dev ## measure against the other builders (about an hour; the machine must be idle)
 	@$(RUN)/python -m bench
 
-bench-quick: test-packages $(VENV)/installed-dev ## the same in under five minutes, with a quarter of the bytes
+bench-quick: test-packages $(VENV)/installed-dev ## the same in under five minutes, with a tenth of the bytes
 	@$(RUN)/python -m bench --quick --out bench/quick
 
 profile: test-packages $(VENV)/installed-dev ## where the time of the benchmark's cases goes

@@ -67,7 +67,7 @@ def _written(directory: Path, lines: Path) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, and a quarter of the bytes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, and a tenth of the bytes")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="cases whose names begin so, as W1 or 'W3 cold oci'")
     parser.add_argument("--rounds", type=int, help="rounds of every case")
     parser.add_argument("--alone", action="store_true", help="pybuild without its peers")
@@ -94,7 +94,7 @@ def _bench(quick: bool, alone: bool) -> Iterator[Bench]:
             docker = root / "docker"
             peers.append(Docker(root=docker, daemon=stack.enter_context(serve_dockerd(docker))))
         bench = Bench(
-            root=root, registry=registry, bases=names, pybuild=pybuild, peers=peers, scale=0.25 if quick else 1.0
+            root=root, registry=registry, bases=names, pybuild=pybuild, peers=peers, scale=0.1 if quick else 1.0
         )
         try:
             yield bench
