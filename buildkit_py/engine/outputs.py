@@ -137,9 +137,14 @@ class OutputWriter:
         declared = dict.fromkeys(output for target in targets for output in target.outputs)
         wanted = (*declared, *self.options.outputs)
         for output in (*wanted, *self._tags(wanted)):
+            own = isinstance(output, Output) and output in declared
             skipped = "needs --push" if output.kind == "registry" and not self._pushes(output) else None
-            if skipped is None:
-                if isinstance(output, Output) and output in declared and output.kind in _PATHS:
+            if output.kind == "store":
+                # A name that a build file chooses is no name that FROM of another build sees.
+                named = self.session.store.images.put(output.value, descriptor.to_plain(), given=not own)
+                skipped = None if named else f"the name was given to another image; -t {output.value} gives it to this"
+            elif skipped is None:
+                if isinstance(output, Output) and own and output.kind in _PATHS:
                     # Looked at again: an output before this one may have left links in the directory.
                     confined(self.options.context, output)
                 self._write_one(self.options.tags or (name,), output, descriptor)
@@ -171,10 +176,6 @@ class OutputWriter:
         return str(image.platform) if image.descriptor != descriptor else None
 
     def _write_one(self, names: Sequence[str], output: Output | Destination, descriptor: Descriptor) -> None:
-        store = self.session.store
-        if output.kind == "store":
-            store.images.put(output.value, descriptor.to_plain())
-            return
         with self._reported(output) as meter:
             if output.kind == "registry":
                 self._push(output.value, descriptor, meter)
@@ -183,7 +184,7 @@ class OutputWriter:
 
             self._bring(descriptor, meter)
             write_output(
-                store,
+                self.session.store,
                 output.kind,
                 output.value,
                 descriptor,

@@ -124,7 +124,8 @@ class ExecSteps:
                 )
             began = time.monotonic()
             attributes = op.xattrs if isinstance(op, Run) else "all"
-            diff = view.collect(tree, stubs=_stubs(op, ran.stubs), epoch=task.epoch, attributes=attributes)
+            stubs = _stubs(op, ran.stubs)
+            diff = view.collect(tree, stubs=stubs, epoch=task.epoch, attributes=attributes, cancelled=cancelled)
             refuse_secrets(self.shop.secrets, diff, lambda entry: open_in(area.fs, entry.path))
             times = {**ran.times, "hash": time.monotonic() - began}
             return self._keep(task, base, diff, area, times)

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from buildkit_py.dataclass import dataclass, field, replace
@@ -39,7 +40,9 @@ class View(Protocol):
     def root(self) -> OverlayRoot | DirectoryRoot:
         """As the sandbox takes it."""
 
-    def collect(self, lower: Tree, *, stubs: Collection[str], epoch: int, attributes: Attributes) -> Diff:
+    def collect(
+        self, lower: Tree, *, stubs: Collection[str], epoch: int, attributes: Attributes, cancelled: Event
+    ) -> Diff:
         """What was changed, left as a snapshot in the area; `attributes` are those that it keeps."""
 
 
@@ -63,9 +66,11 @@ class OverlayView:
     root: OverlayRoot
     upper: Path
 
-    def collect(self, lower: Tree, *, stubs: Collection[str], epoch: int, attributes: Attributes) -> Diff:
+    def collect(
+        self, lower: Tree, *, stubs: Collection[str], epoch: int, attributes: Attributes, cancelled: Event
+    ) -> Diff:
         """Read the upper directory."""
-        return collect(self.upper, lower, epoch=epoch, stubs=stubs, attributes=attributes)
+        return collect(self.upper, lower, epoch=epoch, stubs=stubs, attributes=attributes, cancelled=cancelled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +147,13 @@ class CopyView:
     tree: Path
     upper: Path
 
-    def collect(self, lower: Tree, *, stubs: Collection[str], epoch: int, attributes: Attributes) -> Diff:
+    def collect(
+        self, lower: Tree, *, stubs: Collection[str], epoch: int, attributes: Attributes, cancelled: Event
+    ) -> Diff:
         """Compare the copy with what it was made from."""
-        return collect_full(self.tree, lower, self.upper, epoch=epoch, stubs=stubs, attributes=attributes)
+        return collect_full(
+            self.tree, lower, self.upper, epoch=epoch, stubs=stubs, attributes=attributes, cancelled=cancelled
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from threading import Event
+from typing import BinaryIO, Literal
 
 from buildkit_py.dataclass import replace
-from buildkit_py.errors import StepError, StoreError
+from buildkit_py.errors import Cancelled, StepError, StoreError
 from buildkit_py.layer import xattrs
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.links import share
@@ -30,6 +31,7 @@ Attributes = Literal["all", "capabilities"]
 SYSTEM = ("dev", "proc", "sys")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_BLOCK = 1 << 20
 
 
 def collect(
@@ -40,14 +42,15 @@ def collect(
     stubs: Collection[str] = (),
     hidden: Collection[str] = SYSTEM,
     attributes: Attributes = "all",
+    cancelled: Event | None = None,
 ) -> Diff:
     """The diff that an upper directory holds over `lower`; the directory is left as that diff's snapshot.
 
     What is below the `hidden` directories of the root is no part of it. `stubs` are mount points that the engine made.
     `attributes` says whether what changed keeps all that belong to files, or capabilities alone.
-    Raises `StepError` for what no layer can hold, `StoreError` where the directory can't be read.
+    Raises `StepError` for what no layer can hold, `StoreError` where the directory can't be read, `Cancelled`.
     """
-    return _read(upper, _Reader(lower, epoch, stubs, hidden, attributes), opaque=False)
+    return _read(upper, _Reader(lower, epoch, stubs, hidden, attributes, cancelled), opaque=False)
 
 
 def collect_full(
@@ -58,10 +61,11 @@ def collect_full(
     epoch: int,
     stubs: Collection[str] = (),
     attributes: Attributes = "all",
+    cancelled: Event | None = None,
 ) -> Diff:
     """The diff between `lower` and a whole tree made from it; its snapshot takes the place of the empty directory
     `upper`."""
-    diff = _read(tree, _Reader(lower, epoch, stubs, SYSTEM, attributes), opaque=True)
+    diff = _read(tree, _Reader(lower, epoch, stubs, SYSTEM, attributes, cancelled), opaque=True)
     try:
         tree.rename(upper)
     except OSError as error:
@@ -82,8 +86,15 @@ def _read(directory: Path, reader: _Reader, *, opaque: bool) -> Diff:
 
 class _Reader:
     def __init__(
-        self, lower: Tree, epoch: int, stubs: Collection[str], hidden: Collection[str], attributes: Attributes
+        self,
+        lower: Tree,
+        epoch: int,
+        stubs: Collection[str],
+        hidden: Collection[str],
+        attributes: Attributes,
+        cancelled: Event | None,
     ) -> None:
+        self._cancelled = cancelled
         self._lower = lower
         self._epoch = epoch
         self._all = attributes == "all"
@@ -195,11 +206,20 @@ class _Reader:
         os.rmdir(name, dir_fd=fd)
         return False
 
+    def _digest(self, content: BinaryIO) -> str:
+        """A sparse file may seem larger than the disk, so who waits for it may want to stop."""
+        digest = hashlib.sha256()
+        while block := content.read(_BLOCK):
+            if self._cancelled is not None and self._cancelled.is_set():
+                raise Cancelled("the step was stopped")
+            digest.update(block)
+        return f"sha256:{digest.hexdigest()}"
+
     def _file(self, fd: int, name: str, path: str) -> bool:
         with _opened(fd, name, _FILE) as file:
             facts = os.fstat(file)
             with open(file, "rb", buffering=0, closefd=False) as content:
-                digest = f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
+                digest = self._digest(content)
             entry = Entry(
                 path=path,
                 type="file",

@@ -194,6 +194,9 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # Not where the build is: git obeys the configuration of a repository that it finds itself in, which may
+            # name programs.
+            cwd="/",
             env=environment,
             umask=0o022,
             start_new_session=True,
