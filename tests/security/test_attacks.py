@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.support import bases
 from tests.support.build import Project
 from tests.support.command import Pybuild
 
@@ -80,3 +82,44 @@ def test_a_build_file_names_no_base_of_another(pybuild: Pybuild, tmp_path: Path)
     project.image('write /planted "y"', f'output store "{name}"')
     assert "the name was given to another image" in project.build().result.output
     assert pybuild.ok("inspect", name).stdout == given
+
+
+def test_build_files_that_are_none(pybuild: Pybuild, tmp_path: Path) -> None:
+    """A pipe that never ends, a file larger than memory, text that a terminal would obey."""
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "huge").touch()
+    os.truncate(context / "huge", 1 << 40)
+    os.mkfifo(context / "pipe")
+    (context / "loud").write_text("FROM scratch\nCOPY \x1b]0;title\x07\x1b[2J /x\n\x1b[31mRUN\n")
+    (context / "Buildfile").write_text('buildfile 1\nimage a {\nfrom "oci:\x1b[2Jx"\n}\n')
+    for arguments in (("-f", "huge"), ("-f", "pipe"), ("-f", "loud"), ("-f", "Buildfile")):
+        refused = pybuild("build", *arguments, ".", cwd=context)
+        assert refused.code in (3, 14), refused.output
+        assert "\x1b" not in refused.output
+    for name in (".dockerignore", "Buildfile.lock"):
+        for odd in ("huge", "pipe"):
+            (context / "Buildfile").write_text("buildfile 1\nimage a {\nfrom scratch\ncopy . to /x\n}\n")
+            (context / "Dockerfile").write_text("FROM scratch\nCOPY loud /x\n")
+            (context / odd).rename(context / name)
+            file = "Dockerfile" if name == ".dockerignore" else "Buildfile"
+            assert pybuild("build", "-f", file, ".", cwd=context).code != 0
+            (context / name).rename(context / odd)
+
+
+def test_what_lies_beside_the_directory_of_a_build(pybuild: Pybuild, tmp_path: Path) -> None:
+    """A layout elsewhere, a link to one, a lock file that is a link: none is read as a base, none is written."""
+    bases.place("tiny", tmp_path / "private")
+    context, canary = tmp_path / "context", tmp_path / "canary"
+    context.mkdir()
+    canary.write_text("canary\n")
+    (context / "link").symlink_to("../private")
+    for name in (f"oci:{tmp_path}/private", "oci:../private", "oci:link", f"docker-archive:{canary}"):
+        (context / "Dockerfile").write_text(f"FROM {name}\nCOPY Dockerfile /x\n")
+        assert pybuild("build", ".", cwd=context).code != 0
+        (context / "Dockerfile").write_text(f"FROM scratch\nCOPY --from={name} / /x\n")
+        assert pybuild("build", ".", cwd=context).code != 0
+    (context / "Buildfile").write_text("buildfile 1\nimage a {\nfrom scratch\ncopy ./Buildfile to /x\n}\n")
+    (context / "Buildfile.lock").symlink_to(canary)
+    assert pybuild("build", "-f", "Buildfile", ".", cwd=context).code != 0
+    assert canary.read_text() == "canary\n"
