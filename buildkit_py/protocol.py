@@ -42,10 +42,10 @@ class TaskInput:
 class StepTask:
     """One step that is ready: its key, its op as canonical JSON, and its inputs by content.
 
-    `epoch` is the time (seconds) that files get. `limits` are what an executor that is shared may spend on the step;
-    empty for a local one. `discard` means that only success matters: no tree is kept. Without `whole` it is enough to
-    say what the tree consists of; its bytes are asked for by a second task of the same key, if anybody needs them. Of a
-    source with `names_only`, what is where in its tree is enough.
+    `epoch` is the time (seconds) that files get. `limits` are the most that the step may use (names and units as in
+    `graph.resources`), of its op and of whoever asks for it. `discard` means that only success matters: no tree is
+    kept. Without `whole` it is enough to say what the tree consists of; its bytes are asked for by a second task of the
+    same key, if anybody needs them. Of a source with `names_only`, what is where in its tree is enough.
     """
 
     key: str
@@ -54,7 +54,7 @@ class StepTask:
     platform: str
     epoch: int = 0
     requires: tuple[str, ...] = ()
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, int | str] = field(default_factory=dict)
     secret_ids: tuple[str, ...] = ()
     discard: bool = False
     whole: bool = True
@@ -99,7 +99,8 @@ class StepResult:
     """What a step made. `diff` names the diff over the base tree, None where the tree is unchanged or the step failed.
 
     `exit` is the process's status (0 for file operations), `tail` its last lines, `times` seconds by phase, `hit` how
-    the work was spared: `key`, `diff` (computed again with the same result) or None.
+    the work was spared: `key`, `diff` (computed again with the same result) or None. `met` names the limit of the task
+    that the step failed by: `timeout`, `memory` or `pids`.
     """
 
     key: str
@@ -111,6 +112,7 @@ class StepResult:
     worker: str = "local"
     times: Mapping[str, float] = field(default_factory=dict)
     hit: str | None = None
+    met: str | None = None
     v: int = VERSION
 
     def to_plain(self) -> dict[str, Any]:

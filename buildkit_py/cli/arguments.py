@@ -9,10 +9,7 @@ from buildkit_py.cli.parser import Group, Parser, add_definition, add_store, at_
 PROGRESS = ("auto", "tty", "plain", "json", "rawjson", "quiet")
 CALLS = ("build", "check", "outline", "targets")
 CLASSIC_SWITCHES = ("--rm", "--force-rm", "--compress", "--disable-content-trust", "--stream")
-CLASSIC_VALUES = (
-    *("--isolation", "--memory -m", "--memory-swap", "--cpu-shares -c", "--cpu-period", "--cpu-quota"),
-    *("--cpuset-cpus", "--cpuset-mems", "--cgroup-parent", "--security-opt"),
-)
+CLASSIC_VALUES = (*("--isolation", "--cpuset-mems", "--cgroup-parent", "--security-opt"),)
 """What belongs to a daemon, its containers and its way to a client: accepted, without effect."""
 ELSEWHERE = ("--attest", "--provenance", "--sbom", "--builder")
 """What asks for things that this version does not make, or that need no asking."""
@@ -25,6 +22,7 @@ def prepare(parser: Parser) -> None:
     _image(parser.add_argument_group("what the image says"))
     _how(parser.add_argument_group("what runs"))
     _grants(parser.add_argument_group("what steps are given"))
+    _limits(parser.add_argument_group("what each step may use at most"))
     _told(parser.add_argument_group("instead of building"))
     _classic(parser)
     _shown(parser.add_argument_group("what is shown"))
@@ -105,6 +103,21 @@ def _grants(group: Group) -> None:
     repeatable(group, "--add-host", "NAME:IP", "a line of /etc/hosts; repeatable")
     repeatable(group, "--ulimit", "NAME=SOFT[:HARD]", "a resource limit, as nofile=1024; repeatable")
     group.add_argument("--shm-size", metavar="SIZE", help="the size of /dev/shm, as 64m")
+
+
+def _limits(group: Group) -> None:
+    for names, metavar, text in (
+        ("--step-timeout", "TIME", "how long it may run, as 10m or 1h30m"),
+        ("-m --memory", "SIZE", "its memory, as 512m or 2g"),
+        ("--memory-swap", "SIZE", "its memory and swap together; -1: any swap (default: as --memory, so no swap)"),
+        ("--pids-limit", "N", "its processes and threads"),
+        ("--cpus", "N", "processors' worth of time, as 1.5"),
+        ("--cpuset-cpus", "LIST", "the processors that it may run on, as 0-2,4"),
+        ("-c --cpu-shares", "N", "its weight where processors are short (default: 1024)"),
+        ("--cpu-quota", "N", "microseconds of processor time in each period"),
+        ("--cpu-period", "N", "the period of --cpu-quota, in microseconds (default: 100000)"),
+    ):
+        group.add_argument(*names.split(), metavar=metavar, help=text)
 
 
 def _told(group: Group) -> None:

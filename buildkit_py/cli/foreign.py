@@ -20,6 +20,9 @@ def _notes(args: Namespace) -> Iterator[str]:
     outputs = outputs_of(args.output, tags=args.tag)
     if without := [name for name in _classic() if getattr(args, _attribute(name), None)]:
         yield f"{', '.join(without)}: means nothing here, as there is no daemon and no container to configure"
+    for name, needed in (("memory_swap", "memory"), ("cpu_period", "cpu_quota")):
+        if getattr(args, name) and not getattr(args, needed):
+            yield f"--{name.replace('_', '-')}: changes nothing without --{needed.replace('_', '-')}"
     yield from _caches(args)
     if attested := [name for name in ("provenance", "sbom", "attest") if _asked(getattr(args, name))]:
         yield f"{', '.join(f'--{name}' for name in attested)}: no attestation is made by this version"

@@ -87,7 +87,13 @@ def _snapshotter(fact: dict[str, Any]) -> Rows:
 
 
 def _cgroups(fact: dict[str, Any]) -> Rows:
-    return [("cgroups", f"version {fact['version']}: {' '.join(fact['controllers']) or 'no controllers'}")]
+    able = [f"{name} (v{each['version']})" for name, each in fact.items() if not each["refusal"]]
+    rows = [("limits of steps", ", ".join(["time", *able]))]
+    for name, each in fact.items():
+        if each["refusal"]:
+            carried = f"cgroups v{each['version']}, but " if each["version"] else ""
+            rows.append(("", f"- {name}: {carried}{each['refusal']}; {each['remedy']}"))
+    return rows
 
 
 def _registries(fact: dict[str, Any]) -> Rows:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 EPOCH = "SOURCE_DATE_EPOCH"
 DEFAULT_PLATFORM = "DOCKER_DEFAULT_PLATFORM"
 _KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
+_LIMITS = (
+    *("step_timeout", "memory", "memory_swap", "pids_limit", "cpus", "cpuset_cpus", "cpu_shares", "cpu_quota"),
+    "cpu_period",
+)
 
 
 def options_of(args: Namespace, shell: Shell) -> BuildOptions:
@@ -64,6 +68,7 @@ def options_of(args: Namespace, shell: Shell) -> BuildOptions:
         allow=settings.allow,
         proxies=proxies_of(arguments),
         policy=Path(policy) if policy else None,
+        limits=_limits(args),
     )
 
 
@@ -86,6 +91,15 @@ def _check_together(args: Namespace) -> None:
         from buildkit_py.executor.secrets import SecretSpec, SecretStore
 
         SecretStore(map(SecretSpec.parse, secrets))
+
+
+def _limits(args: Namespace) -> Mapping[str, int | str]:
+    """What every step may use at most; raises `UsageError`."""
+    if not any(getattr(args, name, None) for name in _LIMITS):
+        return {}
+    from buildkit_py.cli.limits import limits_of
+
+    return limits_of(args)
 
 
 def _caches(args: Namespace, option: str) -> tuple[CachePlace, ...]:

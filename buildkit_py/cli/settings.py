@@ -198,14 +198,17 @@ def _limit(text: str) -> tuple[str, int, int]:
 
 
 def shm_size(text: str | None) -> int | None:
+    """Bytes; raises `UsageError`."""
+    return None if text is None else bytes_of(text, "--shm-size") or None
+
+
+def bytes_of(text: str, option: str) -> int:
     """Bytes, from a number with b, k, m, g (binary); raises `UsageError`."""
-    if text is None:
-        return None
     found = _SIZE.match(text)
     size = int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " ")) if found else 0
     if found is None or (size == 0 and float(found[1]) != 0):
-        raise UsageError(f"can't read --shm-size {text!r}", hint="write a number of bytes, or one with k, m or g: 64m")
-    return size or None
+        raise UsageError(f"can't read {option} {text!r}", hint="write a number of bytes, or one with k, m or g: 64m")
+    return size
 
 
 def grants_of(texts: Iterable[str], network: str = "default") -> frozenset[str]:

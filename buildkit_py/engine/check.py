@@ -1,4 +1,5 @@
-"""What can be known to fail before anything runs: missing tools, secrets, agents, and platforms that can't run here."""
+"""What can be known to fail before anything runs: missing tools, secrets, agents, limits that nothing keeps, and
+platforms that can't run here."""
 
 from __future__ import annotations
 
@@ -6,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import replace
-from buildkit_py.errors import MissingToolError, SourceInputError, UsageError
+from buildkit_py.errors import MissingToolError, SandboxError, SourceInputError, UsageError
 from buildkit_py.graph.check import reachable
 from buildkit_py.graph.op import ExecStep, Host, LocalSource, Mount, Op, Run, SecretMount, SshMount
 from buildkit_py.layer.tree import printable
 from buildkit_py.platform import Platform
+from buildkit_py.solver.demands import limited
 from buildkit_py.solver.selection import selectors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from buildkit_py.executor.secrets import SecretStore
     from buildkit_py.graph.definition import Definition, ImageTarget
@@ -113,6 +115,28 @@ def check_ssh(definition: Definition, given: Collection[str]) -> None:
                 hint=f"give it with --ssh {mount.id}",
                 span=definition.spans.get(digest),
             )
+
+
+def check_limits(definition: Definition, client: Mapping[str, int | str]) -> frozenset[str]:
+    """The controllers of control groups that the limits of steps need, `client` those of every step. Raises
+    `SandboxError` for the first limit that nothing keeps here."""
+    steps = {digest: each.op for digest, each in definition.vertices.items() if isinstance(each.op, ExecStep)}
+    if not any(client or limited(op) for op in steps.values()):
+        return frozenset()
+    from buildkit_py.executor.cgroup import find
+    from buildkit_py.graph.resources import CONTROLLERS, declared
+
+    found, needed = find(), set()
+    for digest, op in steps.items():
+        for name in (*declared(op), *client):
+            if name in CONTROLLERS:
+                try:
+                    found[CONTROLLERS[name]].check(name)
+                except SandboxError as error:
+                    span = definition.spans.get(digest) if name not in client else None
+                    raise SandboxError(error.message, hint=error.hint, span=span) from None
+                needed.add(CONTROLLERS[name])
+    return frozenset(needed)
 
 
 def check_sources(definition: Definition, contexts: Contexts) -> None:

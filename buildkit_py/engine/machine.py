@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 10.0
 _VERSION = re.compile(r"\d+\.\d+\S*")
-_CGROUPS = Path("/sys/fs/cgroup")
 RESTRICTIONS = (
     "files can belong only to numbers in the user's ranges of /etc/subuid and /etc/subgid",
     "device nodes can't be made, by steps or by unpacking a layer",
@@ -172,12 +171,13 @@ def _version(path: str) -> dict[str, str | None]:
 
 
 def _cgroups() -> dict[str, Any]:
-    """The version of the hierarchy, and the controllers that a step could be limited by."""
-    unified = _CGROUPS / "cgroup.controllers"
-    if unified.is_file():
-        return {"version": 2, "controllers": unified.read_text().split()}
-    lines = Path("/proc/cgroups").read_text().splitlines()[1:]
-    return {"version": 1, "controllers": [line.split()[0] for line in lines if line.split()[-1:] == ["1"]]}
+    """What steps can be limited by: each controller with the version of cgroups that carries it, and why not."""
+    from buildkit_py.executor.cgroup import find
+
+    return {
+        name: {"version": found.version or None, "refusal": found.refusal or None, "remedy": found.remedy or None}
+        for name, found in find().items()
+    }
 
 
 def _registries() -> dict[str, Any]:

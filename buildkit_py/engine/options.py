@@ -74,7 +74,8 @@ class BuildOptions:
     says whether a lock file is kept; None leaves that to the kind of build file. With `pull`, tags are asked for anew
     although the store knows what they stood for. `cache_from` are asked in their order where the store knows no result,
     `cache_to` get what the build used or made. `proxies` are variables that steps with `proxy` get; `allow` is what the
-    client grants. `policy` is the trust policy to obey instead of the one that holds on this machine.
+    client grants. `policy` is the trust policy to obey instead of the one that holds on this machine. `limits` are the
+    most that every step may use, beside what the build file says (`graph.resources`).
     """
 
     context: Path
@@ -111,6 +112,7 @@ class BuildOptions:
     allow: frozenset[str] = frozenset()
     proxies: Mapping[str, str] = field(default_factory=dict)
     policy: Path | None = None
+    limits: Mapping[str, int | str] = field(default_factory=dict)
 
     def shown(self, path: Path) -> str:
         """How people know a file: by its path from where they are, or from the root of a temporary context."""

@@ -11,6 +11,7 @@ from buildkit_py import events
 from buildkit_py.engine.buildfile import project_of
 from buildkit_py.engine.check import (
     check_grants,
+    check_limits,
     check_secrets,
     check_sources,
     check_ssh,
@@ -77,7 +78,7 @@ class BuildRun:
         self._note_unused()
         check_secrets(self._definition, self._secrets)
         check_ssh(self._definition, {agent.id for agent in self._ssh})
-        shop = self._workshop()
+        shop = self._workshop(check_limits(self._definition, self._options.limits))
         self.contexts = shop.contexts
         self._open_caches(shop.trees)
         with (
@@ -110,7 +111,7 @@ class BuildRun:
         """What the build left in the list of builds."""
         return self._recorder.kept
 
-    def _workshop(self) -> Workshop:
+    def _workshop(self, controllers: frozenset[str]) -> Workshop:
         return Workshop(
             store=self._store,
             trees=StoredTrees(self._store),
@@ -123,6 +124,7 @@ class BuildRun:
             note=self._note,
             secret_ids=mounted_secrets(self._definition),
             proxies=self._options.proxies,
+            controllers=controllers,
         )
 
     def _solve(self, session: Session) -> BuildResult:
@@ -208,6 +210,7 @@ class BuildRun:
             keep_going=self._options.keep_going,
             jobs=self._options.jobs or max(16, 4 * (os.cpu_count() or 1)),
             given=frozenset({*(f"secret.{name}" for name in self._secrets), *(f"ssh.{each.id}" for each in self._ssh)}),
+            limits=self._options.limits,
         )
 
     def _note_unused(self) -> None:

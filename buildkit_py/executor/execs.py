@@ -23,13 +23,16 @@ from buildkit_py.layer.upper import SYSTEM
 from buildkit_py.protocol import LogEvent, StepResult, StepTask
 
 if TYPE_CHECKING:
-    from buildkit_py.executor.sandbox import Runner
+    from buildkit_py.executor.sandbox import Runner, RunResult, SandboxSpec
+    from buildkit_py.executor.sandbox.groups import Groups
     from buildkit_py.executor.snapshotter import Snapshotter
     from buildkit_py.store.snapshots import Area
 
 TAIL = 20
 MAX_LINE = 64 * 1024
 STREAMS = ("stdout", "stderr")
+_KILLED = 137
+"""The exit status of a step that met a limit and ended as if it had not."""
 
 
 @dataclass(slots=True)
@@ -88,11 +91,12 @@ class LineLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecSteps:
-    """Runs exec steps in a sandbox."""
+    """Runs exec steps in a sandbox; without `groups` none has a limit that needs them."""
 
     shop: Workshop
     runner: Runner
     snapshotter: Snapshotter
+    groups: Groups | None = None
 
     def run(
         self,
@@ -111,14 +115,15 @@ class ExecSteps:
             spec = outfitter.spec(op, view.root, tree)
             lines = LineLog(task.key, log, self.shop.secrets, attempt)
             with self._watched(op, outfitter, area):
-                ran = self.runner.run(spec, lines.write, cancelled)
+                ran, met = self._run(task, spec, lines, cancelled)
             lines.close()
-            if ran.exit != 0 or task.discard:
+            if ran.exit != 0 or met or task.discard:
                 return StepResult(
                     key=task.key,
                     content_id=None,
-                    exit=ran.exit,
+                    exit=ran.exit or (_KILLED if met else 0),
                     error=ran.refused or None,
+                    met=met,
                     tail=tuple(lines.tail),
                     times=ran.times,
                 )
@@ -129,6 +134,19 @@ class ExecSteps:
             refuse_secrets(self.shop.secrets, diff, lambda entry: open_in(area.fs, entry.path))
             times = {**ran.times, "hash": time.monotonic() - began}
             return self._keep(task, base, diff, area, times)
+
+    def _run(
+        self, task: StepTask, spec: SandboxSpec, lines: LineLog, cancelled: threading.Event
+    ) -> tuple[RunResult, str | None]:
+        """Run the process within the limits of the task; also gives the one that it met, whatever it made of that."""
+        timeout = task.limits.get("timeout")
+        seconds = int(timeout) / 1000 if timeout is not None else None
+        if self.groups is None:
+            ran = self.runner.run(spec, lines.write, cancelled, seconds=seconds)
+            return ran, "timeout" if ran.timed_out else None
+        with self.groups.step(task.limits) as group:
+            ran = self.runner.run(spec, lines.write, cancelled, seconds=seconds, entrances=group.entrances)
+            return ran, "timeout" if ran.timed_out else group.met()
 
     @contextmanager
     def _watched(self, op: ExecStep, outfitter: Outfitter, area: Area) -> Iterator[None]:

@@ -18,6 +18,7 @@ from buildkit_py.protocol import LogEvent, StepResult, StepTask
 
 if TYPE_CHECKING:
     from buildkit_py.executor.execs import ExecSteps
+    from buildkit_py.executor.sandbox.groups import Groups
 
 
 class LocalExecutor:
@@ -101,7 +102,14 @@ class LocalExecutor:
         from buildkit_py.executor.snapshotter import pick_snapshotter
 
         state: Path = self._shop.store.root / "run"
+        # This process may have to leave its group for that, and those that it forks should be where it is.
+        groups = self._groups() if self._shop.controllers else None
         runner = self._stack.enter_context(Runner(pick_runtime(self._runtime), state))
         area = self._stack.enter_context(self._shop.store.snapshots.area())
         snapshotter = pick_snapshotter(self._wanted, runner, area.work, self._shop.note)
-        return ExecSteps(shop=self._shop, runner=runner, snapshotter=snapshotter)
+        return ExecSteps(shop=self._shop, runner=runner, snapshotter=snapshotter, groups=groups)
+
+    def _groups(self) -> Groups:
+        from buildkit_py.executor.sandbox.groups import Groups
+
+        return Groups(self._shop.controllers)

@@ -37,6 +37,8 @@ class Workshop:
     """The secrets that some step of the build mounts, and where: none of them may be in anything that is kept."""
     proxies: Mapping[str, str] = field(default_factory=dict)
     """The client's proxy variables, for steps that ask for them."""
+    controllers: frozenset[str] = frozenset()
+    """The controllers of control groups that some step's limits need."""
     drafts: dict[str, Draft] = field(default_factory=dict)
     """What file steps came to whose bytes nobody has asked for yet, by the keys of their tasks."""
 

@@ -39,6 +39,7 @@ from buildkit_py.graph.op import (
     Unpack,
     Write,
 )
+from buildkit_py.graph.resources import LEAST
 from buildkit_py.graph.values import check_mode, check_owner
 
 if TYPE_CHECKING:
@@ -236,6 +237,8 @@ def _check_process(op: Run | Host) -> None:
     values.path(op.cwd)
     if op.platform:
         values.platform(op.platform)
+    for name, least in LEAST.items():
+        values.number(getattr(op, name), f"a limit of {name}, which is {least} at least", least=least)
     for capability in op.capabilities:
         if capability not in CAPABILITIES:
             raise GraphError(

@@ -287,7 +287,8 @@ class Run:
     process leaves, or capabilities alone. `system_directories`: whether /dev, /proc and /sys, made for the process
     where the tree has none, are gone afterwards, or stay as empty directories. `surroundings` `plain`: a process with a
     network is not told of the machine's names and certificate authorities, so that what it sees is the same everywhere;
-    SSH_AUTH_SOCK is set whether an agent was given or not.
+    SSH_AUTH_SOCK is set whether an agent was given or not. `timeout` (milliseconds), `memory` (bytes), `pids` and
+    `cpus` (thousandths of a processor) are the most that the step may use.
     """
 
     type: Literal["run"] = "run"
@@ -308,6 +309,10 @@ class Run:
     xattrs: Literal["all", "capabilities"] = "all"
     system_directories: Literal["vanish", "stay"] = "vanish"
     surroundings: Literal["helpful", "plain"] = "helpful"
+    timeout: int | None = None
+    memory: int | None = None
+    pids: int | None = None
+    cpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,7 +331,7 @@ class Host:
     """Input `base` and those that mounts name: run a program of the build machine outside the tree.
 
     The tree is mounted read-write at the path in `$ROOTFS`. With an input `tools`, the programs are those of that
-    image and not the machine's.
+    image and not the machine's. The most that the step may use stands in the fields that a `Run` has for it.
     """
 
     type: Literal["host"] = "host"
@@ -338,6 +343,10 @@ class Host:
     capabilities: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
     platform: str = ""
+    timeout: int | None = None
+    memory: int | None = None
+    pids: int | None = None
+    cpus: int | None = None
 
 
 def _tag(cls: type, name: str) -> str:

@@ -73,7 +73,8 @@ class ResultCache(Protocol):
 class SolveOptions:
     """How to solve. `refresh` runs again the steps that have the network, `no_cache` every step.
 
-    `given` are the secrets and ssh agents that this build has: `secret.ID`, `ssh.ID`.
+    `given` are the secrets and ssh agents that this build has: `secret.ID`, `ssh.ID`. `limits` are those of every step,
+    beside its own (`graph.resources`); they are in no key, as they say only whether there is a result.
     """
 
     build: str
@@ -84,6 +85,7 @@ class SolveOptions:
     jobs: int = 16
     compression: str = "gzip"
     given: frozenset[str] = frozenset()
+    limits: Mapping[str, int | str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from buildkit_py.graph.definition import Vertex
 from buildkit_py.graph.op import WHOLE, Chmod, Chown, ExecStep, Host, LocalSource, Op, Run, SecretMount, SshMount
 from buildkit_py.graph.title import title
 from buildkit_py.protocol import InputMissing, StepResult, StepTask, TaskInput
+from buildkit_py.solver.demands import limit_met, limits, requires
 from buildkit_py.solver.key import Key, key_of, shared_key
 from buildkit_py.solver.nodes import Identity, InputNeeded
 from buildkit_py.solver.selection import Selection, Selector, selectors_of
@@ -182,6 +183,8 @@ class StepNode:
 
     def _failure(self, result: StepResult) -> PybuildError:
         message = f"ended with exit code: {result.exit}" + (f" ({result.error})" if result.error else "")
+        if result.met is not None:
+            message = limit_met(result.met, self.vertex.op, self.session.options.limits)
         if self.test is not None:
             text = f"{self.title}: test {self.test!r} failed: {message}"
             return TestError(text, span=self.span, tail=result.tail)
@@ -358,7 +361,8 @@ class StepNode:
             inputs=tuple(self._input(role) for role in self.vertex.inputs),
             platform=platform,
             epoch=self.session.options.epoch,
-            requires=_requires(op) if isinstance(op, ExecStep) else (),
+            requires=requires(op),
+            limits=limits(op, self.session.options.limits),
             secret_ids=tuple(mount.id for mount in mounts if isinstance(mount, SecretMount | SshMount)),
             discard=self._discard,
             whole=self._settled or isinstance(op, ExecStep),
@@ -369,16 +373,6 @@ class StepNode:
         if source is not None:
             return TaskInput(role=role, content_id=self._selections.get(role, ""), op=encode(source))
         return TaskInput(role=role, content_id=self._contents[role])
-
-
-def _requires(op: ExecStep) -> tuple[str, ...]:
-    """What an executor must offer to take the step, as labels."""
-    labels = [f"cap:{name}" for name in op.capabilities]
-    if op.platform:
-        labels.append(op.platform)
-    if op.network != "none":
-        labels.append("network")
-    return tuple(labels)
 
 
 class _Watched:

@@ -168,4 +168,8 @@ GRANTS: dict[str, GrantSpec] = {
     ),
     "tools": GrantSpec(form='tools("debian:12")', position=values.image, required=True, only="host"),
     "capability": GrantSpec(form="capability(NET_RAW)", position=values.capability, required=True, many=True),
+    "timeout": GrantSpec(form="timeout(10m)", position=values.timeout, required=True),
+    "memory": GrantSpec(form="memory(512m)", position=values.memory, required=True),
+    "pids": GrantSpec(form="pids(200)", position=values.pids, required=True),
+    "cpus": GrantSpec(form="cpus(1.5)", position=values.cpus, required=True),
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.source import Diagnostic
+from frontends.buildfile.commands import GRANTS
 from frontends.buildfile.needs import EXAMPLE, FIRST, OPTION
 from frontends.buildfile.text import SourceText
 from frontends.buildfile.words import FORMS, MEANT, STATEMENTS, closest, one_of
@@ -212,6 +213,8 @@ def _with_on_its_line(case: _Case) -> Answer | None:
         return None
     if case.found in STATEMENTS:
         return "a step can't stand on the line of `with`", f"put `{case.found}` on the line below"
+    if case.last in GRANTS and GRANTS[case.last].position and case.found not in GRANTS and case.found != ")":
+        return f"what belongs to `{case.last}` stands in brackets", f"write `with {GRANTS[case.last].form}`"
     return "a comma is missing between what `with` gives", "write `with network, cache(/root/.cache)`"
 
 

@@ -42,6 +42,7 @@ class _Given:
     tools: list[Tool] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     targets: dict[str, Span] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
 
 
 def lower_program(state: State, action: Action, cwd: str) -> tuple[Run | Host, dict[str, str]]:
@@ -63,6 +64,7 @@ def lower_program(state: State, action: Action, cwd: str) -> tuple[Run | Host, d
         "mounts": tuple(given.mounts),
         "capabilities": tuple(sorted(set(given.capabilities))),
         "platform": str(state.platform),
+        **given.limits,
     }
     if host:
         return Host(**common, tools=tuple(dict.fromkeys(given.tools))), given.inputs
@@ -225,6 +227,14 @@ def _capability(state: State, granted: Granted, given: _Given, host: bool) -> No
     given.capabilities += _Arguments(state, granted).all(values.capability)
 
 
+def _limit(state: State, granted: Granted, given: _Given, host: bool) -> None:
+    """Of several limits of one kind, the lowest holds."""
+    name = granted.grant.name.text
+    value = int(_Arguments(state, granted).first(_LIMITS[name]))
+    given.limits[name] = min(value, given.limits.get(name, value))
+
+
+_LIMITS = {"timeout": values.timeout, "memory": values.memory, "pids": values.pids, "cpus": values.cpus}
 _GRANTS = {
     "network": _network,
     "secret": _secret,
@@ -235,4 +245,5 @@ _GRANTS = {
     "tool": _tool,
     "tools": _tools,
     "capability": _capability,
+    **dict.fromkeys(_LIMITS, _limit),
 }

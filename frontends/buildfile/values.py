@@ -10,6 +10,7 @@ from collections.abc import Callable
 from buildkit_py.digest import Digest
 from buildkit_py.errors import GraphError, IntegrityError, UsageError
 from buildkit_py.graph import check
+from buildkit_py.graph.resources import LEAST
 from buildkit_py.platform import Platform
 from buildkit_py.reference import LOCAL, Reference, is_local
 from buildkit_py.source import Span
@@ -236,6 +237,34 @@ def size(text: str, span: Span) -> str:
     if match is None:
         raise fault(f"not a size: `{text}`", span, hint="write it as 64m or 1g")
     return str(int(match.group(1)) << {"": 0, "k": 10, "m": 20, "g": 30}[match.group(2).lower()])
+
+
+def timeout(text: str, span: Span) -> str:
+    """The time that a step may take; gives milliseconds."""
+    return _limit("timeout", nanoseconds(text, span) // 10**6, text, span, "write it as 10m, 1h30m or 90s")
+
+
+def memory(text: str, span: Span) -> str:
+    """The memory that a step may have; gives bytes."""
+    return _limit("memory", int(size(text, span)), text, span, "write it with a unit, as 512m or 2g")
+
+
+def pids(text: str, span: Span) -> str:
+    """The number of processes that a step may have."""
+    number = int(text) if re.match(r"[0-9]{1,7}\Z", text) else 0
+    return _limit("pids", number, text, span, "write a number, as 200")
+
+
+def cpus(text: str, span: Span) -> str:
+    """The processors that a step may keep busy; gives thousandths."""
+    number = round(float(text) * 1000) if re.match(r"[0-9]{1,4}(?:\.[0-9]{1,3})?\Z", text) else 0
+    return _limit("cpus", number, text, span, "write a number of processors, as 2 or 1.5")
+
+
+def _limit(name: str, number: int, text: str, span: Span, hint: str) -> str:
+    if number < LEAST[name]:
+        raise fault(f"no step can do with `{name}({text})`", span, hint=hint)
+    return str(number)
 
 
 def count(text: str, span: Span) -> str:

@@ -77,6 +77,8 @@ MEANT = {
     "mount": "write `with mount(…)` before the step",
     "cache": "write `with cache(/path)` before the step",
     "network": "write `with network` before the step",
+    "timeout": "write `with timeout(10m)` before the step",
+    "memory": "write `with memory(512m)` before the step",
     "elif": "write `} else if … {`",
     "elseif": "write `} else if … {`",
     "function": "write `def NAME(…) { … }`",

@@ -7,6 +7,8 @@ the step. A runtime executes it from a descriptor of a file that no mount of the
 
     worker ──▶ runtime ──exec──▶ init: the privileges, fork ┬──▶ init: close all, say go, wait4 … exit as the step did
                descriptors 3 … 6                            └──▶ hear go, execve of the step
+
+Where the step has limits that control groups keep, init first enters these, by descriptors from 7 on.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import kernel, limits
@@ -23,12 +25,9 @@ from buildkit_py.executor.sandbox.process import spawn
 from buildkit_py.executor.sandbox.program import NOT_EXECUTABLE, NOT_FOUND, NoProgramError
 from buildkit_py.executor.sandbox.runtime import Prepared
 
-_STATUS, _SCRIPT, _HEAR, _SAY = 3, 4, 5, 6
+_STATUS, _SCRIPT, _HEAR, _SAY, _ENTRANCE = 3, 4, 5, 6, 7
 PROGRAM = f"/proc/self/fd/{_SCRIPT}"
 """What a runtime has to execute."""
-DESCRIPTORS = 4
-"""How many descriptors, from 3 on, a runtime has to pass on."""
-
 _CLOSE_RANGE_CLOEXEC = 4
 _LAST = 2**32 - 1
 _STARTED = b"\xff" * 8
@@ -54,6 +53,7 @@ class Init:
         self._step = step
         self._items: list[Item] = [
             Call("write", (_STATUS, data.add(_STARTED), len(_STARTED))),
+            *_entering(step, data),
             *privileges,
             Call("close_range", (_STATUS, _LAST, _CLOSE_RANGE_CLOEXEC)),
             Call("mmap", (_PAGE, _PAGE_SIZE, _READ_WRITE, _PRIVATE_FIXED_ANONYMOUS, -1, 0)),
@@ -66,6 +66,11 @@ class Init:
         self._data = data
         self._heard = -1
 
+    @property
+    def descriptors(self) -> int:
+        """How many descriptors, from 3 on, a runtime has to pass on."""
+        return _ENTRANCE - _STATUS + len(self._step.entrances)
+
     def spawn(self, args: Sequence[str], enter: Callable[[], None] | None = None) -> int:
         """Start a runtime that executes `PROGRAM`, or that itself (see `process.spawn`); returns the pid."""
         self._heard, status = os.pipe2(os.O_CLOEXEC)
@@ -73,7 +78,13 @@ class Init:
         script = self._write()
         pid = spawn(
             args,
-            {_STATUS: status, _SCRIPT: script, _HEAR: hear, _SAY: say},
+            {
+                _STATUS: status,
+                _SCRIPT: script,
+                _HEAR: hear,
+                _SAY: say,
+                **dict(enumerate(self._step.entrances, _ENTRANCE)),
+            },
             enter,
             stdin=self._step.spec.stdin != "null",
         )
@@ -96,6 +107,8 @@ class Init:
             status = NOT_FOUND if number == errno.ENOENT else NOT_EXECUTABLE
             wanted = self._step.spec.args[0]
             raise NoProgramError(f"{wanted}: can't be executed ({os.strerror(number).lower()})", status)
+        if name == "write":
+            raise SandboxError(f"the step could not enter its control group: {os.strerror(number).lower()}")
         raise SandboxError(
             f"the sandbox can't give what the step asks for ({name}: {os.strerror(number).lower()})",
             hint="try another --runtime",
@@ -111,6 +124,14 @@ class Init:
             return os.open("init", os.O_RDONLY | os.O_CLOEXEC, dir_fd=memory)
         finally:
             os.close(memory)
+
+
+def _entering(step: Prepared, data: Data) -> Iterator[Call]:
+    """Enter the control groups; a 0 stands for who writes it."""
+    for number, _ in enumerate(step.entrances, _ENTRANCE):
+        yield Call("write", (number, data.add(b"0"), 1))
+    if step.entrances:
+        yield Call("close_range", (_ENTRANCE, _LAST, 0))
 
 
 def _execve(step: Prepared, data: Data) -> Call:

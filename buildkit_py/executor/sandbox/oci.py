@@ -1,8 +1,8 @@
 """Starts a step by an OCI runtime: runc or crun (OCI runtime specification 1.0.2).
 
 The root arrives with everything mounted but /proc, so the configuration only asks for what a runtime must do itself:
-a pid and a mount namespace, /proc, the identity, capabilities and the filter of system calls. No cgroup is made:
-to both runtimes this looks like a machine where they may not, and nothing is left behind when all is killed.
+a pid and a mount namespace, /proc, the identity, capabilities and the filter of system calls. They make no cgroup:
+to both runtimes this looks like a machine where they may not. Those that limit a step are pybuild's own (see `groups`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import kernel, seccomp, system
 from buildkit_py.executor.sandbox.callscript import Call, Data, assemble
-from buildkit_py.executor.sandbox.init import DESCRIPTORS, PROGRAM, Init
+from buildkit_py.executor.sandbox.init import PROGRAM, Init
 from buildkit_py.executor.sandbox.process import Reaper
 from buildkit_py.executor.sandbox.runtime import Prepared, Runtime
 from buildkit_py.executor.sandbox.spec import MemoryRoot
@@ -45,7 +45,7 @@ def start(runtime: Runtime, step: Prepared) -> int:
                 runtime.path,
                 *_OPTIONS[runtime.name],
                 *("--root", str(step.scratch / "state"), "--log", str(log), "--log-format", "json"),
-                *("run", "--detach", "--preserve-fds", str(DESCRIPTORS)),
+                *("run", "--detach", "--preserve-fds", str(init.descriptors)),
                 *("--bundle", str(bundle), "--pid-file", str(pid_file), "step"),
             )
         )

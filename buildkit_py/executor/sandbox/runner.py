@@ -12,7 +12,8 @@ import socket
 import struct
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -40,19 +41,31 @@ class CancelFlag(Protocol):
     def is_set(self) -> bool: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What a step is held to: its time, and control groups."""
+
+    seconds: float | None = None
+    entrances: Sequence[int] = ()
+
+
+_NO_LIMITS = _Limits()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """How a step ended. `exit` is its status, 128+N after signal N, 126 or 127 where it could not be started; `refused`
     then says why.
 
     `stubs` are paths of the root (relative, parents first) that were made only to mount on. `times` are seconds:
-    `prepare` for the file system and network, `run` for the runtime and the step.
+    `prepare` for the file system and network, `run` for the runtime and the step. One that `timed_out` was killed.
     """
 
     exit: int
     stubs: tuple[str, ...] = ()
     times: Mapping[str, float] = field(default_factory=dict)
     refused: str = ""
+    timed_out: bool = False
 
 
 class Runner:
@@ -92,15 +105,24 @@ class Runner:
                 os.waitpid(self._keeper, 0)
             self._keeper = 0
 
-    def run(self, spec: SandboxSpec, on_output: Output, cancel: CancelFlag | None = None) -> RunResult:
-        """Run one process to its end.
+    def run(
+        self,
+        spec: SandboxSpec,
+        on_output: Output,
+        cancel: CancelFlag | None = None,
+        *,
+        seconds: float | None = None,
+        entrances: Sequence[int] = (),
+    ) -> RunResult:
+        """Run one process to its end, but no longer than `seconds`, in the control groups that `entrances` lead into.
 
         Raises `SandboxError` where the sandbox can't be made, `Cancelled` once `cancel` is set and all processes of
         the step are dead, and `InfrastructureError` where the supervisor is gone.
         """
         spec.check()
         self.runtime.check(spec)
-        return self._ask({"spec": spec.to_plain()}, on_output, cancel)
+        limits = _Limits(seconds, entrances)
+        return self._ask({"spec": spec.to_plain()}, on_output, cancel, limits=limits)
 
     def attach(self, spec: SandboxSpec, console: Console) -> RunResult:
         """Run one process to its end, connected with a console that was entered; raises as `run` does."""
@@ -127,12 +149,13 @@ class Runner:
         on_output: Output,
         cancel: CancelFlag | None,
         console: Console | None = None,
+        limits: _Limits = _NO_LIMITS,
     ) -> RunResult:
         conversation = _Conversation(console)
         try:
             with conversation.theirs() as fds:
                 pidfd = self._clone_worker(fds)
-            answer = conversation.hold(pidfd, request, on_output, cancel)
+            answer = conversation.hold(pidfd, request, on_output, cancel, limits)
         finally:
             conversation.close()
         return _result(answer)
@@ -173,14 +196,22 @@ class _Conversation:
         return _Theirs(fds)
 
     def hold(
-        self, pidfd: int, request: Mapping[str, Any], on_output: Output, cancel: CancelFlag | None
+        self,
+        pidfd: int,
+        request: Mapping[str, Any],
+        on_output: Output,
+        cancel: CancelFlag | None,
+        limits: _Limits,
     ) -> dict[str, Any]:
         self._pidfd = pidfd
         raw = json.dumps(request).encode()
         with suppress(BrokenPipeError, ConnectionResetError):
-            self._link.sendall(struct.pack("=Q", len(raw)) + raw)
-        self._pump(on_output, cancel)
+            socket.send_fds(self._link, [struct.pack("=Q", len(raw))], limits.entrances)
+            self._link.sendall(raw)
+        in_time = self._pump(on_output, cancel, limits.seconds)
         if not self._answer.strip():
+            if not in_time:
+                return {"exit": 128 + signal.SIGKILL, "times": {"run": limits.seconds}, "timed_out": True}
             raise InfrastructureError("the process that held the step was killed")
         answer: dict[str, Any] = json.loads(bytes(self._answer))
         return answer
@@ -194,8 +225,10 @@ class _Conversation:
         for fd in (*(read for read, _ in self._pipes.values()), *self._terminals):
             os.close(fd)
 
-    def _pump(self, on_output: Output, cancel: CancelFlag | None) -> None:
-        """Pass on output until both pipes and the answer have ended."""
+    def _pump(self, on_output: Output, cancel: CancelFlag | None, seconds: float | None) -> bool:
+        """Pass on output until both pipes and the answer have ended; False if the step was killed for its time."""
+        until = None if seconds is None else time.monotonic() + seconds
+        in_time = True
         sources = {read: name for name, (read, _) in self._pipes.items()} | {self._link.fileno(): ""}
         poll = select.poll()
         for fd in sources:
@@ -204,7 +237,10 @@ class _Conversation:
             if cancel is not None and cancel.is_set():
                 self._end()
                 raise Cancelled("the step was stopped")
-            for fd, _ in poll.poll(None if cancel is None else _CANCEL_INTERVAL_MS):
+            if until is not None and time.monotonic() >= until:
+                self._end()
+                until, in_time = None, False
+            for fd, _ in poll.poll(_patience(cancel, until)):
                 came = self._hear() if not sources[fd] else self._read(fd, sources[fd], on_output)
                 if came is None:
                     poll.unregister(fd)
@@ -212,6 +248,7 @@ class _Conversation:
                 for terminal in came or ():
                     poll.register(terminal, select.POLLIN)
                     sources[terminal] = "stdout"
+        return in_time
 
     def _read(self, fd: int, stream: str, on_output: Output) -> tuple[int, ...] | None:
         """Pass on output; None at its end, which a terminal tells by an error."""
@@ -264,6 +301,12 @@ class _Theirs:
             os.close(fd)
 
 
+def _patience(cancel: CancelFlag | None, until: float | None) -> float | None:
+    """Milliseconds until there is something to look at besides what comes."""
+    left = [] if until is None else [max(0.0, until - time.monotonic()) * 1000]
+    return min([*left, *([] if cancel is None else [_CANCEL_INTERVAL_MS])], default=None)
+
+
 def _pipe() -> tuple[int, int]:
     read, write = os.pipe2(os.O_CLOEXEC)
     with suppress(OSError):
@@ -275,5 +318,9 @@ def _result(answer: Mapping[str, Any]) -> RunResult:
     if "error" in answer:
         raise SandboxError(answer["error"]["message"], hint=answer["error"]["hint"])
     return RunResult(
-        exit=answer["exit"], stubs=tuple(answer["stubs"]), times=answer["times"], refused=answer["refused"]
+        exit=answer["exit"],
+        stubs=tuple(answer.get("stubs", ())),
+        times=answer["times"],
+        refused=answer.get("refused", ""),
+        timed_out=answer.get("timed_out", False),
     )

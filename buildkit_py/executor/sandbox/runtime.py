@@ -36,13 +36,14 @@ class Runtime:
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A step whose file system is mounted: `program` is the path of `args[0]` in it, `env` complete, `scratch` a
-    private directory in memory."""
+    private directory in memory. `entrances` are open files of the control groups that its init has to enter."""
 
     spec: SandboxSpec
     rootfs: Rootfs
     program: str
     env: tuple[tuple[str, str], ...]
     scratch: Path
+    entrances: tuple[int, ...] = ()
 
 
 class Start(Protocol):

@@ -14,8 +14,9 @@ imports late), write by descriptors and never through `sys.stdout`, log nothing,
 and collect no garbage, which could run what belongs to objects of the parent.
 
 Wire: one byte and three or four descriptors (a socket, stdout, stderr, stdin if it is not /dev/null) a request; the
-answer is the worker's pidfd. On the step's socket: 8 bytes of length and JSON one way, JSON until the end of file the
-other way. A step with a terminal sends a blank before that, with the descriptor of the terminal's other end.
+answer is the worker's pidfd. On the step's socket: 8 bytes of length (with the entrances of its control groups, if it
+has any) and JSON one way, JSON until the end of file the other way. A step with a terminal sends a blank before that,
+with the descriptor of the terminal's other end.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ _STEP_NAMESPACES = (
     kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
 )
 _CGROUPS = "/sys/fs/cgroup"
+_HIERARCHIES = 4
+"""In as many there may be a group of a step: memory, pids, cpu and cpuset of version 1."""
 
 
 def fork_supervisor(runtime: Runtime, state: Path) -> tuple[int, socket.socket]:
@@ -192,14 +195,16 @@ def _work(runtime: Runtime, state: Path, fds: list[int]) -> None:
         os.dup2(stdin, 0)
     kernel.close_from(3, link.fileno() - 1) if link.fileno() > 3 else None
     kernel.close_from(link.fileno() + 1)
-    answer = Worker(runtime, state, link).answer(_receive(link))
+    request, entrances = _receive(link)
+    answer = Worker(runtime, state, link, entrances).answer(request)
     os.close(1)
     os.close(2)
     link.sendall(json.dumps(answer).encode())
 
 
-def _receive(link: socket.socket) -> dict[str, object]:
+def _receive(link: socket.socket) -> tuple[dict[str, object], tuple[int, ...]]:
+    head, entrances, _, _ = socket.recv_fds(link, 8, _HIERARCHIES)
+    (length,) = struct.unpack("=Q", head)
     with link.makefile("rb") as file:
-        (length,) = struct.unpack("=Q", file.read(8))
         request: dict[str, object] = json.loads(file.read(length))
-        return request
+        return request, tuple(entrances)

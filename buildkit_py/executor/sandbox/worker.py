@@ -28,10 +28,11 @@ _TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
 class Worker:
     """Answers one request: `{"spec": …}` runs a step, `{"probe": …}` tries an overlay."""
 
-    def __init__(self, runtime: Runtime, state: Path, link: socket.socket) -> None:
+    def __init__(self, runtime: Runtime, state: Path, link: socket.socket, entrances: tuple[int, ...]) -> None:
         self._runtime = runtime
         self._state = state
         self._link = link
+        self._entrances = entrances
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """`{"exit", "refused", "stubs", "times"}`, or `{"error": {"message", "hint"}}`."""
@@ -80,7 +81,7 @@ class Worker:
         root = os.open(rootfs.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             found = program.find_program(root, spec)
-            step = Prepared(spec, rootfs, found, _environment(spec), self._state)
+            step = Prepared(spec, rootfs, found, _environment(spec), self._state, self._entrances)
             return _START[self._runtime.name](self._runtime, step), ""
         except program.NoProgramError as error:
             os.write(2, f"{error}\n".encode(errors="surrogateescape"))

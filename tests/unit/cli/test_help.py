@@ -105,7 +105,7 @@ def test_every_table_of_the_manual_has_a_head() -> None:
 def test_help_and_completions_offer_nothing_that_has_no_effect(cli: Any) -> None:
     for words in (("build", "--help"), ("completion", "bash")):
         assert cli(*words) == 0
-        assert "--cpu-shares" not in cli.out
+        assert "--cgroup-parent" not in cli.out
 
 
 def test_the_manual_holds_the_exit_codes_as_help_shows_them() -> None:
