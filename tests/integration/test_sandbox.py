@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import textwrap
@@ -36,9 +35,8 @@ from buildkit_py.executor.sandbox import (
     network_mounts,
     pick_runtime,
 )
-from buildkit_py.executor.sandbox.callscript import Call, Data, assemble
 from buildkit_py.executor.sandbox.overlay import MAX_LOWERS
-from tests.support.boxes import BUSYBOX, PATH, RUNTIMES, Box, make_tree, status
+from tests.support.boxes import BUSYBOX, PATH, RUNTIMES, Box, descendants_of, make_tree, status
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
@@ -47,13 +45,6 @@ pytestmark = [
 
 
 # --- identity and privileges
-
-
-def test_root_has_exactly_the_default_capabilities(box: Box) -> None:
-    found = status(box)
-    assert found["CapInh"] == found["CapAmb"] == "0" * 16
-    assert found["CapPrm"] == found["CapEff"] == found["CapBnd"] == "00000000800405fb"
-    assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
 
 
 def test_a_named_capability_is_added_and_nothing_else(box: Box) -> None:
@@ -93,42 +84,6 @@ def test_privileges_can_be_gained_only_where_the_step_says_so(box: Box) -> None:
     assert found["CapPrm"] == found["CapEff"] == found["CapBnd"] == "00000000800405fb"
 
 
-@pytest.mark.parametrize("script", ["unshare -U true", "unshare -m true", "mount -t tmpfs none /tmp", "umount /sys"])
-def test_the_filter_refuses_namespaces_and_mounts(box: Box, script: str) -> None:
-    ran = box.run(script)
-    assert ran.result.exit != 0
-    assert "not permitted" in ran.err or "permission denied" in ran.err
-
-
-@pytest.mark.parametrize(("request_number", "number"), [(0x5412, 1), (1 << 32 | 0x5412, 1), (0x5413, 25)])
-def test_the_filter_compares_requests_of_ioctl_as_the_kernel_does(
-    box: Box, request_number: int, number: int, tmp_path: Path
-) -> None:
-    """TIOCSTI is refused with any high bits (EPERM); another request gets as far as the device (ENOTTY)."""
-    more = tmp_path / "more"
-    more.mkdir()
-    calls = [Call("ioctl", (0, request_number, 0)), Call("exit_group", (0,))]
-    (more / "program").write_bytes(assemble(calls, Data(), 1, os.uname().machine))
-    (more / "program").chmod(0o755)
-    heard: list[bytes] = []
-    spec = SandboxSpec(root=box.root(more), args=("/program",), env=PATH)
-    box.runner.run(spec, lambda stream, data: heard.append(data))
-    assert struct.unpack("<II", b"".join(heard)) == (0, number)
-
-
-def test_a_node_in_the_root_opens_nothing_even_with_mknod(box: Box) -> None:
-    ran = box.run("mknod /n c 1 3 && cat /n", capabilities=(*DEFAULT_CAPABILITIES, "MKNOD"))
-    assert ran.result.exit != 0
-    assert "ermission denied" in ran.err
-    for place in ("/dev/n", "/dev/shm/n", "/tmp/n"):
-        ran = box.run(f"mknod {place} c 1 3 && cat {place}", capabilities=(*DEFAULT_CAPABILITIES, "MKNOD"))
-        assert ran.result.exit != 0, place
-
-
-def test_no_capability_means_no_node(box: Box) -> None:
-    assert box.run("mknod /n c 1 3").result.exit != 0
-
-
 # --- what it sees
 
 
@@ -149,26 +104,9 @@ def test_the_init_is_what_the_step_is(box: Box) -> None:
         assert first == own
 
 
-def test_the_program_of_the_init_cannot_be_written(box: Box) -> None:
-    ran = box.run("echo x > /proc/1/exe")
-    assert ran.result.exit != 0
-    assert "busy" in ran.err
-
-
-def test_only_three_descriptors_and_no_terminal(box: Box) -> None:
-    assert box.lines("for f in 3 4 5 6 7 8 9 10 11 12; do test ! -e /proc/$$/fd/$f || echo $f; done") == []
+def test_no_input_and_no_terminal(box: Box) -> None:
     assert box.lines("readlink /proc/$$/fd/0") == ["/dev/null"]
     assert box.run(": < /dev/tty").result.exit != 0
-
-
-def test_a_descriptor_leaked_by_the_parent_stays_out(tree: Path, tmp_path: Path) -> None:
-    leak = os.open("/", os.O_RDONLY)
-    os.set_inheritable(leak, True)
-    try:
-        with Runner(pick_runtime("bwrap"), tmp_path / "state") as runner:
-            assert Box(runner, tree, tmp_path).lines("ls /proc/$$/fd; true") == ["0", "1", "2"]
-    finally:
-        os.close(leak)
 
 
 def test_dev_has_the_usual_nodes_and_no_other(box: Box) -> None:
@@ -178,31 +116,6 @@ def test_dev_has_the_usual_nodes_and_no_other(box: Box) -> None:
         "3",
         "ok",
     ]
-
-
-def test_a_step_cannot_change_the_machines_device_nodes(box: Box) -> None:
-    """Tries to set what is set already, so that a sandbox with this hole does no harm to the machine."""
-    for change in ("chmod 666", "chown 0:0", "chgrp 0"):
-        ran = box.run(f"{change} /dev/null")
-        assert ran.result.exit != 0, change
-        assert "Read-only" in ran.err
-
-
-@pytest.mark.parametrize(
-    "path", ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/swappiness", "/sys/kernel/uevent_helper"]
-)
-def test_kernel_settings_are_read_only(box: Box, path: str) -> None:
-    if not Path(path).exists():
-        pytest.skip(f"this kernel has no {path}")
-    before = Path(path).read_text()
-    assert box.run(f"printf %s '{before.strip()}' > {path}").result.exit != 0
-
-
-def test_masked_files_are_empty(box: Box) -> None:
-    for path in ("/proc/kcore", "/proc/keys", "/proc/timer_list"):
-        if Path(path).exists():
-            assert box.lines(f"head -c 1 {path} | wc -c") == ["0"], path
-    assert box.lines("ls /sys/firmware /proc/acpi 2>/dev/null | grep -v : | wc -w") == ["0"]
 
 
 def test_mounts_name_no_path_of_the_machine(box: Box) -> None:
@@ -411,16 +324,6 @@ def test_the_sandboxs_own_places_take_no_mount(box: Box, target: str, tmp_path: 
 # --- hostile trees
 
 
-@pytest.mark.parametrize("name", ["dev", "proc", "sys"])
-def test_a_system_directory_that_is_a_link_out_is_replaced(box: Box, name: str, tmp_path: Path) -> None:
-    tree, canary = make_tree(tmp_path / "odd"), tmp_path / "canary"
-    canary.mkdir()
-    (tree / name).rmdir()
-    (tree / name).symlink_to(canary)
-    assert box.lines(f"test ! -L /{name} && ls / | wc -l", root=DirectoryRoot(path=str(tree))) == ["6"]
-    assert list(canary.iterdir()) == []
-
-
 def test_missing_system_directories_are_made_as_stubs(box: Box, tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "odd")
     for name in ("dev", "proc", "sys"):
@@ -544,19 +447,6 @@ def test_an_ordinary_user_can_write_dev_stdout(box: Box) -> None:
     assert box.lines("echo x > /dev/stdout", uid=1000) == ["x"]
 
 
-def descendants_of(pid: int) -> set[int]:
-    found: set[int] = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError):
-            continue
-        if parent == pid:
-            child = int(path.parent.name)
-            found |= {child} | descendants_of(child)
-    return found
-
-
 def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
@@ -671,15 +561,6 @@ def test_the_helpers_of_a_step_hold_no_secret(box: Box) -> None:
     assert len(seen - holders) >= 1
 
 
-def test_the_runtimes_program_cannot_be_written(box: Box) -> None:
-    """Nothing in the sandbox runs from the machine's files, and the supervisor's copy is on a read-only mount."""
-    assert box.lines("for p in /proc/[0-9]*; do readlink $p/exe; done | sort -u") == ["/bin/busybox", "/init"]
-    supervisor = max(descendants_of(box.runner._keeper))
-    enter = ["nsenter", "-m", "-t", str(supervisor), "test", "-w"]
-    assert subprocess.run([*enter, "/dev/null"]).returncode == 0
-    assert subprocess.run([*enter, box.runner.runtime.path]).returncode == 1
-
-
 def test_overlays_can_be_probed(box: Box, tmp_path: Path) -> None:
     assert box.runner.overlay_refusal(tmp_path) is None
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("overlay")] == []
@@ -705,11 +586,6 @@ def test_a_host_step_sees_programs_and_no_private_place(box: Box) -> None:
     assert ran.err.count("No such file") == 2
 
 
-def test_canaries_of_the_machine_are_unseen(box: Box, tmp_path: Path) -> None:
-    ran = box.run_spec(host_spec(box, f"ls -d {tmp_path} /work /etc/ssh /etc/gshadow /var/lib /run/dbus"))
-    assert ran.out == ""
-
-
 def test_a_host_step_writes_its_tree_and_nothing_else(box: Box) -> None:
     places = "/usr /usr/bin /etc / /lib /bin /usr/local"
     script = f"for p in {places}; do touch $p/canary 2>/dev/null && echo $p; done; echo x > $ROOTFS/made"
@@ -718,20 +594,6 @@ def test_a_host_step_writes_its_tree_and_nothing_else(box: Box) -> None:
     assert ran.out == ""
     assert (box.upper / "made").stat().st_uid == 3
     assert ran.result.stubs == ()
-
-
-def test_rm_rf_of_everything_leaves_the_machine_whole(box: Box) -> None:
-    """First proves that nothing outside the tree can be touched; only then lets rm loose."""
-    places = "/usr /etc / /lib /bin /usr/bin /etc/ssl/certs /etc/alternatives"
-    probe = host_spec(box, f"for p in {places}; do if touch $p/canary 2>/dev/null; then exit 9; fi; done")
-    assert box.run_spec(probe).result.exit == 0
-    before = {name: len(os.listdir(f"/{name}")) for name in ("usr/bin", "etc", "usr/lib", "etc/alternatives")}
-    ran = box.run_spec(
-        host_spec(box, "chmod -R 777 /etc/alternatives; rm -rf /rootfs/* /etc /usr/share/doc /usr/bin /tmp")
-    )
-    assert ran.result.exit != 0
-    assert {name: len(os.listdir(f"/{name}")) for name in before} == before
-    assert not Path("/canary").exists()
 
 
 def test_a_mount_inside_the_tree_of_a_host_step_is_a_stub_of_that_tree(box: Box) -> None:

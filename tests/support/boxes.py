@@ -73,3 +73,17 @@ class Box:
 def status(box: Box, **more: Any) -> dict[str, str]:
     lines = box.lines("cat /proc/self/status", **more)
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def descendants_of(pid: int) -> set[int]:
+    """Every process that a process started, or one of those."""
+    found: set[int] = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue
+        if parent == pid:
+            child = int(path.parent.name)
+            found |= {child} | descendants_of(child)
+    return found

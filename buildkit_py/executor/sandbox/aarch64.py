@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 ELF_MACHINE = 183
 NUMBERS = {
+    "getcwd": 17,
     "ioctl": 29,
+    "openat": 56,
     "read": 63,
     "write": 64,
     "capset": 91,
@@ -35,6 +37,12 @@ def call(name: str, values: Sequence[int]) -> bytes:
     """One call."""
     loads = b"".join(_load(register, value) for register, value in enumerate(values))
     return loads + _load(8, NUMBERS[name]) + _word(0xD4000001)  # svc #0
+
+
+def absolute(address: int) -> bytes:
+    """As a call that fails where the path at an address does not begin with `/`: the kernel begins what leads out of
+    the root with `(`, which is less."""
+    return _load(0, address) + struct.pack("<II", 0x39400000, 0xD100BC00)  # ldrb w0, [x0]; sub x0, x0, #'/'
 
 
 def unless_failed(index: int, descriptor: int, status: int) -> bytes:

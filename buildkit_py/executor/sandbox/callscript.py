@@ -80,7 +80,14 @@ class Fork:
     parent: tuple[Call, ...] = ()
 
 
-Item = Call | Fork
+@dataclass(frozen=True, slots=True)
+class Absolute:
+    """Fails unless the path that getcwd(2) left at `address` begins at the root."""
+
+    address: int
+
+
+Item = Call | Absolute | Fork
 
 
 def assemble(items: Sequence[Item], data: Data, failures: int, machine: str) -> bytes:
@@ -107,12 +114,18 @@ def _encode(items: Sequence[Item], failures: int, data_at: int, machine: str) ->
     encoder = _MACHINES[machine]
     code = b""
     for index, item in enumerate(items):
-        call = item if isinstance(item, Call) else Call("clone", (_SIGCHLD, 0, 0, 0, 0))
-        code += _call(call, data_at, machine) + encoder.unless_failed(index, failures, FAILED)
+        code += _item(item, data_at, machine) + encoder.unless_failed(index, failures, FAILED)
         if isinstance(item, Fork):
             parent = b"".join(_call(each, data_at, machine) for each in item.parent)
             code += encoder.unless_child(parent, FAILED)
     return code
+
+
+def _item(item: Item, data_at: int, machine: str) -> bytes:
+    if isinstance(item, Absolute):
+        code: bytes = _MACHINES[machine].absolute(item.address)
+        return code
+    return _call(item if isinstance(item, Call) else Call("clone", (_SIGCHLD, 0, 0, 0, 0)), data_at, machine)
 
 
 def _call(call: Call, data_at: int, machine: str) -> bytes:

@@ -31,4 +31,6 @@ def _enter(root: str, cwd: str, insecure: bool) -> None:
     null = os.open("dev/null", os.O_PATH | os.O_NOFOLLOW)
     system.mount_proc(target, null, whole=insecure)
     kernel.make_root(".")
+    for fd in (target, null):
+        os.close(fd)
     os.chdir(cwd)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import kernel, limits
-from buildkit_py.executor.sandbox.callscript import BASE, Call, Data, Fork, Item, assemble
+from buildkit_py.executor.sandbox.callscript import BASE, Absolute, Call, Data, Fork, Item, assemble
 from buildkit_py.executor.sandbox.process import spawn
 from buildkit_py.executor.sandbox.program import NOT_EXECUTABLE, NOT_FOUND, NoProgramError
 from buildkit_py.executor.sandbox.runtime import Prepared
@@ -30,11 +30,16 @@ PROGRAM = f"/proc/self/fd/{_SCRIPT}"
 """What a runtime has to execute."""
 _CLOSE_RANGE_CLOEXEC = 4
 _LAST = 2**32 - 1
+_AT_FDCWD = -100
 _STARTED = b"\xff" * 8
 _TIOCSCTTY = 0x540E
 _OWN_TERMINAL = (Call("setsid"), Call("ioctl", (0, _TIOCSCTTY, 0)))
 """The terminal's keys then reach the step and its jobs, and no other process."""
 _PAGE, _PAGE_SIZE, _READ_WRITE, _PRIVATE_FIXED_ANONYMOUS = 0x20000000, 4096, 3, 0x32
+
+_INSIDE = (Call("getcwd", (_PAGE, _PAGE_SIZE)), Absolute(_PAGE))
+"""Whatever a runtime made of the working directory, a neighbour may have turned it into a link to one of a descriptor
+that the runtime had open, from which the way up leads to the machine."""
 
 _FORK = Fork(
     (
@@ -57,6 +62,8 @@ class Init:
             *privileges,
             Call("close_range", (_STATUS, _LAST, _CLOSE_RANGE_CLOEXEC)),
             Call("mmap", (_PAGE, _PAGE_SIZE, _READ_WRITE, _PRIVATE_FIXED_ANONYMOUS, -1, 0)),
+            *_INSIDE,
+            *(_own_null(data) if step.spec.stdin == "null" else ()),
             _FORK,
             Call("read", (_HEAR, _PAGE, 1)),
             *limits.calls(step.spec.limits, data),
@@ -102,6 +109,8 @@ class Init:
             return
         index, number = struct.unpack("<II", heard[8:16])
         item = self._items[index]
+        if item in _INSIDE:
+            raise SandboxError(f"the working directory {self._step.spec.cwd} is not in the sandbox")
         name = item.name if isinstance(item, Call) else "fork"
         if name == "execve":
             status = NOT_FOUND if number == errno.ENOENT else NOT_EXECUTABLE
@@ -132,6 +141,13 @@ def _entering(step: Prepared, data: Data) -> Iterator[Call]:
         yield Call("write", (number, data.add(b"0"), 1))
     if step.entrances:
         yield Call("close_range", (_ENTRANCE, _LAST, 0))
+
+
+def _own_null(data: Data) -> tuple[Call, ...]:
+    """Stdin from the sandbox's own /dev/null: by a descriptor of the machine's, a step could change its mode. A mount
+    may have put something else there, at which nobody shall wait."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+    return (Call("close_range", (0, 0, 0)), Call("openat", (_AT_FDCWD, data.add(b"/dev/null\0"), flags, 0)))
 
 
 def _execve(step: Prepared, data: Data) -> Call:

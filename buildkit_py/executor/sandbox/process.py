@@ -23,15 +23,17 @@ def spawn(
     stdout and stderr as they are, and `fds` (number there → descriptor here, all numbers from 3 without a gap);
     returns the pid.
 
-    With `enter`, the process is the first of a new pid and mount namespace, and calls that before anything else.
+    With `enter`, the process is the first of a new pid and mount namespace, and calls that right before it becomes
+    the other, when no directory of this process is open in it any more.
     """
     pid = os.fork() if enter is None else _fork_apart()
     if pid:
         return pid
     try:
+        _arrange(fds or {}, stdin)
         if enter is not None:
             enter()
-        _become(args, fds or {}, stdin)
+        os.execve(args[0], list(args), {})
     except OSError as error:
         os.write(2, f"{error.filename or 'the step'}: {error.strerror}\n".encode(errors="replace"))
     finally:
@@ -45,7 +47,7 @@ def _fork_apart() -> int:
     return pid
 
 
-def _become(args: Sequence[str], fds: Mapping[int, int], stdin: bool) -> None:
+def _arrange(fds: Mapping[int, int], stdin: bool) -> None:
     for default in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM):
         signal.signal(default, signal.SIG_DFL)
     null = 0 if stdin else os.open("/dev/null", os.O_RDONLY)
@@ -56,7 +58,6 @@ def _become(args: Sequence[str], fds: Mapping[int, int], stdin: bool) -> None:
             raise OSError("descriptors overlap")
         os.dup2(fd, number)
     kernel.close_from(3 + len(high))
-    os.execve(args[0], list(args), {})
 
 
 class Reaper:

@@ -121,6 +121,9 @@ class RootfsBuilder:
             raise SandboxError(f"can't make /dev, /proc and /sys in the root: {error.strerror}") from error
         with _Opened(_directory(root, "dev")) as target:
             system.mount_dev(target, nodes=self._spec.insecure)
+        # Whatever the image has there is not what the step will see: no working directory, and no program.
+        with _Opened(_directory(root, "proc")) as target:
+            system.hide(target)
         with _Opened(_directory(root, "sys")) as target:
             system.mount_sys(target, own_network=self._spec.network == "none", whole=self._spec.insecure)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from buildkit_py.errors import MissingToolError, SandboxError
 from buildkit_py.executor.sandbox import kernel
 
-_FULL = 2**32 - 1
+_INITIAL = 0xEFFFFFFD
+"""The inode of the machine's own user namespace (PROC_USER_INIT_INO), the same in every kernel."""
 _LEAST = 65536
 _SWITCHES = {
     "/proc/sys/user/max_user_namespaces": ("0", "sysctl user.max_user_namespaces=10000"),
@@ -28,8 +29,11 @@ _SWITCHES = {
 
 
 def in_user_namespace() -> bool:
-    """Whether this process lives in a user namespace, so that overlays need `userxattr`."""
-    return [int(word) for word in Path("/proc/self/uid_map").read_text().split()] != [0, 0, _FULL]
+    """Whether this process lives in a user namespace, whose map may be the identity: overlays need `userxattr` there."""
+    try:
+        return Path("/proc/self/ns/user").stat().st_ino != _INITIAL
+    except FileNotFoundError:
+        return False
 
 
 def enter_user_namespace() -> None:

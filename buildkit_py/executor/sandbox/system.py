@@ -30,13 +30,20 @@ MASKED = (
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
     "/proc/latency_stats",
+    "/proc/pagetypeinfo",
     "/proc/sched_debug",
     "/proc/scsi",
+    "/proc/slabinfo",
     "/proc/timer_list",
     "/proc/timer_stats",
+    "/proc/vmallocinfo",
 )
-"""Files of /proc that tell or do too much; those that exist are covered by the runtime."""
+"""Files of /proc that tell or do too much, all that only the machine's root may read among them; those that exist are
+covered by the runtime."""
 
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 """Parts of /proc that can't be written."""
@@ -62,11 +69,11 @@ def mount_dev(target: int, *, nodes: bool = False) -> None:
 
 
 def mount_sys(target: int, *, own_network: bool, whole: bool = False) -> None:
-    """Show /sys, read-only unless it is to be `whole`: a fresh one for a network of the sandbox's own, else the
-    machine's."""
+    """Show /sys, read-only unless it is to be `whole`: the machine's, with all that is mounted there (cgroups, files
+    for debugging), only to one that is `whole` and has the machine's network."""
     attributes = _QUIET if whole else _QUIET | kernel.READ_ONLY
     try:
-        mount = kernel.new_mount("sysfs", attributes) if own_network else _machine_sys(attributes)
+        mount = _machine_sys(attributes) if whole and not own_network else _fresh_sys(attributes)
     except OSError as error:
         raise SandboxError(f"can't mount /sys: {error.strerror}") from error
     try:
@@ -75,6 +82,13 @@ def mount_sys(target: int, *, own_network: bool, whole: bool = False) -> None:
             _cover(mount, path)
     finally:
         os.close(mount)
+
+
+def hide(target: int) -> None:
+    """Show an open directory as an empty one that can't be changed."""
+    mount = _nothing()
+    kernel.attach(mount, target)
+    os.close(mount)
 
 
 def mount_proc(target: int, null: int, *, whole: bool = False) -> None:
@@ -106,6 +120,15 @@ def _restrict(proc: int, path: str, null: int | None) -> None:
     os.close(target)
 
 
+def _fresh_sys(attributes: int) -> int:
+    """A sysfs with nothing mounted in it. In a user namespace that does not own the network the kernel makes none; what
+    is root's alone in the machine's can't be read there."""
+    try:
+        return kernel.new_mount("sysfs", attributes)
+    except PermissionError:
+        return _machine_sys(attributes)
+
+
 def _machine_sys(attributes: int) -> int:
     source = os.open("/sys", os.O_PATH | os.O_CLOEXEC)
     try:
@@ -119,9 +142,7 @@ def _cover(root: int, path: str) -> None:
         target = kernel.openat2(root, path, os.O_PATH | os.O_DIRECTORY, kernel.RESOLVE_NO_SYMLINKS)
     except OSError:
         return
-    mount = _nothing()
-    kernel.attach(mount, target)
-    os.close(mount)
+    hide(target)
     os.close(target)
 
 

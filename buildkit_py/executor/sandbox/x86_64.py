@@ -17,6 +17,7 @@ NUMBERS = {
     "clone": 56,
     "execve": 59,
     "wait4": 61,
+    "getcwd": 79,
     "setsid": 112,
     "setgroups": 116,
     "setresuid": 117,
@@ -24,6 +25,7 @@ NUMBERS = {
     "capset": 126,
     "prctl": 157,
     "exit_group": 231,
+    "openat": 257,
     "prlimit64": 302,
     "seccomp": 317,
     "close_range": 436,
@@ -36,6 +38,12 @@ def call(name: str, values: Sequence[int]) -> bytes:
     """One call."""
     moves = b"".join(move + struct.pack("<Q", value) for move, value in zip(_MOVE, values, strict=False))
     return moves + b"\xb8" + struct.pack("<I", NUMBERS[name]) + b"\x0f\x05"  # mov eax, number; syscall
+
+
+def absolute(address: int) -> bytes:
+    """As a call that fails where the path at an address does not begin with `/`: the kernel begins what leads out of
+    the root with `(`, which is less."""
+    return b"\x0f\xb6\x04\x25" + struct.pack("<I", address) + b"\x48\x83\xe8/"  # movzx eax, [address]; sub rax, '/'
 
 
 def unless_failed(index: int, descriptor: int, status: int) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import aarch64
-from buildkit_py.executor.sandbox.callscript import BASE, FAILED, Call, Data, Fork, Item, assemble
+from buildkit_py.executor.sandbox.callscript import BASE, FAILED, Absolute, Call, Data, Fork, Item, assemble
 
 MACHINE = os.uname().machine
 native = pytest.mark.skipif(MACHINE not in ("x86_64", "aarch64"), reason="no call scripts here")
@@ -39,6 +39,23 @@ def test_a_failed_call_is_told_with_its_index_and_errno(tmp_path: Path) -> None:
     ran = run(calls, data, tmp_path / "script")
     assert (ran.returncode, ran.stdout) == (FAILED, b"x")
     assert struct.unpack("<II", ran.stderr) == (1, 2)
+
+
+@native
+@pytest.mark.parametrize(("path", "code"), [(b"/", 0), (b"/a", 0), (b"(unreachable)/a", FAILED)])
+def test_a_path_that_leads_out_of_the_root_is_a_failure(path: bytes, code: int, tmp_path: Path) -> None:
+    page = 0x20000000
+    calls: list[Item] = [
+        Call("mmap", (page, 4096, 3, 0x32, -1, 0)),
+        Call("read", (0, page, 4096)),
+        Absolute(page),
+        Call("exit_group", (0,)),
+    ]
+    (tmp_path / "script").write_bytes(assemble(calls, Data(), 2, MACHINE))
+    (tmp_path / "script").chmod(stat.S_IRWXU)
+    ran = subprocess.run([tmp_path / "script"], input=path, capture_output=True)
+    assert ran.returncode == code
+    assert ran.stderr[:4] == (struct.pack("<I", 2) if code else b"")
 
 
 @native
@@ -106,6 +123,12 @@ def test_the_code_for_aarch64_is_what_an_assembler_gives() -> None:
     assert words[4:8] == (0xD2800BC8, 0xF2A00008, 0xF2C00008, 0xF2E00008)  # x8 = 94
     assert words[8] == 0xD4000001  # svc #0
     assert words[9] & 0xFFF8001F == 0xB6F80000  # tbz x0, #63
+
+
+def test_the_look_at_a_path_for_aarch64_is_what_an_assembler_gives() -> None:
+    words = struct.unpack("<6I", aarch64.absolute(0x20000000))
+    assert words[:2] == (0xD2800000, 0xF2A40000)  # x0 = 0x20000000
+    assert words[4:] == (0x39400000, 0xD100BC00)  # ldrb w0, [x0]; sub x0, x0, #47
 
 
 def test_another_machine_is_refused() -> None:
