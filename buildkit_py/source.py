@@ -75,7 +75,7 @@ def _render_one(diagnostic: Diagnostic, sources: Mapping[str, str]) -> str:
         lines += _excerpt(span, None, sources)
     if diagnostic.hint:
         lines.append(f"  help: {diagnostic.hint}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(visible(row) for line in lines for row in line.split("\n")) + "\n"
 
 
 def visible(text: str) -> str:

@@ -50,18 +50,21 @@ def excerpts(spans: Iterable[Span], shell: Shell) -> Mapping[str, str]:
     for name in {span.file for span in spans}:
         text = shell.sources.get(name)
         if text is None:
-            texts = (_read(Path(folder) / name) for folder in shell.folders)
+            texts = (_read(Path(folder), name) for folder in shell.folders)
             text = next((each for each in texts if each is not None), None)
         if text is not None:
             found[name] = text
     return found
 
 
-def _read(path: Path) -> str | None:
+def _read(folder: Path, name: str) -> str | None:
+    """A text below a folder. A graph may name any file: what lies elsewhere, by links too, is shown to nobody."""
+    from buildkit_py.layer.openat import open_beneath
+
     try:
-        if not path.is_file() or path.stat().st_size > _MAX_EXCERPT:
-            return None
-        return path.read_text(encoding="utf-8")
+        with open_beneath(folder, name) as file:
+            data = file.read(_MAX_EXCERPT + 1)
+        return data.decode() if len(data) <= _MAX_EXCERPT else None
     except (OSError, ValueError):
         return None
 

@@ -163,7 +163,7 @@ def _runtimes() -> dict[str, Any]:
 
 def _version(path: str) -> dict[str, str | None]:
     try:
-        ran = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_PATIENCE, check=True)
+        ran = subprocess.run([path, "--version"], env={}, capture_output=True, text=True, timeout=_PATIENCE, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         return {"version": None, "problem": f"it does not tell its version: {error}"}
     found = _VERSION.search(ran.stdout)

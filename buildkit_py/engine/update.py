@@ -19,6 +19,7 @@ Row = tuple[str, str | None, str | None]
 
 def update(resolver: EngineResolver, options: BuildOptions, file: BuildFile, names: Sequence[str]) -> list[Row]:
     """Compile the build file against the world as it is, and save the lock. Returns what changed: name, old, new."""
+    resolver.lock_text()  # which refuses one that leads out of its directory, before any of it is told
     before = _rows(LockFile.load(file.lock_path))
     locked = LockedResolver(resolver, resolver.lock, refresh=names or "all")
     load_build_file(options, file, locked)

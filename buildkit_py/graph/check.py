@@ -109,11 +109,11 @@ def reachable(vertices: Mapping[str, Vertex], targets: Iterable[ImageTarget]) ->
 
 def check(definition: Definition) -> None:
     """Raise `GraphError` for the first fault found."""
-    seen: set[str] = set()
+    seen: dict[str, Op] = {}
     for digest, vertex in definition.vertices.items():
         with values.written_at(definition.spans.get(digest)):
             _check_vertex(vertex, seen)
-        seen.add(digest)
+        seen[digest] = vertex.op
     for name, text in definition.secrets.items():
         values.identifier(name)
         values.texts(text)
@@ -131,7 +131,7 @@ def check(definition: Definition) -> None:
         check_target(definition, target)
 
 
-def _check_vertex(vertex: Vertex, seen: set[str]) -> None:
+def _check_vertex(vertex: Vertex, seen: Mapping[str, Op]) -> None:
     for role, digest in vertex.inputs.items():
         if digest not in seen:
             raise GraphError(
@@ -142,6 +142,13 @@ def _check_vertex(vertex: Vertex, seen: set[str]) -> None:
     if missing or unknown:
         what = f"lacks the input {min(missing)!r}" if missing else f"has no input {min(unknown)!r}"
         raise GraphError(f"a {vertex.op.type!r} step {what}")
+    for role in WHOLE & set(vertex.inputs):
+        if isinstance(seen[vertex.inputs[role]], LocalSource):
+            # Such a tree has no name that could be in a key: only what is selected of it has.
+            raise GraphError(
+                f"the input {role!r} of a {vertex.op.type!r} step is a directory of the client",
+                hint="copy what is wanted of it into another tree",
+            )
     _check_op(vertex.op)
 
 
@@ -160,6 +167,7 @@ def _roles(op: Op) -> tuple[set[str], set[str]]:
 
 
 def _check_op(op: Op) -> None:
+    values.words(op)
     if isinstance(op, SOURCES):
         _check_source(op)
     elif isinstance(op, EXEC_STEPS):
@@ -292,6 +300,7 @@ def _place(mount: Mount) -> str | None:
 
 
 def _check_mount(mount: Mount) -> None:
+    values.words(mount)
     if mount.target is not None:
         values.path(mount.target)
     if isinstance(mount, BindMount | CacheMount):

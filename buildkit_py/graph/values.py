@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+from buildkit_py.dataclass import fields
 from buildkit_py.digest import Digest
 from buildkit_py.errors import GraphError, IntegrityError, UsageError
 from buildkit_py.platform import Platform
@@ -34,6 +36,7 @@ LIMITS = frozenset(
         *("nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
     }
 )
+_WORD = re.compile(r"'([^']*)'")
 _STORED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}\Z")
 
 
@@ -74,6 +77,20 @@ def _text(value: str, *, free: bool) -> None:
 
 def _shown(value: str) -> str:
     return ascii(value[:80])
+
+
+def words(part: object) -> None:
+    """Every field of an op or a mount that takes one of a few words."""
+    for name, choices in _choices(type(part)):
+        word = getattr(part, name)
+        if word not in choices:
+            raise GraphError(f"{name!r} is one of {', '.join(choices)}, not {_shown(str(word))}")
+
+
+@cache
+def _choices(cls: type[Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    written = ((item.name, str(item.type)) for item in fields(cls))
+    return tuple((name, tuple(_WORD.findall(text))) for name, text in written if text.startswith("Literal["))
 
 
 def line(text: str, what: str) -> None:

@@ -124,7 +124,7 @@ def decode(data: bytes) -> Definition:
     if len(data) > MAX_BYTES:
         raise GraphError(f"a graph may have {MAX_BYTES} bytes, this one has {len(data)}")
     try:
-        plain = json.loads(data)
+        plain = json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise GraphError(f"the graph is not JSON: {error}") from None
     if isinstance(plain, dict) and plain.get("version", VERSION) != VERSION:
@@ -141,6 +141,14 @@ def decode(data: bytes) -> Definition:
     _check_digests(plain, definition)
     check(definition)
     return definition
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of two fields with one name, readers need not take the same."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has two fields with one name")
+    return found
 
 
 def _check_digests(plain: dict[str, Any], definition: Definition) -> None:

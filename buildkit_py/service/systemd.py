@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from buildkit_py.errors import InfrastructureError, MissingToolError, UsageError
 
 _BOOTED = Path("/run/systemd/system")
+_PASSED = re.compile(r"(?:PATH|HOME|LANG|LC_.*|XDG_RUNTIME_DIR|DBUS_.*|SYSTEMD_.*)\Z")
 
 
 class Systemd:
@@ -63,8 +66,11 @@ class Systemd:
     def _call(self, *words: str) -> tuple[int, str, str]:
         import subprocess
 
+        passed = {name: value for name, value in os.environ.items() if _PASSED.match(name)}
         try:
-            done = subprocess.run(["systemctl", *words], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+            done = subprocess.run(
+                ["systemctl", *words], env=passed, capture_output=True, stdin=subprocess.DEVNULL, check=False
+            )
         except FileNotFoundError:
             raise MissingToolError("systemctl is not installed", hint="leave systemd alone with --no-reload") from None
         return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")

@@ -145,11 +145,11 @@ def _shared(root: Root) -> list[Entry]:
     return share(list(zip(select.Selection(roots=(root,)).entries, keys, strict=True)))
 
 
-def selectors_of(op: Op, local: Collection[str] = ()) -> list[Selector]:
+def selectors_of(op: Op, local: Collection[str] = (), plain: Collection[str] = ()) -> list[Selector]:
     """The selections that a step makes from its inputs; those with the roles in `local` are directories of the client.
 
-    A mount shows files of the client with plain modes, so only their executable bits count. What a new cache begins
-    with counts too.
+    A mount shows files of those that are `plain` with plain modes, so only their executable bits count. What a new
+    cache begins with counts too.
     """
     if isinstance(op, Copy):
         return [_of_copy(op)]
@@ -162,13 +162,13 @@ def selectors_of(op: Op, local: Collection[str] = ()) -> list[Selector]:
         ]
     if isinstance(op, ExecStep):
         return [
-            _of_mount(mount, local) for mount in op.mounts if isinstance(mount, BindMount | CacheMount) if mount.input
+            _of_mount(mount, plain) for mount in op.mounts if isinstance(mount, BindMount | CacheMount) if mount.input
         ]
     return []
 
 
-def _of_mount(mount: BindMount | CacheMount, local: Collection[str]) -> Selector:
-    modes: Modes = "executable" if mount.input in local else "all"
+def _of_mount(mount: BindMount | CacheMount, plain: Collection[str]) -> Selector:
+    modes: Modes = "executable" if mount.input in plain else "all"
     return Selector(
         name=mount.target,
         role=mount.input or "",

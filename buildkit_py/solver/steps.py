@@ -250,10 +250,6 @@ class StepNode:
         op = self.session.definition.vertices[self.vertex.inputs[role]].op
         return op if isinstance(op, LocalSource) else None
 
-    def _is_plain(self, role: str) -> bool:
-        source = self._local(role)
-        return source is not None and not source.special
-
     def _require_key(self) -> Key:
         """The key of the inputs as they are now: one that had to be made again may have come out different."""
         if self.key is None or self._contents != self._contents_now():
@@ -264,7 +260,8 @@ class StepNode:
         return {role: self.session.content[digest] for role, digest in self.vertex.inputs.items()}
 
     def _selectors(self) -> list[Selector]:
-        return selectors_of(self.vertex.op, [role for role in self.vertex.inputs if self._is_plain(role)])
+        local = {role: source for role in self.vertex.inputs if (source := self._local(role)) is not None}
+        return selectors_of(self.vertex.op, local, [role for role, source in local.items() if not source.special])
 
     def _keep_listings(self) -> None:
         """Keep what the selections consist of, to tell later which files made the step run again."""

@@ -117,18 +117,6 @@ def test_no_sandbox_where_the_client_allows_it(graphs: Graphs) -> None:
     assert graphs.added(step, arguments=("--allow", "security.insecure")) == ["", "m"][1:]
 
 
-@pytest.mark.parametrize("allowed", [(), ("--allow", "network.host")])
-def test_no_sandbox_is_refused_before_anything_runs(graph: Graphs, allowed: tuple[str, ...]) -> None:
-    steps = (sh("echo began"), sh("true", security="insecure"))
-    built = graph.build(*steps, arguments=allowed)
-    assert built.code == 2
-    assert "steps:2:1: error: the step asks to run without its sandbox" in built.message
-    assert "--allow security.insecure" in built.message
-    assert not [event for event in built.events if event["event"] == "Started"]
-    graph.ok(*steps, arguments=("--allow", "security.insecure"))
-    assert graph.build(*steps, arguments=allowed).code == 2, "a result that is known is no grant"
-
-
 # --- proxies
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import bases, layouts
 from tests.support.command import Pybuild
-from tests.support.layouts import Entry, folder, link
+from tests.support.layouts import Entry
 from tests.support.project import Project
 
 RUNTIMES = ("runc", "crun", "bwrap")
@@ -156,33 +156,6 @@ def test_attributes_are_in_the_image_of_who_copies_them(project: Project) -> Non
     odd_image(project.directory / "odd")
     unpacked = project.unpacked('copy /odd/able /odd/noted to /bin/ from "oci:odd"', start="scratch")
     assert os.getxattr(unpacked.rootfs / "bin/noted", "user.note") == b"kept"
-
-
-PASSWDS = {
-    "link": [link("etc/passwd", "/real"), Entry(name="real", data=b"app:x:7:8::/h:/bin/sh\n")],
-    "outside": [link("etc/passwd", "../../../../etc/passwd")],
-    "loop": [link("etc/passwd", "passwd")],
-    "fifo": [Entry(name="etc/passwd", kind=tarfile.FIFOTYPE)],
-    "folder": [folder("etc/passwd")],
-    "huge": [Entry(name="etc/passwd", data=b"a:x:1:1::/:/bin/sh\n" * 200_000)],
-    "noise": [Entry(name="etc/passwd", data=b"\xff\0:::\n\n:x:7\napp:x:not-a-number:8::/:/bin/sh\n")],
-}
-
-
-@pytest.mark.parametrize("kind", [*PASSWDS])
-def test_what_an_image_may_call_its_users(project: Project, kind: str) -> None:
-    entries = [folder("etc"), *PASSWDS[kind]]
-    tiny = layouts.layers_of(bases.layout("tiny"))[0]
-    upper = layouts.layer([Entry(name="etc/.wh.passwd"), *entries[1:]] if kind != "outside" else entries)
-    layouts.write_layout(project.directory / "odd", [tiny, upper], {})
-    built = project.build("user app\nrun id -u; id -G", start='"oci:odd"')
-    if kind == "link":
-        assert built.printed() == ["7", "8"]
-        return
-    assert built.code == 14, built.result.output
-    assert "Buildfile:5:1: error:" in built.message
-    if kind == "noise":
-        assert project.ok("user 7\nrun id -u", start='"oci:odd"').printed() == ["7"]
 
 
 def test_a_change_that_comes_again(project: Project) -> None:

@@ -5,6 +5,7 @@ No function here follows a link out of the root, whatever another process does t
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -43,6 +44,42 @@ def place(root: int, path: str, *, directory: bool) -> Place:
         raise SandboxError(f"can't make the mount point {path}: {error.strerror}") from error
     finally:
         walk.close()
+
+
+def real_path(root: int, path: str) -> str:
+    """Where a path leads once all links are followed, with the root as `/`; what is not there is kept as written.
+
+    Raises `OSError`.
+    """
+    pending, done, links = path.split("/")[::-1], list[str](), 0
+    while pending:
+        name = pending.pop()
+        if name == "..":
+            del done[-1:]
+        elif name not in ("", "."):
+            target = _target(root, "/".join((*done, name)))
+            if target is None:
+                done.append(name)
+                continue
+            links += 1
+            if links > _LINK_LIMIT:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            if target.startswith("/"):
+                done.clear()
+            pending.extend(target.split("/")[::-1])
+    return "/".join(done)
+
+
+def _target(root: int, path: str) -> str | None:
+    """What the link at a path without other links holds; None where no link is there."""
+    try:
+        found = kernel.openat2(root, path, _LOOK, kernel.RESOLVE_NO_SYMLINKS)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.readlink("", dir_fd=found) if stat.S_ISLNK(os.fstat(found).st_mode) else None
+    finally:
+        os.close(found)
 
 
 def real_directory(root: int, name: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import bwrap, kernel, oci, program
+from buildkit_py.executor.sandbox.accounts import check_accounts
 from buildkit_py.executor.sandbox.limits import raise_hard
 from buildkit_py.executor.sandbox.overlay import Overlays
 from buildkit_py.executor.sandbox.rootfs import Rootfs, RootfsBuilder
@@ -80,6 +81,7 @@ class Worker:
         """The exit status, and why the program could not be started."""
         root = os.open(rootfs.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            check_accounts(root)
             found = program.find_program(root, spec)
             step = Prepared(spec, rootfs, found, _environment(spec), self._state, self._entrances)
             return _START[self._runtime.name](self._runtime, step), ""

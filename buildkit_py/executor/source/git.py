@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from buildkit_py.graph.op import GitSource
 
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
-_URL = re.compile(r"(?:https?|ssh|git)://[^\s\0-]|[A-Za-z0-9_.]+@[A-Za-z0-9.-]+:[^\s\0]")
+_URL = re.compile(
+    r"(?:(?:https?|ssh|git)://[^\s\0-]|[A-Za-z0-9_.]+@[A-Za-z0-9.][A-Za-z0-9.-]*:[^\s\0-])[^\x00-\x1f\x7f]*\Z"
+)
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@-]*\Z")
 _PROTOCOLS = "http:https:ssh:git"
 TIMEOUT = 600

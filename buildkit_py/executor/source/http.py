@@ -120,6 +120,10 @@ class _Download:
             raise SourceInputError(f"{self._url}: the server answered {error.code} {error.reason}") from None
         except (TimeoutError, ConnectionResetError, http.client.IncompleteRead) as error:
             raise _Broken(f"can't be fetched: {error or 'no answer'}") from None
+        except ValueError as error:
+            # What is no URL, and what is not ASCII, which can be in no request.
+            hint = "write what is not ASCII as %XX, and a host as it is registered"
+            raise SourceInputError(f"{self._url!r} is not a URL: {error}", hint=hint) from None
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError | ConnectionResetError):
