@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from buildkit_py.address import shown
 from buildkit_py.dataclass import dataclass, field, replace
 from buildkit_py.digest import Digest
 from buildkit_py.engine.buildfile import MAX_BYTES, NAMES, decoded
 from buildkit_py.errors import SourceInputError, UsageError
-from buildkit_py.executor.source.address import shown
 from buildkit_py.giturl import is_repository
 from buildkit_py.layer.openat import open_beneath
 from buildkit_py.registry.source import OfferedLayout

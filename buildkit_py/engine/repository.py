@@ -6,8 +6,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from buildkit_py.address import shown
 from buildkit_py.errors import SourceInputError
-from buildkit_py.executor.source.address import shown
 from buildkit_py.executor.source.git import lay_out, resolve_ref
 from buildkit_py.executor.workshop import Workshop
 from buildkit_py.giturl import AddressError, GitUrl, read_repository

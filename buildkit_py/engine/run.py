@@ -24,7 +24,7 @@ from buildkit_py.engine.outputs import check_outputs
 from buildkit_py.engine.record import Recorder, Solved
 from buildkit_py.errors import PybuildError
 from buildkit_py.executor.local import LocalExecutor
-from buildkit_py.executor.secrets import SecretSpec, SecretStore, SshSpec
+from buildkit_py.executor.secrets import SecretSpec, SecretStore, SshSpec, logins_of
 from buildkit_py.executor.tools import MachineTools
 from buildkit_py.executor.workshop import Workshop
 from buildkit_py.layer.contexts import Contexts
@@ -66,7 +66,11 @@ class BuildRun:
         self.cache: SharedCache | None = None
         self._id = new_id()
         self._definition = runnable(definition, explicit=bool(options.platforms), note=self._note)
-        self._secrets = SecretStore(map(SecretSpec.parse, options.secrets), allow_short=options.allow_short_secret)
+        self._secrets = SecretStore(
+            map(SecretSpec.parse, options.secrets),
+            allow_short=options.allow_short_secret,
+            hidden=logins_of(options.proxies),
+        )
         self._ssh = tuple(map(SshSpec.parse, options.ssh))
 
     def run(self) -> BuildResult:
@@ -182,6 +186,10 @@ class BuildRun:
             self._recorder(events.Note(at=session.now(), text=error.message, level="warning"))
 
     def _end(self, session: Session, nodes: list[Node], scheduler: Scheduler, outcome: str) -> None:
+        for name in self._secrets.unsearchable():
+            self._warn(
+                f"the secret {name!r} is too short to be searched for: nobody knows whether a step wrote it down"
+            )
         self._recorder(
             events.BuildDone(
                 at=session.now(),

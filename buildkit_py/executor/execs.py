@@ -13,7 +13,8 @@ from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import SecretLeakError
 from buildkit_py.executor.leaks import CacheWatch, refuse_secrets
 from buildkit_py.executor.outfit import Outfitter
-from buildkit_py.executor.secrets import Redactor, SecretStore
+from buildkit_py.executor.redactor import Redactor
+from buildkit_py.executor.secrets import SecretStore
 from buildkit_py.executor.workshop import Workshop, input_of
 from buildkit_py.graph.op import ExecStep, Run, SecretMount
 from buildkit_py.graph.title import title
@@ -151,15 +152,18 @@ class ExecSteps:
     @contextmanager
     def _watched(self, op: ExecStep, outfitter: Outfitter, area: Area) -> Iterator[None]:
         """A cache outlives the step: what a step that has secrets leaves in one is searched, however it ends."""
-        if not outfitter.caches or not any(isinstance(mount, SecretMount) for mount in op.mounts):
+        given = any(isinstance(mount, SecretMount) for mount in op.mounts)
+        if not outfitter.caches or not (given or (isinstance(op, Run) and op.proxy and self.shop.secrets.hidden)):
             yield
             return
+        settle = self.shop.store.caches.doubt(outfitter.caches.values())
         watch = CacheWatch(outfitter.caches, area.path)
         leak: SecretLeakError | None = None
         try:
             yield
         finally:
             leak = watch.purge(self.shop.secrets, title(op))
+            settle()
         if leak is not None:
             raise leak
 

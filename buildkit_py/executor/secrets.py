@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Literal
 
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import PybuildError, SourceInputError, UsageError
-from buildkit_py.secret_forms import MIN_LENGTH, core, forms, lines
+from buildkit_py.executor.redactor import Redactor
+from buildkit_py.secret_forms import MIN_LENGTH, core
 
 if TYPE_CHECKING:
     import subprocess
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 512 * 1024
 COMMAND_SECONDS = 60.0
-MASK = b"***"
 _SECRET_USAGE = "write --secret id=NAME,src=FILE, id=NAME,env=VARIABLE or id=NAME,cmd=COMMAND"
 _SSH_USAGE = "write --ssh default, or --ssh NAME=SOCKET, or --ssh NAME=KEYFILE"
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,254}\Z")
 _PART = re.compile(r"(?:^|,)(id|type|src|source|env)=")
 _COMMAND = re.compile(r"(?:^|,)cmd=")
+_LOGIN = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?([^/?#\s]+)@")
 _FOREIGN = re.compile(r"(?:^|,)([A-Za-z][A-Za-z_-]{0,19})=")
 _KINDS: Mapping[str, Literal["file", "env", "command"]] = {
     "src": "file",
@@ -137,8 +138,14 @@ class SshSpec:
 class SecretStore:
     """The secrets of one build: each is read when it is first asked for, once, and kept in memory only. Thread-safe."""
 
-    def __init__(self, specs: Iterable[SecretSpec] = (), *, allow_short: bool = False) -> None:
-        """Raises `UsageError` where two specs have one id."""
+    def __init__(
+        self, specs: Iterable[SecretSpec] = (), *, allow_short: bool = False, hidden: Mapping[str, bytes] | None = None
+    ) -> None:
+        """`hidden` are bytes that no step can mount and no output may show either, by what messages call them.
+
+        Raises `UsageError` where two specs have one id.
+        """
+        self.hidden = hidden or {}
         self._specs: dict[str, SecretSpec] = {}
         self._values: dict[str, bytes] = {}
         self._allow_short = allow_short
@@ -170,9 +177,11 @@ class SecretStore:
             return None
         # A command may take its time; what else is known is redacted meanwhile.
         with self._reading[id]:
-            if (known := self.known().get(id)) is not None:
-                return known
+            with self._lock:
+                if id in self._values:
+                    return self._values[id]
             value = self._accepted(spec, _read(spec))
+            _leave_no_core()
             with self._lock:
                 return self._values.setdefault(id, value)
 
@@ -199,7 +208,7 @@ class SecretStore:
     def known(self) -> dict[str, bytes]:
         """The secrets read so far: what output must not show."""
         with self._lock:
-            return dict(self._values)
+            return {**self.hidden, **self._values}
 
     def redact(self, text: str) -> str:
         """A text without the secrets read so far."""
@@ -213,7 +222,7 @@ class SecretStore:
 
     def unsearchable(self) -> list[str]:
         """The ids of the secrets read so far that are too short: a build that has some must say so."""
-        return sorted(set(self.known()) - set(self.searchable()))
+        return sorted(set(self.known()) - set(self.searchable()) - set(self.hidden))
 
     def _accepted(self, spec: SecretSpec, value: bytes) -> bytes:
         if len(value) > MAX_BYTES:
@@ -224,6 +233,32 @@ class SecretStore:
                 hint="use a longer one, or --allow-short-secret, which switches the search for it off",
             )
         return value
+
+
+def logins_of(variables: Mapping[str, str]) -> dict[str, bytes]:
+    """The user and the password in each URL of these variables, as they stand there and as they are sent."""
+    found: dict[str, bytes] = {}
+    for name, value in variables.items():
+        if login := _LOGIN.match(value):
+            found[f"the password in {name}"] = raw = os.fsencode(login[1])
+            if (plain := _unquoted(raw)) != raw:
+                found[f"the password in {name}, as it is sent"] = plain
+    return found
+
+
+def _unquoted(text: bytes) -> bytes:
+    return re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), text)
+
+
+def _leave_no_core() -> None:
+    """From now on neither this process nor what it starts leaves its memory in a core file.
+
+    A limit of one byte also stops those that the kernel would pipe to a program, which a limit of 0 does not (core(5)).
+    """
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (min(1, hard) if hard >= 0 else 1, hard))
 
 
 def _read(spec: SecretSpec) -> bytes:
@@ -300,97 +335,3 @@ def _output(spec: SecretSpec, process: subprocess.Popen[bytes]) -> bytes:
             message = f"the command for the secret {spec.id!r} did not end within {COMMAND_SECONDS:.0f} seconds"
             raise SourceInputError(message) from None
         raise
-
-
-class Redactor:
-    """Replaces secrets in one stream of bytes by `***`, even where a secret is split between two writes.
-
-    Every shape of `secret_forms.forms` and every long line of a secret of several lines is replaced; shapes that
-    overlap become one mask. What comes out does not depend on where writes end. Fewer bytes than the longest shape has
-    are held back, and only while they could begin one.
-    """
-
-    def __init__(self, secrets: Iterable[bytes] = ()) -> None:
-        self._shapes: tuple[bytes, ...] = ()
-        self._held = b""
-        self._masked = 0  # how many bytes at the start of `_held` a mask already written stands for
-        self.learn(secrets)
-
-    def learn(self, secrets: Iterable[bytes]) -> None:
-        """Mask these too in what is still to come."""
-        shapes = set(self._shapes)
-        for secret in secrets:
-            # A short secret has no shapes but itself that could be told from ordinary text.
-            found = [shape for _, shape in forms(secret)]
-            shapes.update(found[:1] if len(core(secret)) < MIN_LENGTH else found)
-            shapes.update(lines(secret))
-        self._shapes = tuple(sorted(shapes, key=len, reverse=True))
-
-    def write(self, data: bytes) -> bytes:
-        """What of the stream can be shown now."""
-        if not self._shapes:
-            return data
-        text = self._held + data
-        return self._emit(text, len(text) - self._undecided(text))
-
-    def flush(self) -> bytes:
-        """The rest of the stream, at its end."""
-        return self._emit(self._held, len(self._held))
-
-    def _emit(self, text: bytes, end: int) -> bytes:
-        """The masked text up to `end`; the rest is held. A mask that reaches beyond `end` is remembered."""
-        out: list[bytes] = []
-        at = 0
-        covered = self._masked
-        for start, stop in self._matches(text):
-            if start >= end:
-                break
-            out.append(text[at:start])
-            if not (start == 0 and self._masked):
-                out.append(MASK)
-            at = covered = stop
-        out.append(text[at:end])
-        self._held = text[end:]
-        self._masked = max(0, covered - end)
-        return b"".join(out)
-
-    def _matches(self, text: bytes) -> list[tuple[int, int]]:
-        """The ranges to mask, in order, overlapping ones merged."""
-        ranges = [(0, self._masked)] if self._masked else []
-        for shape in self._shapes:
-            start = text.find(shape)
-            while start >= 0:
-                ranges.append((start, start + len(shape)))
-                start = text.find(shape, start + 1)
-        merged: list[tuple[int, int]] = []
-        for start, stop in sorted(ranges):
-            if merged and start < merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
-            else:
-                merged.append((start, stop))
-        return merged
-
-    def _undecided(self, text: bytes) -> int:
-        """The length of the longest end of `text` that begins a shape without being all of it."""
-        return max(_begun(text, shape) for shape in self._shapes)
-
-
-def _begun(text: bytes, shape: bytes) -> int:
-    start = max(0, len(text) - len(shape) + 1)
-    head = shape[:4]
-    while (start := _find_start(text, head, start)) >= 0:
-        if shape.startswith(text[start:]):
-            return len(text) - start
-        start += 1
-    return 0
-
-
-def _find_start(text: bytes, head: bytes, start: int) -> int:
-    """Where `head`, or at the very end of `text` a part of it, begins at or after `start`; -1 where it does not."""
-    found = text.find(head, start)
-    if found >= 0:
-        return found
-    for place in range(max(start, len(text) - len(head) + 1), len(text)):
-        if head.startswith(text[place:]):
-            return place
-    return -1

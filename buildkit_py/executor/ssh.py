@@ -6,6 +6,7 @@ A private key given instead of an agent is served by an `ssh-agent` that lives a
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from buildkit_py.errors import MissingToolError, SourceInputError
 from buildkit_py.executor.secrets import SshSpec
 
 BLOCK = 1 << 16
+_WHILE_READ_FROM = 'ssh-agent -D -a "$1" & read -r _; kill $!; wait'
+"""An agent that ends when nobody holds the other end of its standard input, so that none outlives `kill -9`."""
 
 
 @contextmanager
@@ -37,10 +40,15 @@ def _agent(key: str, directory: Path) -> Iterator[Path]:
     path = directory / "real"
     # The variables of who builds may hold tokens, and a key's askpass program must never run.
     plain = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-    try:
-        process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], env=plain, stdout=subprocess.DEVNULL)
-    except FileNotFoundError:
-        raise MissingToolError("ssh-agent is not installed", hint="install the package openssh-client") from None
+    if shutil.which("ssh-agent") is None:
+        raise MissingToolError("ssh-agent is not installed", hint="install the package openssh-client")
+    process = subprocess.Popen(
+        ["sh", "-c", _WHILE_READ_FROM, "sh", str(path)],
+        env=plain,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         environment = {**plain, "SSH_AUTH_SOCK": str(path), "SSH_ASKPASS": "false"}
         for _ in range(100):
@@ -56,8 +64,7 @@ def _agent(key: str, directory: Path) -> Iterator[Path]:
             )
         yield path
     finally:
-        process.terminate()
-        process.wait()
+        process.communicate()
 
 
 @contextmanager

@@ -185,7 +185,7 @@ def _check_source(op: Op) -> None:
     if isinstance(op, LocalSource):
         values.line(op.name, "the name of a directory")
     if isinstance(op, HttpSource | GitSource):
-        values.line(op.url[: values.MAX_NAME], "a URL")
+        values.url(op.url)
     if isinstance(op, HttpSource):
         values.octal(op.mode)
         values.components(op.filename)

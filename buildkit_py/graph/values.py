@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from buildkit_py.address import refuse_password
 from buildkit_py.dataclass import fields
 from buildkit_py.digest import Digest
-from buildkit_py.errors import GraphError, IntegrityError, UsageError
+from buildkit_py.errors import GraphError, IntegrityError, SourceInputError, UsageError
 from buildkit_py.platform import Platform
 from buildkit_py.reference import LOCAL, Reference
 from buildkit_py.source import Span
@@ -97,6 +98,15 @@ def line(text: str, what: str) -> None:
     """One printable line of 1 to 255 characters: a name that is shown, stored and put into file names."""
     if not 0 < len(text) <= MAX_NAME or not text.isprintable():
         raise GraphError(f"not {what}: {_shown(text)}", hint="it is one printable line of up to 255 characters")
+
+
+def url(text: str) -> None:
+    """The address of a source, which stands in keys, locks and records."""
+    line(text[:MAX_NAME], "a URL")
+    try:
+        refuse_password(text)
+    except SourceInputError as error:
+        raise GraphError(error.message, hint=error.hint) from None
 
 
 def path(text: str) -> None:

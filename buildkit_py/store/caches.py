@@ -6,7 +6,8 @@ uses a directory holds its lock, so nothing in use is removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -17,9 +18,11 @@ from buildkit_py.store.faults import guard
 from buildkit_py.store.layout import Layout
 from buildkit_py.store.leases import Owner
 from buildkit_py.store.locks import HeldLock, Waiting, acquire, try_acquire
+from buildkit_py.store.snapshots import discard
 
 Sharing = Literal["shared", "locked", "private"]
 _ID_LIMIT = 4096
+_NAME = re.compile(r"[0-9a-f]{64}/[0-9]{1,9}")
 
 
 class Caches:
@@ -54,6 +57,34 @@ class Caches:
             yield path
         finally:
             lock.release()
+
+    def doubt(self, paths: Iterable[Path]) -> Callable[[], None]:
+        """Have the next start remove these directories if this process ends before what is returned is called."""
+        names = [(self._owner.temporary(), cache_name(path)) for path in paths]
+        with guard("marking a cache directory", self._layout.tmp):
+            for mark, name in names:
+                mark.symlink_to(name)
+            files.fsync_directory(self._layout.tmp)
+
+        def settle() -> None:
+            for mark, _ in names:
+                mark.unlink(missing_ok=True)
+
+        return settle
+
+    def forget(self, name: str) -> bool:
+        """Remove the directory that `cache_name` calls so; False where somebody uses it."""
+        path = self._layout.caches / name
+        if not _NAME.fullmatch(name):
+            return True
+        lock = try_acquire(lock_path(self._layout, path))
+        if lock is None:
+            return False
+        try:
+            discard(path, self._owner)
+        finally:
+            lock.release()
+        return True
 
     def _take(
         self, home: Path, name: str, sharing: Sharing, timeout: float | None, waiting: Waiting | None

@@ -130,12 +130,18 @@ def remove(path: Path) -> None:
     for any depth. A directory is entered only after rmdir(2) refused it as not empty; on a mount point that fails with
     EBUSY instead, so nothing is ever removed through a mount.
     """
-    with directory(path.parent) as parent, suppress(FileNotFoundError):
-        if _unlinked(path.name, parent):
+    with directory(path.parent) as parent:
+        remove_in(parent, path.name)
+
+
+def remove_in(parent: int, name: str) -> None:
+    """The same for a name in an open directory."""
+    with suppress(FileNotFoundError):
+        if _unlinked(name, parent):
             return
-        with _writable(path.name, parent) as top:
+        with _writable(name, parent) as top:
             _remove_below(top)
-        os.rmdir(path.name, dir_fd=parent)
+        os.rmdir(name, dir_fd=parent)
 
 
 def _remove_below(top: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -155,7 +156,7 @@ class Store:
             leases = self.leases(names_only=True)
             for name in names:
                 if name.rpartition("-")[0] not in leases.names:
-                    _reclaim(self.layout.tmp / name)
+                    self._reclaim(self.layout.tmp / name)
             for path in stale_partials(self.layout):
                 path.unlink(missing_ok=True)
 
@@ -216,11 +217,12 @@ class Store:
                 "INSERT OR REPLACE INTO uses (kind, id, at) VALUES (?, ?, ?)", [(*use, now) for use in sorted(uses)]
             )
 
+    def _reclaim(self, path: Path) -> None:
+        """Remove what a dead process left; what can't be removed now is tried again at the next start."""
+        from buildkit_py.store.mounts import detach
 
-def _reclaim(path: Path) -> None:
-    """Remove what a dead process left; what can't be removed now is tried again at the next start."""
-    from buildkit_py.store.mounts import detach
-
-    detach(path)
-    with suppress(OSError):
-        files.remove(path)
+        detach(path)
+        with suppress(OSError):
+            # A link is the mark of a cache directory that may hold a secret.
+            if not path.is_symlink() or self.caches.forget(os.readlink(path)):
+                files.remove(path)

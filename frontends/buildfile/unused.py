@@ -1,4 +1,4 @@
-"""Warnings about what a file declares and nothing uses, and about shell text that looks like another tool's."""
+"""Warnings about what a file declares and nothing uses, shell text that looks like another tool's, and open secrets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from buildkit_py.dataclass import fields, is_dataclass
+from buildkit_py.secret_names import sounds_secret
 from buildkit_py.source import Diagnostic, Span
 from frontends.buildfile import syntax
 from frontends.buildfile.contents import walk
@@ -24,17 +25,27 @@ def warn(module: Module, report: Report) -> None:
         report(Diagnostic(message=message, span=span, severity="warning", hint=hint))
 
     _unused(module, warning)
+    for param in module.params.values():
+        _open_secret("param", param.name, param.span, warning)
     for body in [*(recipe.body for recipe in module.recipes.values()), *(each.body for each in module.defs.values())]:
         given: set[str] = set()
         for statement, _ in walk(body, module, calls=False):
             if isinstance(statement, syntax.With):
                 given |= set(_variables(statement))
+            elif isinstance(statement, syntax.Command) and statement.keyword.text == "env" and statement.kind:
+                _open_secret("env", statement.kind.text, statement.kind.span, warning)
         for statement, _ in walk(body, module, calls=False):
             if isinstance(statement, syntax.Exec) and isinstance(statement.program, Shell):
                 _shell(statement, statement.program, module, given, warning)
 
 
 Warn = Callable[[str, Span, str], None]
+
+
+def _open_secret(what: str, name: str, span: Span, warning: Warn) -> None:
+    if sounds_secret(name):
+        hint = f"declare it by `secret`, and give it to a step: `with secret(NAME, env: {name})`"
+        warning(f"the {what} `{name}` sounds like a secret, and would be kept in the image and its cache", span, hint)
 
 
 def _unused(module: Module, warning: Warn) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.patterns import Rules
+from buildkit_py.secret_names import sounds_secret
 from buildkit_py.source import Span
 from buildkit_py.suggest import suggest
 from frontends.dockerfile import syntax
 from frontends.dockerfile.checks import Checks
 from frontends.dockerfile.scope import NOT_IN_ENVIRONMENT
-from frontends.dockerfile.secret_names import sounds_secret
 
 _EVERYTHING = frozenset({"*", "**", "**/*"})
 """Patterns that leave nothing of a context."""

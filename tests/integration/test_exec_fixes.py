@@ -90,30 +90,6 @@ def test_an_image_outside_the_directory(project: Project, tmp_path: Path, start:
 # --- secrets
 
 
-def given(project: Project, path: Path) -> tuple[str, str]:
-    path.write_text(VALUE)
-    return ("--secret", f"id=tok,src={path}")
-
-
-def test_a_file_step_may_not_copy_a_secret(project: Project, tmp_path: Path) -> None:
-    secret = given(project, project.directory / "tok")
-    body = "copy ./tok to /leak\nwith secret(tok)\nrun true"
-    built = project.build(body, *secret, head="secret tok")
-    assert built.code == 7, built.result.output
-    assert "'tok' was found in /leak" in built.message
-
-
-def test_a_secret_in_a_cache_is_found_and_removed(project: Project, store: Path, tmp_path: Path) -> None:
-    secret = given(project, tmp_path / "tok")
-    body = "with cache(/c), secret(tok)\nrun mkdir -p /c/d; echo kept > /c/ok; cp /run/secrets/tok /c/d/t"
-    built = project.build(body, *secret, head="secret tok")
-    assert built.code == 7, built.result.output
-    assert "/d/t of the cache at /c" in built.message
-    assert VALUE not in built.result.output
-    left = {path.name for path in (store / "caches").rglob("*")}
-    assert "ok" in left and "t" not in left
-
-
 @pytest.mark.parametrize(
     ("where", "said"), [("env=NOPE", "NOPE, which is not set"), ("src=/nope", "/nope"), ("cmd=echo x", "fewer than")]
 )

@@ -10,7 +10,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from buildkit_py.dataclass import dataclass, fields, is_dataclass
+from buildkit_py.dataclass import dataclass, field, fields, is_dataclass
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox.capabilities import CAPABILITIES, DEFAULT_CAPABILITIES
 from buildkit_py.executor.sandbox.limits import Limit, check_limits
@@ -105,7 +105,7 @@ class FileMount:
     """A read-only file that holds `data`, in memory alone: a secret, a script, resolv.conf."""
 
     kind: Literal["file"] = "file"
-    data: bytes
+    data: bytes = field(repr=False)
     target: str
     mode: int = 0o444
     uid: int = 0
@@ -139,7 +139,7 @@ class SandboxSpec:
 
     root: Root
     args: tuple[str, ...]
-    env: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     cwd: str = "/"
     uid: int = 0
     gid: int = 0

@@ -17,8 +17,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from buildkit_py.address import refuse_password, shown
 from buildkit_py.errors import Cancelled, MissingToolError, SourceInputError
-from buildkit_py.executor.source.address import refuse_password, shown
 from buildkit_py.executor.source.submodules import MAX_DEPTH, Submodule, submodules_of
 from buildkit_py.layer.entry import EMPTY_TREE
 from buildkit_py.layer.stored import git_content_id

@@ -10,8 +10,8 @@ from email.utils import parsedate
 from threading import Event
 from typing import TYPE_CHECKING
 
+from buildkit_py.address import refuse_password
 from buildkit_py.errors import Cancelled, IntegrityError, SourceInputError
-from buildkit_py.executor.source.address import refuse_password, shown
 from buildkit_py.layer.entry import EMPTY_TREE, Diff, Entry
 from buildkit_py.layer.stored import http_content_id
 
@@ -38,14 +38,15 @@ def fetch(store: Store, url: str, expected: str | None = None, cancelled: Event 
     the server knows it to be the same (RFC 9110, section 13; kind `url` of `store.memo`). Raises `SourceInputError`
     where it can't be fetched, `IntegrityError` where it is not what was `expected`, `Cancelled`.
     """
+    # Before the store is asked, which notes what it was asked for.
+    refuse_password(url)
     if expected is not None and store.blobs.has(expected):
         return expected, store.blobs.size(expected)
     known = store.memo.get("url", url) if expected is None else None
     if known is not None and not store.blobs.has(known["digest"]):
         known = None
     if not url.lower().startswith(("http://", "https://")):
-        raise SourceInputError(f"not an http or https URL: {shown(url)}")
-    refuse_password(url)
+        raise SourceInputError(f"not an http or https URL: {url}")
     with _Download(store, url, cancelled or Event(), known["conditions"] if known else {}) as download:
         download.run()
         if known and download.unchanged:

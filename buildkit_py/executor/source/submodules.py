@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from buildkit_py.address import shown
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceInputError
-from buildkit_py.executor.source.address import shown
 
 MAX_DEPTH = 32
 _LINK = "160000"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from buildkit_py.errors import PybuildError, SourceInputError, UsageError
 from buildkit_py.executor import secrets
-from buildkit_py.executor.secrets import Redactor, SecretSpec, SecretStore, SshSpec
+from buildkit_py.executor.redactor import Redactor
+from buildkit_py.executor.secrets import SecretSpec, SecretStore, SshSpec
 from buildkit_py.secret_forms import MIN_LENGTH, core, forms, lines
 
 SECRET = b"correct horse/battery+staple"

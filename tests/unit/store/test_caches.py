@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from buildkit_py.store import Store
-from buildkit_py.store.caches import Sharing
+from buildkit_py.store.caches import Sharing, cache_name
 
 
 @pytest.mark.parametrize("sharing", ["shared", "locked", "private"])
@@ -55,3 +55,37 @@ def test_those_who_share_it_wait_until_it_is_whole(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert seen == [1, 1, 1, 1]
+
+
+def killed(store: Store, path: Path) -> None:
+    """A build that ended while one of its steps might have left a secret in a cache directory."""
+    mark = store.layout.tmp / f"{'0' * 16}-1"
+    mark.symlink_to(cache_name(path))
+
+
+def test_what_a_killed_step_may_have_left_goes_once_nobody_uses_it(store: Store) -> None:
+    with store.caches.directory("id", sharing="shared") as path:
+        (path / "a").touch()
+        killed(store, path)
+        store.recover()
+        assert (path / "a").exists()
+    store.recover()
+    assert not path.exists()
+    assert list(store.layout.tmp.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc", "x/0", f"{'0' * 64}/0", f"{'0' * 64}/../{'0' * 64}"])
+def test_a_mark_of_no_cache_leads_nowhere(store: Store, tmp_path: Path, name: str) -> None:
+    (store.layout.tmp / f"{'0' * 16}-1").symlink_to(name)
+    before = sorted(tmp_path.rglob("*"))
+    store.recover()
+    assert {path.name for path in set(before) - set(tmp_path.rglob("*"))} <= {f"{'0' * 16}-1"}
+    assert list(store.layout.tmp.iterdir()) == []
+
+
+def test_a_step_in_peace_leaves_no_mark(store: Store) -> None:
+    with store.caches.directory("id", sharing="shared") as path:
+        settle = store.caches.doubt([path])
+        assert [mark.readlink() for mark in store.layout.tmp.iterdir()] == [Path(cache_name(path))]
+        settle()
+    assert list(store.layout.tmp.iterdir()) == []

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from buildkit_py.errors import SourceError
 from buildkit_py.graph.resolver import StaticResolver
+from buildkit_py.secret_names import sounds_secret
 from buildkit_py.source import Span
 from buildkit_py.suggest import suggest
 from frontends.dockerfile import load
 from frontends.dockerfile.check_options import CheckOptionError, read_check_options
 from frontends.dockerfile.checks import RULES, Checks
-from frontends.dockerfile.secret_names import sounds_secret
 from frontends.dockerfile.syntax import CheckOptions
 from tests.support.dockerfile_checks import found, lines
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from buildkit_py.address import refuse_password, shown
 from buildkit_py.errors import SourceInputError
-from buildkit_py.executor.source.address import refuse_password, shown
 
 
 @pytest.mark.parametrize(
