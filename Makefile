@@ -17,6 +17,9 @@ test: test-packages $(VENV)/installed-dev ## run every check and every test
 unit: $(VENV)/installed-dev ## run the tests that need no root and no other programs
 	@$(RUN)/pytest -n 2 --dist loadgroup $(wildcard $(UNIT))
 
+faults: test-packages $(VENV)/installed-dev ## kill, fail and lose power at every point of every command (about an hour)
+	@PYBUILD_FAULTS=all $(RUN)/pytest -n 2 --dist loadgroup tests/faults
+
 check: $(VENV)/installed-dev ## check format, lint, types and imports
 	@$(RUN)/pytest -q tests/style
 
@@ -55,4 +58,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit check bench bench-quick profile growth format clean demo-packages test-packages
+.PHONY: help demo test unit faults check bench bench-quick profile growth format clean demo-packages test-packages

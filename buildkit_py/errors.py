@@ -146,7 +146,11 @@ class StoreError(PybuildError):
 
 
 class StoreBusyError(StoreError):
-    """Another process holds what is needed, and did not let go in time."""
+    """Another process holds what is needed, and did not let go in time; `pid` is that process, 0 if not known."""
+
+    def __init__(self, message: str, *, hint: str | None = None, span: Span | None = None, pid: int = 0) -> None:
+        super().__init__(message, hint=hint, span=span)
+        self.pid = pid
 
 
 class SandboxError(PybuildError):

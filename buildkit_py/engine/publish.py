@@ -67,8 +67,10 @@ class Publisher:
             made = [self._assemble(target) for target in targets]
             results += [self._result(each) for each in made]
             whole[name] = self._join(name, [each.assembled for each in made])
-        for name, descriptor in whole.items():
-            self._name(name, descriptor)
+        # All names or none: a build that fails here has named nothing.
+        with self._store.transaction():
+            for name, descriptor in whole.items():
+                self._name(name, descriptor)
         writer = OutputWriter(self._session, self._images, self._options)
         for name, targets in by_name.items():
             writer.write(name, targets, whole[name])

@@ -186,7 +186,11 @@ class Outfitter:
     def _take_cache(self, name: str, sharing: Sharing, mount: CacheMount, tree: Tree) -> Path:
         begin = partial(self._shown.begin, mount, tree) if mount.input is not None else None
         take = partial(self._shop.store.caches.directory, name, sharing=sharing, begin=begin)
-        return enter_patiently(self._stack, lambda seconds: take(timeout=seconds), self._cancelled)
+
+        def tell(holder: str) -> None:
+            self._shop.note(f"waiting for {holder}, which uses the cache directory of {mount.target}")
+
+        return enter_patiently(self._stack, lambda seconds: take(timeout=seconds), self._cancelled, tell)
 
     def _cache(self, mount: CacheMount, tree: Tree) -> sandbox.Mount:
         path = self._directories[mount.target]

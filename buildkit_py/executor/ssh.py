@@ -40,7 +40,7 @@ def _agent(key: str, directory: Path) -> Iterator[Path]:
     path = directory / "real"
     # The variables of who builds may hold tokens, and a key's askpass program must never run.
     plain = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-    if shutil.which("ssh-agent") is None:
+    if shutil.which("ssh-agent", path=plain["PATH"]) is None:
         raise MissingToolError("ssh-agent is not installed", hint="install the package openssh-client")
     process = subprocess.Popen(
         ["sh", "-c", _WHILE_READ_FROM, "sh", str(path)],

@@ -12,6 +12,7 @@ from buildkit_py.dataclass import dataclass, field
 from buildkit_py.errors import Cancelled, InfrastructureError, StoreBusyError
 from buildkit_py.events import Cached, Finished, Log, Note, Progress, Started
 from buildkit_py.solver.stacks import Stacks
+from buildkit_py.store.locks import Patience, named
 
 if TYPE_CHECKING:
     from buildkit_py.events import Emit
@@ -155,18 +156,22 @@ class Session:
 
     @contextmanager
     def alone(self, node: Node, name: str) -> Iterator[None]:
-        """Hold a lock between processes; waiting for it ends with `Cancelled` when the build is stopped."""
+        """Hold a lock between processes; waiting for it ends with `Cancelled` when the build is stopped, and with
+        `StoreBusyError` where its holder is."""
         with ExitStack() as stack:
-            told, began = False, self.now()
+            told, began, patience = False, self.now(), Patience()
             while True:
                 self.check()
                 try:
                     stack.enter_context(self.store.lock(name, timeout=LOOK_UP_SECONDS))
                     break
-                except StoreBusyError:
+                except StoreBusyError as busy:
                     if not told:
-                        self.emit(Note(at=self.now(), text=f"another build is at work on the same: {node.title}"))
+                        text = f"another build is at work on the same ({named(busy.pid)}): {node.title}"
+                        self.emit(Note(at=self.now(), text=text))
                     told = True
+                    if patience.ended(busy.pid):
+                        raise
             if told:
                 self.took(node, {"wait": self.now() - began})
             yield

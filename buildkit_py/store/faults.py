@@ -6,7 +6,8 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from buildkit_py.errors import StoreBusyError, StoreError
 
@@ -35,6 +36,7 @@ _SQL: dict[int, int] = {
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,
     sqlite3.SQLITE_PERM: errno.EACCES,
 }
+_WRITE_LOCK = "120"
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -78,9 +80,11 @@ def of_sql_error(error: sqlite3.Error, where: str | os.PathLike[str]) -> StoreEr
     """The `StoreError` for a fault of the index at `where`."""
     code = sql_code(error)
     if code in _BUSY:
+        pid = _writer(where)
         return StoreBusyError(
-            f"another process keeps the store's index locked: {os.fspath(where)}",
+            f"{f'process {pid}' if pid else 'another process'} keeps the store's index locked: {os.fspath(where)}",
             hint="wait for other builds in this store, or continue one that is stopped",
+            pid=pid,
         )
     if code in _DAMAGED:
         return StoreError(
@@ -91,3 +95,18 @@ def of_sql_error(error: sqlite3.Error, where: str | os.PathLike[str]) -> StoreEr
         number = _SQL[code]
         return of_os_error(OSError(number, os.strerror(number)), "using the store's index", where)
     return StoreError(f"the store's index can't be used: {error}: {os.fspath(where)}")
+
+
+def _writer(where: str | os.PathLike[str]) -> int:
+    """The process that writes to the index: it locks one byte of the file beside it (https://sqlite.org/walformat.html).
+
+    Asked of /proc/locks: to open and close that file would end the locks of this process on it (fcntl(2)).
+    """
+    with suppress(OSError, ValueError):
+        number = Path(f"{os.fspath(where)}-shm").stat().st_ino
+        with open("/proc/locks", encoding="ascii") as file:
+            for line in file:
+                _, kind, _, access, pid, place, start, *_ = line.split()
+                if (kind, access, start) == ("POSIX", "WRITE", _WRITE_LOCK) and place.endswith(f":{number}"):
+                    return max(0, int(pid))
+    return 0

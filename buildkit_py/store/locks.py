@@ -22,6 +22,8 @@ from buildkit_py.store.faults import guard
 Waiting = Callable[[int], None]
 """Told once, when a lock is not free, which process holds it; 0 where that is not known."""
 
+STOPPED_SECONDS = 60.0
+"""How long a holder that is stopped (SIGSTOP, Ctrl-Z) is waited for; one that works, for as long as it takes."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.05
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -76,7 +78,8 @@ def acquire(
     waiting: Waiting | None = None,
     temporary: bool = True,
 ) -> HeldLock:
-    """Take the lock at `path`, called `name` in messages; `timeout` in seconds, None waits for ever.
+    """Take the lock at `path`, called `name` in messages; `timeout` in seconds, None waits for as long as its holder
+    works.
 
     Raises `StoreBusyError` that names the holder when the time is up. `temporary` exclusive locks leave no file.
     """
@@ -139,11 +142,31 @@ def _whole_file(kind: int) -> bytes:
     return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
 
 
-def poll(attempt: Callable[[], bool], deadline: float | None) -> bool:
-    """Try until it works (True) or the monotonic `deadline` has passed (False), with growing pauses."""
+class Patience:
+    """For how long the holder of a lock was seen to be stopped."""
+
+    __slots__ = ("_since",)
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def ended(self, pid: int) -> bool:
+        """Whether this process, which holds the lock now, has been stopped for too long."""
+        if not _is_stopped(pid):
+            self._since = None
+            return False
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        return now - self._since >= STOPPED_SECONDS
+
+
+def poll(attempt: Callable[[], bool], deadline: float | None, give_up: Callable[[], bool] = lambda: False) -> bool:
+    """Try until it works (True), or the monotonic `deadline` has passed or `give_up` says so (False), with growing
+    pauses."""
     pause = _FIRST_PAUSE
     while not attempt():
-        if deadline is not None and time.monotonic() >= deadline:
+        if (deadline is not None and time.monotonic() >= deadline) or give_up():
             return False
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
@@ -151,26 +174,38 @@ def poll(attempt: Callable[[], bool], deadline: float | None) -> bool:
 
 
 def wait(fd: int, name: str, kind: int, deadline: float | None, waiting: Waiting | None = None) -> None:
-    """Set a lock of `kind` on an open lock file, waiting until the monotonic `deadline`; `StoreBusyError` then."""
+    """Set a lock of `kind` on an open lock file, waiting until the monotonic `deadline`, and for a holder that is
+    stopped no longer than `STOPPED_SECONDS`; `StoreBusyError` then."""
     with guard("taking a lock", name):
         if try_lock(fd, kind):
             return
         if waiting is not None:
             waiting(_read_pid(fd))
-        if poll(lambda: try_lock(fd, kind), deadline):
+        patience = Patience()
+        if poll(lambda: try_lock(fd, kind), deadline, lambda: patience.ended(_read_pid(fd))):
             return
     pid = _read_pid(fd)
-    holder = f"process {pid}" if pid else "another process"
-    raise StoreBusyError(f"{holder} holds {name!r} of the store and did not let go in time", hint=_advice(pid))
+    text = f"{named(pid)} holds {name!r} of the store and did not let go in time"
+    raise StoreBusyError(text, hint=_advice(pid), pid=pid)
+
+
+def named(pid: int) -> str:
+    """A holder in words."""
+    return f"process {pid}" if pid else "another process"
 
 
 def _advice(pid: int) -> str:
+    if _is_stopped(pid):
+        return f"that process is stopped: continue it with `kill -CONT {pid}`, or end it"
+    return "wait for it, or end it if it hangs; the lock is freed when it ends"
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether somebody stopped that process (proc(5))."""
     state = ""
     with suppress(OSError, IndexError):
         state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-    if state in ("T", "t"):
-        return f"that process is stopped: continue it with `kill -CONT {pid}`, or end it"
-    return "wait for it, or end it if it hangs; the lock is freed when it ends"
+    return state in ("T", "t")
 
 
 def _still_named(fd: int, path: Path) -> bool:

@@ -108,7 +108,8 @@ class Store:
         timeout: float | None = None,
         waiting: Waiting | None = None,
     ) -> Iterator[None]:
-        """Hold a named lock, between processes and between threads. `timeout` in seconds, None waits for ever.
+        """Hold a named lock, between processes and between threads. `timeout` in seconds, None waits for as long as the
+        holder works.
 
         `waiting` is told the holder's pid once, if it has to wait. Raises `StoreBusyError` when the time is up.
         """

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+_PATIENCE = 60.0
 
 
 def leftovers(directory: Path) -> list[str]:
@@ -43,3 +46,16 @@ def _loops(name: str) -> Iterator[str]:
             continue
         if name in backing:
             yield f"loop device: {file.parts[3]} {backing}"
+
+
+def deserted(directory: Path) -> None:
+    """Fail where something is left of those who used a directory; what dies takes the kernel a moment."""
+    deadline = time.monotonic() + _PATIENCE
+    while left := leftovers(directory):
+        assert time.monotonic() < deadline, "\n".join(left)
+        time.sleep(0.02)
+
+
+def cgroups_of(pid: int) -> list[Path]:
+    """The control groups that a pybuild of that pid made."""
+    return list(Path("/sys/fs/cgroup").glob(f"**/pybuild-*-{pid}-*"))

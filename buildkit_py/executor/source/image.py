@@ -168,12 +168,16 @@ class Images:
         cancelled: Event,
     ) -> str:
         """Have `lay` do its work for every tree of the image's chain that is not `there`."""
+
+        def tell(holder: str) -> None:
+            shop.note(f"waiting for {holder}, which unpacks the same image")
+
         missing = [layer.content_id for layer in layers if not there(layer.content_id)]
         if missing:
             with ExitStack() as stack:
                 # From the bottom up, as every image that shares a layer does: nobody waits in a circle.
                 for content_id in missing:
-                    enter_patiently(stack, partial(self._hold, content_id), cancelled)
+                    enter_patiently(stack, partial(self._hold, content_id), cancelled, tell)
                 absent = [layer for layer in layers if not there(layer.content_id)]
                 with Arrivals(partial(fetch, absent)) as arrivals:
                     for layer in absent:
