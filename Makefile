@@ -36,11 +36,15 @@ profile: test-packages $(VENV)/installed-dev ## where the time of the benchmark'
 growth: test-packages $(VENV)/installed-dev ## time and memory against size: files, steps, layers, stages, store
 	@$(RUN)/python -m bench.growth
 
+fuzz: $(VENV)/installed-dev ## feed all that reads foreign bytes: FUZZ_SECONDS=60 each, or only those of TARGETS=
+	@$(RUN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@$(RUN)/python -m tests.fuzz $(TARGETS)
+
 format: $(VENV)/installed-dev ## put the source into the one format
 	@$(RUN)/ruff check --fix --quiet . && $(RUN)/ruff format .
 
 clean: ## remove what was made here (the cache of the tests stays)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 
 demo-packages test-packages: %-packages:
 	@python=$$(scripts/find-python) && "$$python" scripts/machine.py $*
@@ -58,4 +62,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit faults check bench bench-quick profile growth format clean demo-packages test-packages
+.PHONY: help demo test unit faults fuzz check bench bench-quick profile growth format clean demo-packages test-packages

@@ -266,13 +266,13 @@ class _Parser:
 
         try:
             document = tomllib.loads(self._text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             place = _LINE.search(str(error))
             line = int(place[1]) if place else self._text.count("\n") + 1
             raise self._fault(_LINE.sub("", str(error)).strip().lower(), line) from None
         version = document.pop("version", None)
         if type(version) is not int or version != VERSION:
-            what = "has no version" if version is None else f"has version {version!r}"
+            what = "has no version" if version is None else f"has version {_shown(version)}"
             raise self._fault(f"it {what}, and this pybuild reads version {VERSION}", self._line_of("version"))
         for section in document:
             if section not in SECTIONS:
@@ -322,6 +322,14 @@ def _wrong(section: Section, key: str, value: object) -> str | None:
     except (IntegrityError, UsageError) as error:
         return error.message
     return None
+
+
+def _shown(value: object) -> str:
+    """A value for people; a number may have more digits than Python writes."""
+    try:
+        return repr(value)[:80]
+    except ValueError:
+        return "that is a number of very many digits"
 
 
 def _normalised(name: str) -> str:

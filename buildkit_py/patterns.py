@@ -8,12 +8,15 @@ with a dot is like any other.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from buildkit_py.errors import SourceInputError
 
 _MAGIC = re.compile(r"[*?\[\\]")
+_ANY = "[^/]*"
+_DEEP = {"(?:.*/)?": "(?:.*?/)??", ".+": ".+?", ".*": ".*?"}
+"""What `**` may be, and the same taking as little as it can."""
 
 
 def is_glob(text: str) -> bool:
@@ -29,14 +32,41 @@ def escaped(path: str) -> str:
 @lru_cache(maxsize=1024)
 def compiled(pattern: str) -> re.Pattern[str]:
     """A regular expression that matches whole relative paths; raises `SourceInputError` for an open `[`."""
-    return re.compile("".join(_translate(pattern)) + r"\Z", re.DOTALL)
+    return re.compile(_expression(list(_translate(pattern))), re.DOTALL)
 
 
 @lru_cache(maxsize=1024)
 def compiled_strictly(pattern: str, *, deep: bool = True) -> re.Pattern[str]:
     """The same without what is no part of Go's patterns: in a set `^` alone negates, and unless it is `deep`, `**` is
     no more than `*`."""
-    return re.compile("".join(_translate(pattern, negations=("^",), deep=deep)) + r"\Z", re.DOTALL)
+    return re.compile(_expression(list(_translate(pattern, negations=("^",), deep=deep))), re.DOTALL)
+
+
+def _expression(pieces: Sequence[str]) -> str:
+    """The pieces of a pattern as one expression that never takes longer than the square of a path's length.
+
+    What stands between two `**` is put where it fits first, and stays there: what comes behind reaches from there what
+    it would reach from any later place. Trying every place takes a power of the length, by the number of wildcards.
+    """
+    cuts = [place for place, piece in enumerate(pieces) if piece in _DEEP]
+    made = [_between(pieces[: cuts[0] if cuts else None], is_last=not cuts)]
+    for start, stop in zip(cuts, (*cuts[1:], None), strict=False):
+        inside = _between(pieces[start + 1 : stop], is_last=stop is None)
+        made.append(pieces[start] + inside if stop is None else f"(?>{_DEEP[pieces[start]]}{inside})")
+    return "".join((*made, r"\Z"))
+
+
+def _between(pieces: Sequence[str], *, is_last: bool) -> str:
+    """The pieces between two `**`. None of their `*` passes a slash, so the first fit is as good as any here, too."""
+    parts: list[list[str]] = [[]]
+    for piece in pieces:
+        if piece == _ANY:
+            parts.append([])
+        else:
+            parts[-1].append(piece)
+    first, *rest = map("".join, parts)
+    last = [_ANY + rest.pop()] if rest and is_last else []
+    return "".join((first, *(f"(?>{_ANY}?{part})" for part in rest), *last))
 
 
 def _translate(pattern: str, *, negations: tuple[str, ...] = ("^", "!"), deep: bool = True) -> Iterator[str]:
@@ -53,7 +83,7 @@ def _translate(pattern: str, *, negations: tuple[str, ...] = ("^", "!"), deep: b
             yield re.escape(pattern[place + 1])
             place += 2
         else:
-            yield {"*": "[^/]*", "?": "[^/]"}.get(char) or re.escape(char)
+            yield {"*": _ANY, "?": "[^/]"}.get(char) or re.escape(char)
             place += 1
 
 

@@ -26,6 +26,8 @@ _KNOWN = frozenset(
         *("ppc64", "ppc64le", "riscv64", "s390x", "wasm", "unknown"),
     }
 )
+_MOST = 100
+"""Characters of a platform; none comes near."""
 _SYSTEMS = frozenset({"linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "illumos", "solaris", "wasi"})
 _IMPLIED_VARIANTS = {"armel": "v6", "armv6l": "v6"}
 
@@ -41,6 +43,8 @@ class Platform:
     @classmethod
     def parse(cls, text: str) -> Platform:
         """Parse `linux/amd64`, `linux/arm/v7`, `arm64`, …; raises `UsageError`."""
+        if len(text) > _MOST:
+            raise UsageError(f"a platform of {len(text)} characters is too long: {text[:40]!r}…")
         parts = text.strip().lower().split("/")
         if len(parts) == 1:
             parts = ["linux", parts[0]]

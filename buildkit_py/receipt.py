@@ -99,7 +99,7 @@ def holds(plain: Mapping[str, Any], store: Store) -> bool:
             and all(_now(directory, names) == known for directory, (known, names) in plain["trees"].items())
             and rows(store, [(kind, name) for kind, name in plain["uses"]]) == plain["rows"]
         )
-    except (OSError, KeyError, TypeError, ValueError):
+    except (OSError, LookupError, TypeError, ValueError, AttributeError):
         return False
 
 

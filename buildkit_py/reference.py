@@ -16,6 +16,8 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _REGISTRY = re.compile(rf"(?:\[[0-9a-fA-F:]+\]|{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[0-9]{{1,5}}))?\Z")
 _MOST_PORT = 65535
+_MOST = 1024
+"""Characters of a whole name: host, repository, tag and digest have fewer together."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,6 +32,8 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Parse and normalise; raises `UsageError` that names the wrong part."""
+        if len(text) > _MOST:
+            raise UsageError(f"an image name of {len(text)} characters is too long: {text[:80]!r}…")
         rest, at, digest_text = text.partition("@")
         digest = Digest.parse(digest_text) if at else None
         head, slash, tail = rest.partition("/")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from buildkit_py.dataclass import dataclass, replace
 
+_PAGE = 4000
 Severity = Literal["error", "warning", "note"]
 
 
@@ -67,15 +68,18 @@ def render(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str]) -> str
 def _render_one(diagnostic: Diagnostic, sources: Mapping[str, str]) -> str:
     rule = f"[{diagnostic.rule}]" if diagnostic.rule else ""
     place = f"{diagnostic.span}: " if diagnostic.span else ""
-    lines = [f"{place}{diagnostic.severity}{rule}: {diagnostic.message}"]
+    lines = [f"{place}{diagnostic.severity}{rule}: {told(diagnostic.message)}"]
     if diagnostic.span:
         lines += _excerpt(diagnostic.span, diagnostic.label, sources)
     for text, span in diagnostic.notes:
-        lines.append(f"{span}: note: {text}")
+        lines.append(f"{span}: note: {told(text)}")
         lines += _excerpt(span, None, sources)
     if diagnostic.hint:
-        lines.append(f"  help: {diagnostic.hint}")
-    return "\n".join(visible(row) for line in lines for row in line.split("\n")) + "\n"
+        lines.append(f"  help: {told(diagnostic.hint)}")
+    return "
+".join(visible(row) for line in lines for row in line.split("
+")) + "
+"
 
 
 def visible(text: str) -> str:
@@ -85,6 +89,12 @@ def visible(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def told(text: str) -> str:
+    """A text that may be foreign as part of a message: nothing that a terminal would obey, and no more than a page."""
+    shown = text if len(text) <= _PAGE else f"{text[:_PAGE]}…"
+    return "\n".join(map(visible, shown.split("\n")))
 
 
 def _excerpt(span: Span, label: str | None, sources: Mapping[str, str]) -> list[str]:
@@ -103,5 +113,5 @@ def _excerpt(span: Span, label: str | None, sources: Mapping[str, str]) -> list[
     return [
         f" {blank} |",
         f" {number} | {visible(before + marked + after)}",
-        f" {blank} | {indent}{carets}{' ' + label if label else ''}",
+        f" {blank} | {indent}{carets}{' ' + visible(label) if label else ''}",
     ]

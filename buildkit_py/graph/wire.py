@@ -136,6 +136,8 @@ def decode(data: bytes) -> Definition:
         first = error.errors(include_url=False)[0]
         place = "/".join(str(part) for part in first["loc"])
         raise GraphError(f"the graph is malformed at {place}: {first['msg']}") from None
+    except LookupError as error:
+        raise GraphError(f"the graph is malformed: {error} is missing") from None
     except (RecursionError, TypeError, ValueError) as error:
         raise GraphError(f"the graph is malformed: {error}") from None
     _check_digests(plain, definition)

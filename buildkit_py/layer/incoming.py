@@ -97,14 +97,16 @@ def _check(diff: Diff) -> None:
     known: dict[str, Entry] = {}
     before: str | None = None
     for entry in diff.entries:
+        if type(entry.path) is not str:
+            raise IntegrityError("it has an entry without a path")
         if before is not None and entry.path <= before:
             raise IntegrityError("its entries are not in the order of their paths")
         before = entry.path
         try:
             _check_place(entry, known)
             _check_entry(entry, known)
-        except (ValueError, TypeError, UnicodeEncodeError):
-            raise IntegrityError(f"it has an impossible entry: {str(entry.path)[:200]!r}") from None
+        except (ValueError, TypeError, AttributeError):
+            raise IntegrityError(f"it has an impossible entry: {entry.path[:200]!r}") from None
         known[entry.path] = entry
 
 
@@ -113,6 +115,7 @@ def _check_place(entry: Entry, known: dict[str, Entry]) -> None:
     if not entry.path:
         _demand(entry.type == "dir")
         return
+    os.fsencode(entry.path)
     if "/".join(parts_of(entry.path)) != entry.path:
         raise ValueError("not in its one form")
     above = entry.path.rpartition("/")[0]
@@ -137,9 +140,10 @@ def _check_entry(entry: Entry, known: dict[str, Entry]) -> None:
     if entry.device is not None:
         major, minor = entry.device
         _demand(_number(major, 0xFFF) and _number(minor, 0xFFFFF) and (major, minor) != (0, 0))
-    _demand(
-        not entry.xattrs or (kind in ("file", "hardlink", "dir") and all(is_kept(name) for name, _ in entry.xattrs))
-    )
+    _demand(not entry.xattrs or kind in ("file", "hardlink", "dir"))
+    for name, _ in entry.xattrs:
+        os.fsencode(name)
+        _demand(is_kept(name))
     if kind == "whiteout":
         _demand((entry.mode, entry.uid, entry.gid) == (0, 0, 0))
 

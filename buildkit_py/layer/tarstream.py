@@ -225,9 +225,13 @@ def parts_of(name: str) -> list[str]:
 
 def target_of(member: tarfile.TarInfo) -> str:
     """Where a symbolic link leads, as text; raises `IntegrityError` for what no link can hold."""
-    target = member.linkname
+    return checked_target(member.name, member.linkname)
+
+
+def checked_target(name: str, target: str) -> str:
+    """The target of the link `name`, if a link can have it; raises `IntegrityError`."""
     if not target or "\0" in target or len(target.encode("utf-8", "surrogateescape")) > MAX_TARGET:
-        raise IntegrityError(f"it has a link that leads nowhere: {member.name[:200]!r}")
+        raise IntegrityError(f"it has a link that leads nowhere: {name[:200]!r}")
     return target
 
 

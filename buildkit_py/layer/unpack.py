@@ -24,7 +24,7 @@ from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.owner import resolve_owner
 from buildkit_py.layer.select import select
 from buildkit_py.layer.spool import Spool
-from buildkit_py.layer.tarstream import Limits, TarStream, device_of, parts_of, target_of
+from buildkit_py.layer.tarstream import Limits, TarStream, checked_target, device_of, parts_of, target_of
 from buildkit_py.layer.tree import Tree, ancestors, join, resolve
 from buildkit_py.layer.writer import blocks
 from buildkit_py.layer.xattrs import CAPABILITY, Xattrs
@@ -34,6 +34,8 @@ LIMITS = Limits(bytes=64 << 30, entries=5_000_000)
 MAX_LINK = 4095
 _CAPABILITY_SIZES = {b"\1": 12, b"\2": 20, b"\3": 24}
 """Bytes of a value of `security.capability` by its revision (capabilities(7)); the kernel takes no other."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
+"""Of the methods in a zip; LZMA's could ask for any amount of memory."""
 _REMOVAL = ".wh."
 _OPAQUE = ".wh..wh..opq"
 
@@ -160,6 +162,8 @@ class _Unpacker:
                 path = self._place(member.filename)
                 if path is None:
                     continue
+                if member.compress_type not in _METHODS:
+                    raise IntegrityError(f"it is compressed in a way that is not read: {member.filename[:200]!r}")
                 mode = member.external_attr >> 16
                 owner = self._owner or (0, 0)
                 entry = Entry(path=path, type="file", mode=stat.S_IMODE(mode) or 0o644, uid=owner[0], gid=owner[1])
@@ -167,7 +171,8 @@ class _Unpacker:
                     self._edit.put(replace(entry, type="dir", mode=stat.S_IMODE(mode) or 0o755))
                 elif stat.S_ISLNK(mode):
                     with archive.open(member) as source:
-                        target = source.read(MAX_LINK).decode("utf-8", "surrogateescape")
+                        text = source.read(MAX_LINK + 1).decode("utf-8", "surrogateescape")
+                    target = checked_target(member.filename, text)
                     self._edit.put(replace(entry, type="symlink", mode=0o777, target=target))
                 else:
                     with archive.open(member) as source:

@@ -22,8 +22,9 @@ Xattrs = tuple[tuple[str, bytes], ...]
 
 
 def is_kept(name: str) -> bool:
-    """Whether an attribute of this name is part of a file. One with `=` in its name fits in no layer."""
-    if "=" in name:
+    """Whether an attribute of this name is part of a file. One with `=` in its name fits in no layer, one with a NUL
+    in no file."""
+    if "=" in name or "\0" in name:
         return False
     return name in _KEPT or (name.startswith("user.") and not name.startswith(_OVERLAY))
 

@@ -122,6 +122,8 @@ _settings = _object(
     },
 )
 
+DESCRIPTOR = _descriptor
+"""What points at a manifest, an index, a configuration or a layer."""
 MANIFEST = _object(
     {"schemaVersion": _version, "config": _descriptor, "layers": _descriptors},
     {"annotations": _texts, "artifactType": _maybe(_text), "subject": _maybe(_descriptor)},

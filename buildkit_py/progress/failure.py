@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.graph.title import clip
 from buildkit_py.progress.text import clean, count
-from buildkit_py.source import Diagnostic, Span
+from buildkit_py.source import Diagnostic, Span, told
 from buildkit_py.source import render as render_diagnostics
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def render_message(
     message: str, *, span: Span | None, hint: str | None, tail: Sequence[str], sources: Mapping[str, str]
 ) -> str:
     """One error as a compiler shows it, with the last lines that a step printed below."""
-    shown = Diagnostic(message=clean(message.replace("\n", " ")), span=span, hint=hint)
+    shown = Diagnostic(message=told(message.replace("\n", " ")), span=span, hint=hint)
     if span is not None:
         head = render_diagnostics([shown], sources)
     else:
-        head = f"pybuild: error: {shown.message}\n" + (f"  help: {hint}\n" if hint else "")
+        head = f"pybuild: error: {shown.message}\n" + (f"  help: {told(hint)}\n" if hint else "")
     return head + _tail(tail)
 
 

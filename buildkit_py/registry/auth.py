@@ -22,9 +22,10 @@ from buildkit_py.registry.credentials import Credential
 from buildkit_py.registry.faults import TransferError, login_fault, status_fault
 from buildkit_py.registry.transport import Origin, Transport
 
-_PARAMETER = re.compile(r'\s*,?\s*([A-Za-z][A-Za-z0-9_-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
+# No piece gives back what it took: blanks alone would else be tried in as many ways as the cube of their number.
+_PARAMETER = re.compile(r'(?<![A-Za-z0-9_-])([A-Za-z][A-Za-z0-9_-]*+)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"|([^\s",]++))')
 _LIMIT = 1 << 20
-_USUAL_LIFE = 60
+_USUAL_LIFE, _LONGEST_LIFE = 60, 86_400
 _TOKEN = re.compile(r"[\x21-\x7e]+\Z")
 
 
@@ -177,5 +178,5 @@ class Authorizer:
         if not isinstance(token, str) or not _TOKEN.match(token):
             raise TransferError(f"the token service {host} sent no token")
         seconds = life if isinstance(life, int) and life > 0 else _USUAL_LIFE
-        self._expires = time.monotonic() + 0.9 * seconds
+        self._expires = time.monotonic() + 0.9 * min(seconds, _LONGEST_LIFE)
         return token

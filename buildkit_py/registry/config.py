@@ -130,6 +130,8 @@ def _settings(host: str, table: Any, file: Path) -> HostSettings:
 
 
 def _path(text: str, file: Path, where: str) -> Path:
+    if "\0" in text:
+        raise UsageError(f"{where}: not a path: {text!r}")
     try:
         return file.parent / Path(text).expanduser()
     except RuntimeError:
@@ -146,7 +148,9 @@ def _typed(table: Mapping[str, Any], key: str, kind: type, default: Any, where: 
 
 def _mirrors(values: list[Any], where: str) -> tuple[str, ...]:
     for value in values:
-        host, slash, prefix = value.partition("/") if isinstance(value, str) else ("", "", "")
+        if not isinstance(value, str):
+            raise UsageError(f"{where}: mirrors must be a list of strings")
+        host, slash, prefix = value.partition("/")
         if not _HOST.match(host) or (slash and not _PREFIX.match(prefix)):
             raise UsageError(
                 f"{where}: not a mirror: {value!r}",

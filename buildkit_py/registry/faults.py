@@ -13,6 +13,8 @@ from typing import Any
 
 from buildkit_py.errors import RegistryError
 
+_READ = 16
+"""How many times as much text is looked at as is shown: most of it may be a query."""
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _QUERY = re.compile(r"(https?://[^\s\"'?]*)\?[^\s\"']*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
@@ -41,6 +43,8 @@ def plain_text(text: str, secrets: Iterable[str] = (), limit: int = 300) -> str:
     """Text of a registry, fit for a terminal and a log."""
     for secret in sorted((item for item in secrets if item), key=len, reverse=True):
         text = text.replace(secret, "***")
+    # Looking for addresses takes the square of the text's length.
+    text = text[: _READ * limit]
     return _CONTROL.sub(" ", _QUERY.sub(r"\1", text)).strip()[:limit]
 
 

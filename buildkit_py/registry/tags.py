@@ -6,19 +6,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from functools import partial
 
 from buildkit_py.oci import Descriptor
 from buildkit_py.registry.faults import TransferError
+from buildkit_py.registry.links import next_page
 from buildkit_py.registry.repository import Repository
 from buildkit_py.registry.retry import Cancel, check
 from buildkit_py.registry.transport import Answer, Origin, join
 
 _LIMIT = 1 << 22
 _MOST_PAGES = 10_000
-_NEXT = re.compile(r'<([^<>]{1,4096})>\s*;[^,<>]*\brel\s*=\s*"?next\b')
 _OFF = ("UNSUPPORTED", "DENIED")
 
 
@@ -63,10 +62,10 @@ def _page(repository: Repository, url: str) -> tuple[list[str], str | None]:
 
 
 def _following(answer: Answer, url: str, what: str) -> str | None:
-    match = _NEXT.search(answer.header("Link") or "")
-    if match is None:
+    target = next_page(answer.header("Link"))
+    if target is None:
         return None
-    following = join(url, match[1])
+    following = join(url, target)
     if Origin.of(following) != Origin.of(url):
         raise TransferError(f"{what}: the next page is at another host, {Origin.of(following).netloc}")
     return following

@@ -57,8 +57,8 @@ class Builds:
 
     def list(self, limit: int = 100) -> list[dict[str, Any]]:
         """The plain fields of the latest records, the newest first, with `id` and `created` (seconds since 1970)."""
-        rows = self._index.rows("SELECT summary FROM builds ORDER BY number DESC LIMIT ?", (limit,))
-        return [json.loads(summary) for (summary,) in rows]
+        rows = self._index.rows("SELECT id, created, summary FROM builds ORDER BY number DESC LIMIT ?", (limit,))
+        return [{**_summary(summary), "id": name, "created": created} for name, created, summary in rows]
 
     def began(self, last: int) -> float | None:
         """When the last so many builds had begun, the failed ones counted, in seconds since 1970; None where there
@@ -67,7 +67,7 @@ class Builds:
         if row is None:
             return None
         took = 0.0
-        with suppress(ValueError, TypeError, AttributeError, KeyError):
+        with suppress(ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
             took = float(json.loads(row[1])["marks"]["ended"])
         return float(row[0]) - took
 
@@ -76,7 +76,7 @@ class Builds:
         each is read when it is asked for. A damaged one is passed over."""
         number = "(SELECT number FROM builds WHERE id = ?)"
         rows = self._index.rows(f"SELECT id, summary FROM builds WHERE number < {number} ORDER BY number DESC", (name,))
-        same = (each for each, summary in rows if said.items() <= json.loads(summary).items())
+        same = (each for each, summary in rows if said.items() <= _summary(summary).items())
         for each in islice(same, limit):
             with suppress(NotFoundError):
                 yield self.get(each)
@@ -85,3 +85,12 @@ class Builds:
         if not prefix:
             return []
         return self._index.rows(f"{_SELECT} WHERE id >= ? AND id < ? LIMIT 2", (prefix, prefix + "\U0010ffff"))
+
+
+def _summary(text: str) -> dict[str, Any]:
+    """The plain fields of a record; none where they can't be read, for no seal is over them."""
+    with suppress(ValueError, RecursionError):
+        plain = json.loads(text)
+        if isinstance(plain, dict):
+            return {name: value for name, value in plain.items() if isinstance(value, str | int | float | None)}
+    return {}

@@ -238,7 +238,7 @@ def _remove(place: Path, owner: Owner) -> None:
 def _read(place: Path) -> Holder:
     """The record in a directory; of one that can't be read nothing is known but its name."""
     plain: Mapping[str, Any] = {}
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         plain = json.loads(files.read_regular(place / _FILE, _LIMIT))
     try:
         facts = {each.name: plain[each.name] for each in fields(Holder)}
@@ -253,4 +253,5 @@ def _uses(rows: Iterable[Any]) -> Iterator[Use]:
 
 
 def _shown(text: str) -> str:
-    return text if text.isprintable() else repr(text)
+    """A text of a record, which may be damaged, for people."""
+    return text if isinstance(text, str) and text.isprintable() else repr(text)[:200]

@@ -198,16 +198,28 @@ def fill_from_index_json(layout: Layout, connection: sqlite3.Connection) -> None
 
 def _listed(layout: Layout) -> list[tuple[str, dict[str, Any]]]:
     """The names in an index.json with their descriptors, as far as it can be read."""
-    found: list[tuple[str, dict[str, Any]]] = []
-    with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
-        for named in json.loads(files.read_regular(layout.index_json, _INDEX_JSON_LIMIT)).get("manifests", []):
-            annotations = dict(named.get("annotations") or {})
-            name = annotations.pop(REF_NAME, None)
-            with suppress(IntegrityError):
-                if isinstance(name, str) and layout.find_blob(str(named.get("digest"))).is_file():
-                    descriptor = {key: value for key, value in named.items() if key != "annotations"}
-                    found.append((name, {**descriptor, "annotations": annotations} if annotations else descriptor))
-    return found
+    plain: Any = None
+    with suppress(OSError, ValueError, RecursionError):
+        plain = json.loads(files.read_regular(layout.index_json, _INDEX_JSON_LIMIT))
+    rows = plain.get("manifests") if isinstance(plain, dict) else None
+    found = (_named(layout, row) for row in rows) if isinstance(rows, list) else ()
+    return [each for each in found if each is not None]
+
+
+def _named(layout: Layout, row: Any) -> tuple[str, dict[str, Any]] | None:
+    """One row; None where it has no name, is no descriptor, or its manifest is not there."""
+    from buildkit_py.oci import wire
+
+    try:
+        descriptor = dict(wire.check(wire.DESCRIPTOR, row, "descriptor"))
+        annotations = dict(descriptor.pop("annotations", None) or {})
+        name = annotations.pop(REF_NAME)
+        canonical.dumps(descriptor)
+        if not layout.find_blob(descriptor["digest"]).is_file():
+            return None
+    except (IntegrityError, LookupError, ValueError, RecursionError):
+        return None
+    return name, {**descriptor, "annotations": annotations} if annotations else descriptor
 
 
 def _record(name: str, text: str, created: float) -> ImageRecord:

@@ -183,7 +183,7 @@ def holders(layout: Layout) -> Iterator[tuple[int, set[Use]]]:
     """The processes that have a live lease, by pid, each with what that names; to tell people."""
     for name in files.names(layout.leases):
         path = layout.leases / name
-        with suppress(OSError, ValueError, LookupError, TypeError):
+        with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
             pid = int(json.loads(files.read_regular(path, 1 << 28).partition(b"\n")[0])["pid"])
             if is_held(path):
                 yield pid, _lines(path)
@@ -193,7 +193,7 @@ def _lines(path: Path) -> set[Use]:
     found: set[Use] = set()
     with suppress(OSError):
         for line in files.read_regular(path, 1 << 28).splitlines():
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 match json.loads(line):
                     case [str(kind), str(name)]:
                         found.add((kind, name))

@@ -50,9 +50,18 @@ def base_of(ref: Reference, environ: Mapping[str, str]) -> str:
     if address is None:
         data = "/var/lib" if STARTED_AS_ROOT else f"{environ.get('HOME') or '/'}/.local/share"
         return f"file://{data}/containers/sigstore"
-    if not isinstance(address, str) or urlsplit(address).scheme not in ("file", "http", "https"):
-        raise UsageError(f"the lookaside storage of {ref.name} has an address that can't be used: {address!r}")
+    if not isinstance(address, str):
+        raise UsageError(f"the lookaside storage of {ref.name} has an address that is no text")
+    if not _is_address(address):
+        raise UsageError(f"the lookaside storage of {ref.name} has an address that can't be used: {address[:200]!r}")
     return address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return urlsplit(text).scheme in ("file", "http", "https") and "\0" not in unquote(text)
+    except ValueError:
+        return False
 
 
 def _configured(environ: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
@@ -65,17 +74,27 @@ def _configured(environ: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], 
         plain = _yaml(path)
         default = _section(plain.get("default-docker"), path) or default
         for scope, section in _section(plain.get("docker"), path).items():
+            if not isinstance(scope, str):
+                raise UsageError(f"{path}: a scope is no text", hint="put it in quotes")
             if scope in scopes:
-                raise UsageError(f"{path}: {scope!r} is said twice")
-            scopes[str(scope)] = _section(section, path)
+                raise UsageError(f"{path}: {scope[:200]!r} is said twice")
+            scopes[scope] = _section(section, path)
     return scopes, default
 
 
 def _yaml(path: Path) -> dict[str, Any]:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Without references to what stands elsewhere: a few lines of them can stand for any amount of memory."""
+
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it has an alias (*name), which is not read here")
+            return super().compose_node(parent, index)
+
     try:
-        plain = yaml.safe_load(path.read_bytes()[:MAX_BYTES])
+        plain = yaml.load(path.read_bytes()[:MAX_BYTES], Loader)
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} can't be read: {str(error)[:200]}") from None
     return _section(plain, path)

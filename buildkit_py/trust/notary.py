@@ -45,6 +45,7 @@ _CURVES = {
     521: ("ES512", hashes.SHA512(), 66),
 }
 _RSA = {2048: ("PS256", hashes.SHA256()), 3072: ("PS384", hashes.SHA384()), 4096: ("PS512", hashes.SHA512())}
+_MALFORMED = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 Chain = Sequence[x509.Certificate]
 
 
@@ -121,12 +122,19 @@ def verdict(raw: bytes, where: str, digest: Digest, trusted: Trusted) -> Verdict
 def _chain(header: Fields, what: str) -> list[x509.Certificate]:
     texts = header.texts("x5c")
     try:
-        chain = [x509.load_der_x509_certificate(from_base64(text, what)) for text in texts[:16]]
-    except (ValueError, UnsupportedAlgorithm):
-        raise IntegrityError(f"{what} holds something that is no certificate") from None
+        chain = [_whole(x509.load_der_x509_certificate(from_base64(text, what))) for text in texts[:16]]
+    except _MALFORMED:
+        raise IntegrityError(f"{what} holds something that is no certificate that is known here") from None
     if not chain:
         raise IntegrityError(f"{what} holds no certificate")
     return chain
+
+
+def _whole(certificate: x509.Certificate) -> x509.Certificate:
+    """The certificate, all of it read: the library reads a part only when it is asked for that, and raises then."""
+    _ = certificate.subject.rfc4514_string(), certificate.issuer, certificate.signature_hash_algorithm
+    _ = certificate.extensions, certificate.public_key(), certificate.not_valid_before_utc
+    return certificate
 
 
 def _verifies(leaf: x509.Certificate, algorithm: str, signature: bytes, data: bytes) -> bool:

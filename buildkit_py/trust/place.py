@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, TypeVar
 
@@ -21,6 +20,7 @@ from buildkit_py.reference import Reference
 from buildkit_py.registry.client import RegistryClient
 from buildkit_py.registry.config import Endpoint
 from buildkit_py.registry.faults import TransferError
+from buildkit_py.registry.links import next_page
 from buildkit_py.registry.push import put_document
 from buildkit_py.registry.repository import Repository
 from buildkit_py.registry.transport import join
@@ -31,7 +31,6 @@ T = TypeVar("T")
 _ABSENT = (404, 405)
 _MOST_PAGES = 20
 _MOST = 256
-_NEXT = re.compile(r'<([^<>]+)>\s*;.*\brel="?next"?')
 _ATTEMPTS = 5
 
 
@@ -246,7 +245,7 @@ def _page(repository: Repository, url: str) -> Callable[[], tuple[tuple[Descript
             if answer.status in _ABSENT:
                 return None, None
             raw = answer.read_all(MAX_DOCUMENT)
-            following = _NEXT.search(answer.header("Link") or "")
-        return parse_index(raw).manifests, join(url, following[1]) if following else None
+            following = next_page(answer.header("Link"))
+        return parse_index(raw).manifests, join(url, following) if following is not None else None
 
     return read

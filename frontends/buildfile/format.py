@@ -53,31 +53,28 @@ def _comments(source: SourceText, masked: Masked) -> Iterator[_Item]:
 
 
 def _words(source: SourceText, masked: Masked) -> Iterator[_Item]:
-    at, fresh, fine = 0, True, False
+    at, fresh, fine, called, before = 0, True, False, False, ""
     text = masked.text
     while at < len(text):
         char = text[at]
         if char in " \t\n":
             fresh = fresh or char == "\n"
+            called = called and char != "\n"
             at += 1
             continue
         if fresh:
             first = _COARSE.match(text, at)
             word = first.group() if first else ""
             fine = word in _WORDY or (word not in STATEMENTS and word not in "{};")
-        key = _KEY.match(text, at) if not fine and _is_key(text, at) else None
+        # Only between the brackets of a call, at the start of an argument, a word may be the name of one.
+        key = _KEY.match(text, at) if called and before in ("(", ",") and not fine else None
         match = key or (_FINE if fine else _COARSE).match(text, at) or _COARSE.match(text, at)
         end = match.end() if match else at + 1
         fresh = char in "{};"
         written = source.text[at:end] if key is None else "".join(key.group().split())
         yield _Item(start=at, end=end, text=written, shell=masked.shells.get(at))
+        called, before = char == "(" or (called and char != ")"), text[end - 1]
         at = end
-
-
-def _is_key(text: str, at: int) -> bool:
-    """Whether a word at this place of a bracket may be the name of an argument."""
-    before = text[:at].rstrip(" \t")
-    return before.endswith(("(", ",")) and text.rfind("(", 0, at) > max(text.rfind(")", 0, at), text.rfind("\n", 0, at))
 
 
 class _Printer:

@@ -130,7 +130,7 @@ def _pointed(data: Bytes, at: int, size: int, order: str) -> bytes:
 def _number(data: Bytes, at: int, word: str) -> int:
     try:
         return int(struct.unpack_from(word, data, at)[0])
-    except struct.error:
+    except (struct.error, OverflowError):
         return 0
 
 

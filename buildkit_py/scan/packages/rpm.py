@@ -46,7 +46,7 @@ def rpm(database: Path) -> Iterator[Installed]:
                 found = _package(blob) if isinstance(blob, bytes) else None
                 if found is not None:
                     yield found
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise IntegrityError(f"it can't be read: {error}") from None
 
 

@@ -36,7 +36,8 @@ def config_findings(config: ImageConfigDoc) -> Iterator[Finding]:
     for field, words in (("Entrypoint", config.entrypoint), ("Cmd", config.command), ("OnBuild", config.on_build)):
         for word in words or ():
             yield from _in(word, field)
-    yield from _in(" ".join(map(str, (config.healthcheck or {}).get("Test") or ())), "Healthcheck")
+    test = (config.healthcheck or {}).get("Test")
+    yield from _in(" ".join(map(str, test if isinstance(test, list) else ())), "Healthcheck")
     yield from _history(config)
 
 

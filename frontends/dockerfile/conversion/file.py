@@ -182,7 +182,10 @@ class _File:
             return
         cases = replace(stage.scope, variables=dict(self._globals.variables), base_is_known=True)
         own, stage.scope = stage.scope, cases
-        stage.emit([base.text], lambda texts: [f"from {self._marks.string(texts[0])}"])
+        try:
+            stage.emit([base.text], lambda texts: [f"from {self._marks.string(texts[0])}"])
+        except UntoldError as error:
+            stage.differs(error.message, error.hint)
         stage.scope = own
 
     def _is_kept(self, number: int) -> bool:

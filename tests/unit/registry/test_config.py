@@ -52,7 +52,7 @@ def test_everything(tmp_path: Path) -> None:
         ('[registry."https://docker.io"]', "not a registry host"),
         ('[registry."docker.io"]\nmirror = []', "unknown setting 'mirror'"),
         ('[registry."docker.io"]\nmirrors = "a"', "must be a list of strings"),
-        ('[registry."docker.io"]\nmirrors = [5]', "not a mirror"),
+        ('[registry."docker.io"]\nmirrors = [5]', "a list of strings"),
         ('[registry."docker.io"]\nmirrors = ["http://a"]', "not a mirror"),
         ('[registry."docker.io"]\nmirrors = ["a/"]', "not a mirror"),
         ('[registry."docker.io"]\nmirrors = ["a/../b"]', "not a mirror"),
