@@ -76,10 +76,7 @@ def _render_one(diagnostic: Diagnostic, sources: Mapping[str, str]) -> str:
         lines += _excerpt(span, None, sources)
     if diagnostic.hint:
         lines.append(f"  help: {told(diagnostic.hint)}")
-    return "
-".join(visible(row) for line in lines for row in line.split("
-")) + "
-"
+    return "\n".join(visible(row) for line in lines for row in line.split("\n")) + "\n"
 
 
 def visible(text: str) -> str:

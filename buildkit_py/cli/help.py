@@ -124,6 +124,8 @@ environment
                      (default: ~/.config/containers/policy.json, else the one in /etc)
   PYBUILD_KEY_PASSWORD
                      the password of a key that signs, where `--password-file` gives none
+  PYBUILD_LIMITS     what an archive may hold, where the defaults are too low or too high:
+                     `entries=5000000,bytes=1t` (spec/layers.md has all of them)
   SOURCE_DATE_EPOCH  the time, in seconds since 1970, that files and images get (default: 0);
                      `--timestamp` comes first
   BUILDKIT_PROGRESS  how progress is shown, where `--progress` does not say

@@ -185,9 +185,9 @@ def _print_format(shell: Shell, args: Namespace, document: dict[str, Any]) -> No
 
 
 def _write_bytes(shell: Shell, raw: bytes) -> None:
-    """Bytes as they are, where the stream takes any."""
+    """Bytes as they are, where the stream takes any and is no terminal."""
     binary = getattr(shell.out, "buffer", None)
-    if binary is None:
+    if binary is None or shell.out.isatty():
         shell.write(raw.decode(errors="replace"))
         return
     shell.out.flush()

@@ -64,6 +64,8 @@ def run_import(args: Namespace, shell: Shell) -> int:
             epoch=epoch,
         )
         (named,) = give(store, made.descriptor, [name])
+    if args.quiet and named.before is not None:
+        shell.complain(f"note: {told(named)}\n")
     if args.json:
         plain = {"name": name, "digest": named.digest, "before": named.before, "size": made.size}
         shell.print(json.dumps({**plain, "platform": str(platform)}, indent=2))

@@ -111,7 +111,12 @@ class Shell:
         self.write(f"{text}\n")
 
     def write(self, text: str) -> None:
-        """Write text as it is."""
+        """Write text as it is; a terminal is given nothing that it would obey."""
+        if not text.isprintable() and self.out.isatty():
+            from buildkit_py.source import visible
+
+            # What an image says of itself, in JSON or by a template, is for programs: only here does a person see it.
+            text = "\n".join(map(visible, text.split("\n")))
         encoding = getattr(self.out, "encoding", None) or "utf-8"
         self.out.write(text.encode(encoding, "backslashreplace").decode(encoding))
 

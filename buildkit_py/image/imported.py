@@ -14,7 +14,6 @@ from buildkit_py.layer.commit import LayerBlob
 from buildkit_py.layer.entry import EMPTY_TREE, Diff
 from buildkit_py.layer.spool import Spool, SpooledOutline
 from buildkit_py.layer.stored import image_content_ids
-from buildkit_py.layer.tarstream import Limits
 
 if TYPE_CHECKING:
     from buildkit_py.graph.resolver import ImageConfig
@@ -55,7 +54,7 @@ def import_archive(
 
 
 def _layer(store: Store, archive: BinaryIO, epoch: int) -> tuple[Diff, LayerBlob]:
-    with store.snapshots.area() as area, Spool(area.work / "spool", Limits().bytes) as spool:
+    with store.snapshots.area() as area, Spool(area.work / "spool") as spool:
         outline = SpooledOutline(spool)
         try:
             diff = outline_whole(archive, outline).diff

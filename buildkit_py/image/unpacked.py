@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from io import BufferedIOBase
-from typing import TYPE_CHECKING, BinaryIO
+from functools import partial
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from buildkit_py.errors import IntegrityError
+from buildkit_py.layer.decompress import Inflating
+from buildkit_py.layer.limits import Allowance, Limits
 from buildkit_py.oci.media_types import layer_compression
 
 if TYPE_CHECKING:
@@ -17,14 +19,17 @@ CHUNK = 1 << 20
 
 
 def chunks(layer: Descriptor, blob: BinaryIO) -> Iterator[bytes]:
-    """The pieces of the unpacked layer. Raises `IntegrityError` for damage, and for a type that is no layer's."""
+    """The pieces of the unpacked layer. Raises `IntegrityError` for damage, for a type that is no layer's, and for what
+    is beyond the limits."""
     compression = layer_compression(layer.media_type)
     if compression is None:
         raise IntegrityError(f"the layer {layer.digest} has a type that is no layer's: {layer.media_type[:100]!r}")
     try:
-        source = _opened(blob, compression)
+        source = Inflating(blob, Allowance(Limits.current()), partial(_opened, compression))
         while chunk := source.read(CHUNK):
             yield chunk
+    except IntegrityError as error:
+        raise IntegrityError(f"the layer {layer.digest} can't be unpacked: {error.message}", hint=error.hint) from None
     except _errors(compression) as error:
         raise IntegrityError(f"the layer {layer.digest} can't be unpacked: {error}") from error
 
@@ -43,15 +48,15 @@ def pieces_of(blob: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _opened(blob: BinaryIO, compression: str) -> BinaryIO | BufferedIOBase:
+def _opened(compression: str, blob: BinaryIO) -> IO[bytes]:
     if compression == "gzip":
         import gzip
 
-        return gzip.GzipFile(fileobj=blob, mode="rb")
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=blob, mode="rb"))
     if compression == "zstd":
         import zstandard
 
-        return zstandard.ZstdDecompressor().stream_reader(blob, read_across_frames=True)
+        return cast("IO[bytes]", zstandard.ZstdDecompressor().stream_reader(blob, read_across_frames=True))
     return blob
 
 

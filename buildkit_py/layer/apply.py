@@ -17,15 +17,15 @@ from buildkit_py.errors import IntegrityError, SourceInputError, StoreError
 from buildkit_py.layer import xattrs
 from buildkit_py.layer.changes import Changes
 from buildkit_py.layer.entry import Diff, Entry
+from buildkit_py.layer.limits import Limits
 from buildkit_py.layer.outline import Outliner
-from buildkit_py.layer.tarstream import Limits, TarStream, device_of, mtime_of, parts_of, target_of
+from buildkit_py.layer.tarstream import TarStream, device_of, id_of, mtime_of, parts_of, target_of
 from buildkit_py.layer.tree import EmptyTree, Tree, join, printable, resolve
 from buildkit_py.layer.writer import TreeWriter, blocks
 
 _PREFIX = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _XATTR = "SCHILY.xattr."
-_MAX_ID = 2**32 - 2
 _TYPES: dict[bytes, Any] = {
     tarfile.REGTYPE: "file",
     tarfile.AREGTYPE: "file",
@@ -55,7 +55,7 @@ def apply_layer(blob: BinaryIO, directory: Path, *, lower: Tree, limits: Limits 
     Raises `IntegrityError` for what no layer may hold, `SandboxError` for a device that this user can't make.
     """
     with TreeWriter(directory) as writer:
-        return _read(blob, _Applier(writer, lower, limits or Limits()))
+        return _read(blob, _Applier(writer, lower, limits or Limits.current()))
 
 
 def outline_layer(
@@ -63,12 +63,12 @@ def outline_layer(
 ) -> Applied:
     """What `apply_layer` gives, without making anything; of `lower` no file is opened. The bytes of files pass through
     `outliner`."""
-    return _read(blob, _Applier(outliner or Outliner(), lower, limits or Limits()))
+    return _read(blob, _Applier(outliner or Outliner(), lower, limits or Limits.current()))
 
 
 def outline_whole(archive: BinaryIO, outliner: Outliner) -> Applied:
     """What a tar of a whole tree holds, told to `outliner`; names that mean a removal in a layer are refused too."""
-    return _read(archive, _Applier(outliner, EmptyTree(), Limits(), whole=True))
+    return _read(archive, _Applier(outliner, EmptyTree(), Limits.current(), whole=True))
 
 
 def _read(blob: BinaryIO, applier: _Applier) -> Applied:
@@ -168,12 +168,12 @@ class _Applier:
             path=path,
             type=kind,
             mode=0o777 if kind == "symlink" else member.mode & 0o7777,
-            uid=_id(member.uid, path),
-            gid=_id(member.gid, path),
+            uid=id_of(member.uid, path),
+            gid=id_of(member.gid, path),
             xattrs=self._xattrs(member) if kind in ("file", "dir") else (),
         )
         if kind == "symlink":
-            return replace(entry, target=target_of(member))
+            return replace(entry, target=target_of(member.linkname, member.name))
         if kind in ("char", "block"):
             return replace(entry, device=device_of(member))
         return entry
@@ -183,7 +183,7 @@ class _Applier:
             return ()
         names = [key for key in member.pax_headers if key.startswith(_XATTR)]
         if len(names) > self.limits.xattrs:
-            raise IntegrityError(f"it has an entry with {len(names)} attributes, {self.limits.xattrs} is the most")
+            raise self.limits.passed("xattrs", f"it has an entry with {len(names)} attributes")
         found = ((key[len(_XATTR) :], member.pax_headers[key]) for key in names)
         return tuple(
             sorted((key, value.encode("utf-8", "surrogateescape")) for key, value in found if xattrs.is_kept(key))
@@ -265,9 +265,3 @@ class _Applier:
     def _make(self, path: str) -> None:
         self._writer.directory(path)
         self._made.add(path)
-
-
-def _id(number: int, path: str) -> int:
-    if not 0 <= number <= _MAX_ID:
-        raise IntegrityError(f"it gives /{path[:200]} to the user or group {number}")
-    return number

@@ -1,12 +1,15 @@
-"""Reading what is compressed, by its first bytes: gzip, bzip2, xz, zstd, or not at all."""
+"""Reading what is compressed, by its first bytes: gzip, bzip2, xz, zstd, or not at all; within limits."""
 
 from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Callable
+from time import monotonic
 from typing import IO, Any, BinaryIO, cast
 
 from buildkit_py.errors import IntegrityError
+from buildkit_py.layer.limits import Allowance
 
 _ZSTD_WINDOW = 1 << 27
 _XZ_MEMORY = 1 << 30
@@ -38,6 +41,54 @@ def decompressed(source: BinaryIO) -> IO[bytes]:
 
         return _stream(_Xz(buffered), (lzma.LZMAError,))
     return cast("IO[bytes]", buffered)
+
+
+class Inflating:
+    """The plain bytes of what may be compressed, as far as its allowance goes; `opened` makes a stream of them.
+
+    Reading raises what `decompressed` says, and `IntegrityError` once a limit is passed.
+    """
+
+    def __init__(
+        self, source: IO[bytes], allowance: Allowance, opened: Callable[[BinaryIO], IO[bytes]] | None = None
+    ) -> None:
+        self._packed = _Counted(source, allowance)
+        self._plain = (opened or decompressed)(cast(BinaryIO, self._packed))
+        self._allowance = allowance
+        self.count = 0
+
+    @property
+    def packed(self) -> int:
+        """How many bytes of the source were read."""
+        return self._packed.count
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end."""
+        data = self._plain.read(size)
+        self.count += len(data)
+        self._allowance.unpacked(self.count, self._packed.count)
+        return data
+
+
+class _Counted(io.RawIOBase):
+    """Counts what is read of the compressed bytes, and how long they are waited for."""
+
+    def __init__(self, source: IO[bytes], allowance: Allowance) -> None:
+        super().__init__()
+        self._source = source
+        self._allowance = allowance
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        began = monotonic()
+        data = self._source.read(len(buffer))
+        self._allowance.waited(monotonic() - began)
+        self.count += len(data)
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _stream(reader: Any, faults: tuple[type[Exception], ...]) -> IO[bytes]:

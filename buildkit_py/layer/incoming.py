@@ -15,22 +15,23 @@ from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError
 from buildkit_py.layer.draft import SECOND
 from buildkit_py.layer.entry import Diff, Entry
-from buildkit_py.layer.tarstream import MAX_TARGET, Limits, TarStream, parts_of
+from buildkit_py.layer.limits import Limits
+from buildkit_py.layer.tarstream import MAX_TARGET, TarStream, parts_of
 from buildkit_py.layer.tree import printable
 from buildkit_py.layer.writer import TreeWriter
 from buildkit_py.layer.xattrs import is_kept
 
-MAX_ENTRIES = 10_000_000
 _MAX_ID = 2**32 - 2
 _TYPES = frozenset({"file", "dir", "symlink", "hardlink", "char", "block", "fifo", "whiteout"})
 
 
 def parse_diff(data: bytes) -> Diff:
     """A diff from foreign bytes. Raises `IntegrityError` for what no step could have made."""
+    limits = Limits.current()
     try:
         lines = data.splitlines()
-        if len(lines) > MAX_ENTRIES:
-            raise IntegrityError(f"it has more than {MAX_ENTRIES} entries")
+        if len(lines) > limits.entries:
+            raise limits.passed("entries", f"it has more than {limits.entries} entries")
         diff = Diff.decode(data)
         whole = diff.encoded == data
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
@@ -63,7 +64,7 @@ def lay_down(
         for opened in layers:
             if wanted:
                 with opened() as blob:
-                    _take(blob, wanted, writer, mtime, limits or Limits())
+                    _take(blob, wanted, writer, mtime, limits)
         for path in wanted:
             raise IntegrityError(f"no layer holds /{printable(path)[:200]}")
         for entry in diff.entries:
@@ -77,7 +78,7 @@ def lay_down(
     return size
 
 
-def _take(blob: BinaryIO, wanted: dict[str, Entry], writer: TreeWriter, mtime: int, limits: Limits) -> None:
+def _take(blob: BinaryIO, wanted: dict[str, Entry], writer: TreeWriter, mtime: int, limits: Limits | None) -> None:
     """Write those files that are `wanted` and in this layer, and strike them off."""
     with TarStream(blob, limits) as stream:
         for member in stream.members():

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from buildkit_py.errors import IntegrityError
 from buildkit_py.layer.draft import Content
 from buildkit_py.layer.entry import Entry
 from buildkit_py.layer.openat import open_in
@@ -17,11 +16,10 @@ from buildkit_py.layer.writer import Content as Written
 
 
 class Spool:
-    """One file of members' bytes, `limit` at the most, each found again by offset and size; `path` is made."""
+    """One file of members' bytes, each found again by offset and size; `path` is made."""
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._limit = limit
         self._total = 0
 
     def __enter__(self) -> Spool:
@@ -36,8 +34,6 @@ class Spool:
         start, hasher = self._total, hashlib.sha256()
         for block in source:
             self._total += len(block)
-            if self._total > self._limit:
-                raise IntegrityError(f"it unpacks to more than {self._limit} bytes")
             hasher.update(block)
             self._file.write(block)
         size = self._total - start

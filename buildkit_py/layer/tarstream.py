@@ -7,78 +7,51 @@ below nothing, extended headers without measure, names that lead out, bombs.
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import os
 import struct
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Self, TypeVar, cast
+from typing import BinaryIO
 
-from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError
 from buildkit_py.layer.ahead import Ahead
-from buildkit_py.layer.decompress import decompressed
+from buildkit_py.layer.decompress import Inflating
+from buildkit_py.layer.extended import EXTENDED, Extended
+from buildkit_py.layer.limits import Allowance, Limits
 from buildkit_py.layer.tree import MAX_DEPTH
 
 BLOCK = 1 << 20
 MAX_NAME = 255
 MAX_TARGET = 4095
 _LATEST = 1 << 33
-_DAMAGED: tuple[type[Exception], ...] = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
-_EXTENDED = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
-
-_ALONE = frozenset(tarfile.SUPPORTED_TYPES) - {*_EXTENDED, tarfile.GNUTYPE_SPARSE}
+_MAX_ID = 2**32 - 2
+_ALONE = frozenset(tarfile.SUPPORTED_TYPES) - EXTENDED - {tarfile.GNUTYPE_SPARSE}
 """Entries that are one header, and for files their bytes."""
 _END = bytes(tarfile.BLOCKSIZE)
 _FIELDS = struct.Struct("100s 8s 8s 8s 12s 12s 8s 1s 100s 72x 8s 8s 155s 12x").unpack
-
-_Member = TypeVar("_Member", bound=tarfile.TarInfo)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one tar may hold: bytes unpacked, entries, attributes of an entry, bytes of an extended header.
-
-    Beyond the first `free` bytes it may unpack to at most `ratio` times its compressed bytes; deflate can't do more
-    than 1032.
-    """
-
-    bytes: int = 256 << 30
-    entries: int = 10_000_000
-    xattrs: int = 128
-    pax: int = 1 << 20
-    ratio: int = 2000
-    free: int = 1 << 30
 
 
 class TarStream:
     """The members of one tar, compressed or not. `digest` is that of the plain tar, once `drain` was called.
 
     A context manager: a thread inflates and hashes ahead of who takes the members, which costs Python's lock nothing.
-    To `tarfile` it is a file that can be read and skipped forward: its own streams copy each block several times.
+    Raises `IntegrityError` where it is damaged or beyond its `limits`.
     """
 
-    def __init__(self, blob: BinaryIO, limits: Limits) -> None:
-        self._limits = limits
-        self._compressed = _Counted(blob)
-        self._plain = decompressed(cast(BinaryIO, self._compressed))
+    def __init__(self, blob: BinaryIO, limits: Limits | None = None) -> None:
+        self._allowance = Allowance(limits or Limits.current())
+        self._plain = Inflating(blob, self._allowance)
         self._hasher = hashlib.sha256()
-        self._inflated = 0
         self._ahead = Ahead(self._inflate)
         self._read = 0
-        self._held = 0
         self._chunk = b""
         self._next = 0
-        self._archive: Any = None
+        self._following = 0
+        self._common: dict[str, str] = {}
+        self._holes = 0
 
     def __enter__(self) -> TarStream:
         self._ahead.__enter__()
@@ -94,117 +67,107 @@ class TarStream:
         """SHA-256 of what was read."""
         return f"sha256:{self._hasher.hexdigest()}"
 
-    def read(self, size: int) -> bytes:
-        """That many bytes of the tar, fewer at its end; for `tarfile`."""
+    def _all(self, size: int) -> bytes:
+        """That many bytes of the tar, fewer at its end."""
         data = self._some(size)
         while len(data) < size and (more := self._some(size - len(data))):
             data += more
         return data
 
-    def tell(self) -> int:
-        """How many bytes were given out or skipped; for `tarfile`."""
+    def _at(self) -> int:
+        """How many bytes were taken or skipped."""
         return self._read - len(self._chunk) + self._next
-
-    def seek(self, position: int) -> None:
-        """Skip to a position further on; for `tarfile`."""
-        left = position - self.tell()
-        if left < 0:
-            raise tarfile.StreamError("seeking backwards is not allowed")
-        while left and (skipped := len(self._some(left))):
-            left -= skipped
 
     def _some(self, size: int) -> bytes:
         """At most so many bytes, at least one before the end."""
         if self._next == len(self._chunk):
-            self._fill()
+            self._chunk, self._next = self._ahead.block(), 0
+            self._read += len(self._chunk)
         data = self._chunk[self._next : self._next + size]
         self._next += len(data)
         return data
 
-    def _fill(self) -> None:
-        self._chunk, self._next = self._ahead.block(), 0
-        self._read += len(self._chunk)
-
     def _inflate(self) -> bytes:
         """The next block of the plain tar."""
         data = self._plain.read(BLOCK)
-        self._inflated += len(data)
         self._hasher.update(data)
-        too_many = self._inflated > self._limits.bytes
-        if too_many or self._inflated - self._limits.free > self._limits.ratio * self._compressed.count:
-            raise IntegrityError(f"it unpacks to more than {self._inflated - 1} bytes, which is not allowed")
         return data
 
     def members(self) -> Iterator[tarfile.TarInfo]:
         """Each entry in turn; the bytes of a file must be read (`blocks`) before the next is asked for."""
-        with _faults():
-            archive: Any = tarfile.TarFile(
-                fileobj=cast("IO[bytes]", self),
-                tarinfo=_checked(self._limits),
-                encoding="utf-8",
-                errors="surrogateescape",
-            )
-        self._archive = archive
-        # It reads the first entry to see whether it is a tar.
-        member: tarfile.TarInfo | None = archive.firstmember
-        count = 0
-        while member is not None:
-            count += 1
-            if count > self._limits.entries:
-                raise IntegrityError(f"it has more than {self._limits.entries} entries")
-            self._held += member.size
-            if self._held > self._limits.bytes:
-                raise IntegrityError(f"its files have more than {self._limits.bytes} bytes")
+        while (member := self._member()) is not None:
+            self._allowance.entry(member.size if member.isreg() else 0)
             yield member
-            member = self._member(archive)
+        if not self._read:
+            raise IntegrityError("it is no whole tar: it is empty")
 
-    def _member(self, archive: Any) -> tarfile.TarInfo | None:
-        """The next entry. What stands alone is read here: `tarfile` takes several times as long to get to the same."""
+    def _member(self) -> tarfile.TarInfo | None:
+        """The next entry, with what extended headers say of it."""
         with _faults():
-            start = archive.offset
-            self.seek(start)
-            if self.tell() != start:
-                raise tarfile.ReadError("unexpected end of data")
-            header = self.read(tarfile.BLOCKSIZE)
-            if not header or header == _END:
+            header = self._header()
+            if not header:
                 return None
-            member: tarfile.TarInfo = archive.tarinfo.frombuf(header, archive.encoding, archive.errors)
-            member.offset = start
-            if member.type not in _ALONE or archive.pax_headers:
-                member = member._proc_member(archive)  # type: ignore[attr-defined]
-                archive.members = []
-                return member
-            _measured(member)
-            blocks = -(-member.size // tarfile.BLOCKSIZE) if member.type in tarfile.REGULAR_TYPES else 0
-            archive.offset = start + (1 + blocks) * tarfile.BLOCKSIZE
+            member = member_of(header)
+            if member.type in _ALONE and not self._common:
+                stored = member.size if member.type in tarfile.REGULAR_TYPES else 0
+            else:
+                said = Extended(self._common, self._allowance)
+                while member.type in EXTENDED:
+                    self._take(member, said)
+                    header = self._header()
+                    if not header:
+                        raise IntegrityError("it is no whole tar: an entry is missing at its end")
+                    member = member_of(header)
+                stored = said.complete(member, header, self._all)
+            self._following = _padded(self._at() + stored)
             return member
+
+    def _take(self, member: tarfile.TarInfo, said: Extended) -> None:
+        """Read an extended header."""
+        self._allowance.header(member.size)
+        said.take(member, self._all(member.size))
+        self._following += _padded(member.size)
+
+    def _header(self) -> bytes:
+        """The header that stands at the place of the next one; none at the end."""
+        left = self._following - self._at()
+        while left and (skipped := len(self._some(left))):
+            left -= skipped
+        if left:
+            raise IntegrityError("it is no whole tar: it ends in the middle of an entry")
+        header = self._all(tarfile.BLOCKSIZE)
+        self._following += len(header)
+        return b"" if header == _END else header
 
     def blocks(self, member: tarfile.TarInfo) -> Iterator[bytes]:
         """The bytes of a file."""
-        left = member.size
-        take = self._some if member.sparse is None else self._expanded(member)
+        return self._stored(member, member.size) if member.sparse is None else self._spread(member)
+
+    def _stored(self, member: tarfile.TarInfo, left: int) -> Iterator[bytes]:
         while left:
-            block = take(min(left, BLOCK))
+            block = self._some(min(left, BLOCK))
             if not block:
                 raise IntegrityError(f"it ends in the middle of {member.name[:200]!r}")
             left -= len(block)
             yield block
 
+    def _spread(self, member: tarfile.TarInfo) -> Iterator[bytes]:
+        """A sparse file with its holes."""
+        at = 0
+        for offset, size in (*(member.sparse or ()), (member.size, 0)):
+            while at < offset:
+                hole = bytes(min(offset - at, BLOCK))
+                at += len(hole)
+                self._holes += len(hole)
+                self._allowance.unpacked(self._plain.count + self._holes, self._plain.packed)
+                yield hole
+            yield from self._stored(member, size)
+            at += size
+
     def drain(self) -> None:
         """Read what comes after the last entry."""
         while self._some(BLOCK):
             pass
-
-    def _expanded(self, member: tarfile.TarInfo) -> Callable[[int], bytes]:
-        """Reads a sparse file with its holes."""
-        with _faults():
-            source: IO[bytes] = self._archive.extractfile(member)
-
-        def take(size: int) -> bytes:
-            with _faults():
-                return source.read(size)
-
-        return take
 
 
 def mtime_of(member: tarfile.TarInfo) -> int:
@@ -223,16 +186,11 @@ def parts_of(name: str) -> list[str]:
     return parts
 
 
-def target_of(member: tarfile.TarInfo) -> str:
-    """Where a symbolic link leads, as text; raises `IntegrityError` for what no link can hold."""
-    return checked_target(member.name, member.linkname)
-
-
-def checked_target(name: str, target: str) -> str:
-    """The target of the link `name`, if a link can have it; raises `IntegrityError`."""
-    if not target or "\0" in target or len(target.encode("utf-8", "surrogateescape")) > MAX_TARGET:
+def target_of(text: str, name: str) -> str:
+    """Where the symbolic link `name` leads, as text; raises `IntegrityError` for what no link can hold."""
+    if not text or "\0" in text or len(text.encode("utf-8", "surrogateescape")) > MAX_TARGET:
         raise IntegrityError(f"it has a link that leads nowhere: {name[:200]!r}")
-    return target
+    return text
 
 
 def device_of(member: tarfile.TarInfo) -> tuple[int, int]:
@@ -243,59 +201,37 @@ def device_of(member: tarfile.TarInfo) -> tuple[int, int]:
     return major, minor
 
 
-class _Counted(io.RawIOBase):
-    """Counts what is read of the compressed bytes."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        super().__init__()
-        self._source = source
-        self.count = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._source.read(len(buffer))
-        self.count += len(data)
-        buffer[: len(data)] = data
-        return len(data)
+def id_of(number: int, path: str) -> int:
+    """The number of a user or group; raises `IntegrityError` for what the kernel has no place for."""
+    if not 0 <= number <= _MAX_ID:
+        raise IntegrityError(f"it gives /{path[:200]} to the user or group {number}")
+    return number
 
 
-def _checked(limits: Limits) -> type[tarfile.TarInfo]:
-    class Member(tarfile.TarInfo):
-        """Refuses what `tarfile` would pass over or take in whole."""
-
-        @classmethod
-        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-            try:
-                return _plain(cls(), bytes(buf)) or super().frombuf(buf, encoding, errors)
-            except _DAMAGED as error:
-                raise IntegrityError(f"it has a damaged header: {error}") from None
-
-        def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-            _measured(self)
-            if self.type in _EXTENDED and self.size > limits.pax:
-                raise IntegrityError(f"it has an extended header of {self.size} bytes, {limits.pax} is the most")
-            made: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
-            return _measured(made)
-
-    return Member
-
-
-def _measured(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def member_of(header: bytes) -> tarfile.TarInfo:
+    """What a header says; raises `IntegrityError` for what is none."""
+    try:
+        member = _plain(header) or tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except tarfile.TarError as error:
+        raise IntegrityError(f"it has a damaged header: {error}") from None
     if member.size < 0:
         raise IntegrityError("it has an entry of less than no bytes")
     return member
 
 
-def _plain(member: _Member, header: bytes) -> _Member | None:
-    """Fill in a header as nearly all are: octal numbers, UTF-8, a right checksum. Others are left to `tarfile`.
+def _padded(size: int) -> int:
+    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def _plain(header: bytes) -> tarfile.TarInfo | None:
+    """Read a header as nearly all are: octal numbers, UTF-8, a right checksum. Others are left to `tarfile`.
 
     POSIX.1-2017, pax, "ustar Interchange Format".
     """
     if len(header) != tarfile.BLOCKSIZE:
         return None
     name, mode, uid, gid, size, mtime, check, kind, link, major, minor, prefix = _FIELDS(header)
+    member = tarfile.TarInfo()
     try:
         if kind not in _ALONE or int(_text(check), 8) != sum(header) - sum(check) + 8 * 0x20:
             return None
@@ -320,8 +256,8 @@ def _text(field: bytes) -> bytes:
 
 @contextmanager
 def _faults() -> Iterator[None]:
-    """Everything that `tarfile` raises for malformed bytes."""
+    """Everything that is raised for malformed bytes."""
     try:
         yield
-    except (tarfile.TarError, EOFError, ValueError, LookupError, ArithmeticError, TypeError, RecursionError) as error:
+    except (tarfile.TarError, EOFError, ValueError, LookupError, ArithmeticError, TypeError) as error:
         raise IntegrityError(f"it is no whole tar: {error}") from None

@@ -11,9 +11,9 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from buildkit_py.dataclass import replace
 from buildkit_py.errors import IntegrityError, SourceInputError
@@ -21,17 +21,18 @@ from buildkit_py.graph.op import Unpack
 from buildkit_py.layer.decompress import decompressed
 from buildkit_py.layer.edit import Edit
 from buildkit_py.layer.entry import Entry
+from buildkit_py.layer.limits import Allowance, Limits
 from buildkit_py.layer.owner import resolve_owner
 from buildkit_py.layer.select import select
 from buildkit_py.layer.spool import Spool
-from buildkit_py.layer.tarstream import Limits, TarStream, checked_target, device_of, parts_of, target_of
+from buildkit_py.layer.tarstream import TarStream, device_of, id_of, parts_of, target_of
 from buildkit_py.layer.tree import Tree, ancestors, join, resolve
 from buildkit_py.layer.writer import blocks
 from buildkit_py.layer.xattrs import CAPABILITY, Xattrs
 
 BLOCK = 1 << 20
-LIMITS = Limits(bytes=64 << 30, entries=5_000_000)
-MAX_LINK = 4095
+_ZIP_ROW = 128
+"""Bytes of a row in the directory of a zip file: 46 and a name."""
 _CAPABILITY_SIZES = {b"\1": 12, b"\2": 20, b"\3": 24}
 """Bytes of a value of `security.capability` by its revision (capabilities(7)); the kernel takes no other."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
@@ -50,7 +51,7 @@ def unpack(op: Unpack, edit: Edit, source: Tree, spool: Path | None) -> None:
     for number, entry in enumerate(select(source, op.sources).roots):
         if entry.entries[0].type not in ("file", "hardlink"):
             raise SourceInputError(f"/{entry.path} is not an archive but a {entry.entries[0].type}")
-        with source.open(entry.path) as file, Spool(spool / f"spool{number}", LIMITS.bytes) as bytes_of:
+        with source.open(entry.path) as file, Spool(spool / f"spool{number}") as bytes_of:
             _Unpacker(edit, start, op.strip, owner, bytes_of, entry.path).run(file)
 
 
@@ -68,7 +69,7 @@ def unpack_file(
     hide what was there before."""
     if spool is None:
         raise SourceInputError("an archive can't be unpacked without a place for what it holds")
-    with source.open(path) as file, Spool(spool / f"spool{number}", LIMITS.bytes) as bytes_of:
+    with source.open(path) as file, Spool(spool / f"spool{number}") as bytes_of:
         _Layered(edit, start, 0, owner, bytes_of, path, number).run(file)
 
 
@@ -107,7 +108,6 @@ class _Unpacker:
         self._name = name
         self._number = number
         self._first: dict[str, str] = {}
-        self._count = 0
 
     def run(self, file: BinaryIO) -> None:
         """Read it all; raises `SourceInputError` for what is no archive, or one that no honest tool makes."""
@@ -116,10 +116,10 @@ class _Unpacker:
                 if self._is_zip(buffered.peek(4)):
                     self._zip(buffered)
                 else:
-                    with TarStream(buffered, LIMITS) as stream:
+                    with TarStream(buffered) as stream:
                         self._tar(stream)
         except IntegrityError as error:
-            raise SourceInputError(f"/{self._name} can't be unpacked: {error.message}") from None
+            raise SourceInputError(f"/{self._name} can't be unpacked: {error.message}", hint=error.hint) from None
         except (zipfile.BadZipFile, EOFError, zlib.error, ValueError, RuntimeError, OSError) as error:
             raise SourceInputError(f"/{self._name} can't be unpacked: {error}") from None
 
@@ -134,13 +134,15 @@ class _Unpacker:
         stream.drain()
 
     def _tar_member(self, stream: TarStream, member: tarfile.TarInfo, path: str) -> None:
-        owner = self._owner or (member.uid, member.gid)
+        owner = self._owner or (id_of(member.uid, path), id_of(member.gid, path))
         kept = self._xattrs(member)
         entry = Entry(path=path, type="file", mode=member.mode & 0o7777, uid=owner[0], gid=owner[1], xattrs=kept)
         if member.isdir():
             self._edit.put(replace(entry, type="dir"))
         elif member.issym():
-            self._edit.put(replace(entry, type="symlink", mode=0o777, target=target_of(member), xattrs=()))
+            self._edit.put(
+                replace(entry, type="symlink", mode=0o777, target=target_of(member.linkname, member.name), xattrs=())
+            )
         elif member.islnk():
             self._link(entry, member.linkname)
         elif member.isfifo():
@@ -157,26 +159,41 @@ class _Unpacker:
         raise IntegrityError(f"it holds a device: {member.name[:200]!r}")
 
     def _zip(self, file: BinaryIO) -> None:
+        packed = file.seek(0, io.SEEK_END)
+        allowance = Allowance(Limits.current())
+        _check_rows(file, allowance.limits)
+        taken = 0
+
+        def counted(source: BinaryIO) -> Iterator[bytes]:
+            nonlocal taken
+            for block in blocks(source):
+                taken += len(block)
+                allowance.unpacked(taken, packed)
+                yield block
+
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
+                allowance.entry(member.file_size)
                 path = self._place(member.filename)
-                if path is None:
-                    continue
-                if member.compress_type not in _METHODS:
-                    raise IntegrityError(f"it is compressed in a way that is not read: {member.filename[:200]!r}")
-                mode = member.external_attr >> 16
-                owner = self._owner or (0, 0)
-                entry = Entry(path=path, type="file", mode=stat.S_IMODE(mode) or 0o644, uid=owner[0], gid=owner[1])
-                if member.is_dir():
-                    self._edit.put(replace(entry, type="dir", mode=stat.S_IMODE(mode) or 0o755))
-                elif stat.S_ISLNK(mode):
+                if path is not None:
+                    if member.compress_type not in _METHODS:
+                        what = "it is compressed in a way that is not read"
+                        raise IntegrityError(f"{what}: {member.filename[:200]!r}")
                     with archive.open(member) as source:
-                        text = source.read(MAX_LINK + 1).decode("utf-8", "surrogateescape")
-                    target = checked_target(member.filename, text)
-                    self._edit.put(replace(entry, type="symlink", mode=0o777, target=target))
-                else:
-                    with archive.open(member) as source:
-                        self._file(entry, blocks(cast(BinaryIO, source)))
+                        self._zip_member(member, path, counted(cast(BinaryIO, source)))
+
+    def _zip_member(self, member: zipfile.ZipInfo, path: str, content: Iterator[bytes]) -> None:
+        mode = member.external_attr >> 16
+        owner = self._owner or (0, 0)
+        entry = Entry(path=path, type="file", mode=stat.S_IMODE(mode) or 0o644, uid=owner[0], gid=owner[1])
+        if member.is_dir():
+            self._edit.put(replace(entry, type="dir", mode=stat.S_IMODE(mode) or 0o755))
+        elif stat.S_ISLNK(mode):
+            target = next(content, b"").decode("utf-8", "surrogateescape")
+            made = target_of(target, member.filename)
+            self._edit.put(replace(entry, type="symlink", mode=0o777, target=made))
+        else:
+            self._file(entry, content)
 
     def _file(self, entry: Entry, source: Iterable[bytes]) -> None:
         size, digest, content = self._spool.take(source)
@@ -192,9 +209,6 @@ class _Unpacker:
 
     def _place(self, name: str) -> str | None:
         """Where a member goes, None for what `strip` takes away; no name leads out of the destination."""
-        self._count += 1
-        if self._count > LIMITS.entries:
-            raise IntegrityError(f"it holds more than {LIMITS.entries} entries")
         parts = self._parts(name)[self._strip :]
         if not parts:
             return None
@@ -294,3 +308,10 @@ class _Below:
 
     def open(self, path: str) -> BinaryIO:
         return self._tree.open("/".join(part for part in (self._start, path) if part))
+
+
+def _check_rows(file: BinaryIO, limits: Limits) -> None:
+    """The directory of a zip file is read as a whole, so its size is looked at before."""
+    end: Any = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end and end[zipfile._ECD_SIZE] > _ZIP_ROW * limits.entries:  # type: ignore[attr-defined]
+        raise limits.passed("entries", f"it has a directory of {end[5]} bytes, which is one of more entries than that")

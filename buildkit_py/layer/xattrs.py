@@ -10,13 +10,14 @@ from __future__ import annotations
 import errno
 import os
 
-from buildkit_py.errors import SandboxError, StepError
+from buildkit_py.errors import IntegrityError, SandboxError, StepError
 
 CAPABILITY = "security.capability"
 _KEPT = (CAPABILITY, "system.posix_acl_access", "system.posix_acl_default")
 _OVERLAY = ("trusted.overlay.", "user.overlay.")
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _UNWANTED = ("redirect", "metacopy")
+_IMPOSSIBLE = (errno.EINVAL, errno.ERANGE, errno.E2BIG)
 
 Xattrs = tuple[tuple[str, bytes], ...]
 
@@ -69,12 +70,19 @@ def forget_overlay_of(directory: int, name: str) -> None:
 
 
 def dress(fd: int, xattrs: Xattrs) -> None:
-    """Set attributes; raises `OSError`, and `SandboxError` where the kernel refuses what only root may set."""
+    """Set attributes; raises `OSError`, `SandboxError` where the kernel refuses what only root may set, and
+    `IntegrityError` for what can't be one."""
     for name, value in xattrs:
         try:
             os.setxattr(fd, name, value)
         except PermissionError:
             raise SandboxError(f"the attribute {name} can't be set by this user", hint="build as root") from None
+        except OSError as error:
+            if error.errno in _IMPOSSIBLE:
+                raise IntegrityError(
+                    f"a file has an attribute that Linux does not know or has no room for: {name[:100]!r}"
+                ) from None
+            raise
 
 
 def _names(fd: int) -> list[str]:

@@ -12,13 +12,14 @@ import ssl
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import IO
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.registry.faults import TransferError
 from buildkit_py.registry.hosts import is_host
+from buildkit_py.registry.pace import PacedConnection, PacedTLSConnection
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
@@ -111,11 +112,13 @@ class Connections:
         host, port = (proxy.hostname or "", proxy.port or 80) if proxy else (place.host, place.port)
         connection: HTTPConnection
         if self._context is not None:
-            connection = HTTPSConnection(host, port, timeout=CONNECT_SECONDS, blocksize=_BLOCK, context=self._context)
+            connection = PacedTLSConnection(
+                host, port, timeout=CONNECT_SECONDS, blocksize=_BLOCK, context=self._context
+            )
             if proxy:
                 connection.set_tunnel(place.host, place.port, _authorization(proxy))
         else:
-            connection = HTTPConnection(host, port, timeout=CONNECT_SECONDS, blocksize=_BLOCK)
+            connection = PacedConnection(host, port, timeout=CONNECT_SECONDS, blocksize=_BLOCK)
         try:
             connection.connect()
         except OSError as error:

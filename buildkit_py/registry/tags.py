@@ -8,16 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import partial
+from time import monotonic
 
 from buildkit_py.oci import Descriptor
 from buildkit_py.registry.faults import TransferError
-from buildkit_py.registry.links import next_page
+from buildkit_py.registry.links import next_link
 from buildkit_py.registry.repository import Repository
 from buildkit_py.registry.retry import Cancel, check
 from buildkit_py.registry.transport import Answer, Origin, join
 
 _LIMIT = 1 << 22
 _MOST_PAGES = 10_000
+_MOST_TAGS = 1_000_000
+_MOST_SECONDS = 900
+_LONGEST = 128
 _OFF = ("UNSUPPORTED", "DENIED")
 
 
@@ -37,13 +41,17 @@ def _first(repository: Repository) -> str:
 
 def _pages(repository: Repository, cancel: Cancel | None) -> Iterator[list[str]]:
     url: str | None = _first(repository)
-    seen = set[str]()
+    seen, count, until = set[str](), 0, monotonic() + _MOST_SECONDS
     while url is not None:
         check(cancel)
-        if url in seen or len(seen) >= _MOST_PAGES:
-            raise TransferError(f"{repository} lists its tags without an end")
+        if url in seen or len(seen) >= _MOST_PAGES or count > _MOST_TAGS or monotonic() > until:
+            raise TransferError(
+                f"{repository} lists its tags without an end: "
+                f"more than {_MOST_TAGS} of them, {_MOST_PAGES} pages or {_MOST_SECONDS} s, or one page again"
+            )
         seen.add(url)
         page, url = repository.retry.call(partial(_page, repository, url), cancel)
+        count += len(page)
         yield page
 
 
@@ -51,18 +59,21 @@ def _page(repository: Repository, url: str) -> tuple[list[str], str | None]:
     what = f"can't list the tags of {repository}"
     with repository.send("GET", url, what, good=(200,)) as answer:
         raw = answer.read_all(_LIMIT)
-        following = _following(answer, url, what)
+        following = next_page(answer, url, what)
+    if len(raw) > _LIMIT:
+        raise TransferError(f"{what}: {repository.endpoint.host} gave a page of more than {_LIMIT} bytes")
     try:
-        tags = json.loads(raw)["tags"] if len(raw) <= _LIMIT else None
+        tags = json.loads(raw)["tags"]
         # A repository whose last tag was removed has null.
-        found = [tag for tag in tags or () if isinstance(tag, str) and tag.isascii() and tag.isprintable()]
+        found = [tag for tag in tags or () if isinstance(tag, str) and _is_tag(tag)]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise TransferError(f"{what}: {repository.endpoint.host} gave no list of tags") from None
     return found, following
 
 
-def _following(answer: Answer, url: str, what: str) -> str | None:
-    target = next_page(answer.header("Link"))
+def next_page(answer: Answer, url: str, what: str) -> str | None:
+    """The address of the page after `url`, on the same host; None after the last one. Raises `TransferError`."""
+    target = next_link(answer.header("Link"))
     if target is None:
         return None
     following = join(url, target)
@@ -90,3 +101,7 @@ def delete_manifest(repository: Repository, target: str, cancel: Cancel | None =
             fault.hint = f"{repository.endpoint.host} has deletion switched off; who runs it can allow it"
         raise
     return found
+
+
+def _is_tag(text: str) -> bool:
+    return len(text) <= _LONGEST and text.isascii() and text.isprintable()

@@ -18,6 +18,7 @@ from buildkit_py.errors import IntegrityError
 _BLOCK = 512
 _MAX_MEMBERS = 100_000
 _MAX_EXTENSION = 1 << 16
+_DIGITS = 8
 _COMPRESSED = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"))
 _GLOBAL_HEADER = tarfile.XGLTYPE
 
@@ -55,8 +56,10 @@ def index_members(archive: BinaryIO, name: str, *, links: bool = False) -> dict[
         count += 1
         size = header.size if pending.size is None else pending.size
         start = at + _BLOCK
-        if count > _MAX_MEMBERS or size < 0 or start + size > end:
-            raise IntegrityError(f"the archive {name} is cut short, or has absurdly many members")
+        if count > _MAX_MEMBERS:
+            raise IntegrityError(f"the archive {name} has more than {_MAX_MEMBERS} members; no image has that many")
+        if size < 0 or start + size > end:
+            raise IntegrityError(f"the archive {name} is cut short")
         if header.type in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, _GLOBAL_HEADER):
             _extend(pending, header, archive, start, name)
         else:
@@ -98,7 +101,9 @@ def _header(block: bytes, name: str) -> tarfile.TarInfo | None:
 
 def _extend(pending: _Pending, header: tarfile.TarInfo, archive: BinaryIO, start: int, name: str) -> None:
     if header.size > _MAX_EXTENSION:
-        raise IntegrityError(f"the archive {name} has an extension header of {header.size} bytes")
+        raise IntegrityError(
+            f"the archive {name} has an extension header of {header.size} bytes; the limit is {_MAX_EXTENSION}"
+        )
     data = os.pread(archive.fileno(), header.size, start)
     if header.type == tarfile.GNUTYPE_LONGNAME:
         pending.name = data.rstrip(b"\0").decode("utf-8", "surrogateescape")
@@ -115,14 +120,16 @@ def _extend(pending: _Pending, header: tarfile.TarInfo, archive: BinaryIO, start
 def _records(data: bytes, name: str) -> dict[str, str]:
     """The records of a PAX header: `LENGTH KEY=VALUE\\n` each."""
     records: dict[str, str] = {}
-    while data:
-        length, space, _ = data.partition(b" ")
-        end = int(length) if length.isdigit() and len(length) < 9 else 0
-        if not space or not len(length) + 2 < end <= len(data):
+    at = 0
+    while at < len(data):
+        space = data.find(b" ", at, at + _DIGITS + 1)
+        length = data[at : max(space, at)]
+        end = at + int(length) if length.isdigit() else 0
+        if not space + 1 < end <= len(data):
             raise IntegrityError(f"the archive {name} has a malformed extension header")
-        key, _, value = data[len(length) + 1 : end - 1].partition(b"=")
+        key, _, value = data[space + 1 : end - 1].partition(b"=")
         records[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
-        data = data[end:]
+        at = end
     return records
 
 

@@ -188,11 +188,14 @@ class Transport:
         from http.client import HTTPException
 
         from buildkit_py.registry.connections import ConnectError
+        from buildkit_py.registry.pace import Wearisome
 
         try:
             yield
         except ConnectError as error:
             raise self._not_connected(Origin.of(url), error.reason) from None
+        except Wearisome as error:
+            raise TransferError(f"{Origin.of(url).netloc} {error.reason}", retry=error.again) from None
         except TimeoutError:
             raise self._silent(Origin.of(url)) from None
         except (HTTPException, OSError) as error:

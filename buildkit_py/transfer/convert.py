@@ -15,7 +15,8 @@ from buildkit_py import canonical
 from buildkit_py.dataclass import replace
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, UsageError
-from buildkit_py.layer.decompress import decompressed
+from buildkit_py.layer.decompress import Inflating
+from buildkit_py.layer.limits import Allowance, Limits
 from buildkit_py.layer.squeeze import Gzip, Method, Plain, Squeeze, Zstd
 from buildkit_py.oci import Descriptor, Index, Manifest, parse_document
 from buildkit_py.oci.media_types import (
@@ -118,7 +119,7 @@ def recompress(incoming: Incoming, wanted: Compression, diff_ids: frozenset[str]
     squeeze = Squeeze(_METHODS[wanted](), hashed)
     try:
         with incoming.open() as packed:
-            plain = decompressed(cast(Any, packed))
+            plain = Inflating(cast(Any, packed), Allowance(Limits.current()))
             while piece := plain.read(_CHUNK):
                 squeeze.write(piece)
             while packed.read(_CHUNK):

@@ -6,7 +6,7 @@ standard input, or a compressed file ──▶ a file without a name ──▶ m
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import IntegrityError, SourceInputError, UsageError
-from buildkit_py.layer.decompress import decompressed
+from buildkit_py.layer.decompress import Inflating
+from buildkit_py.layer.limits import Allowance, Limits
 from buildkit_py.oci import MAX_DOCUMENT, Descriptor, parse_index
 from buildkit_py.reference import DEFAULT_REGISTRY, Reference
 from buildkit_py.registry.blobs import ImageReader
@@ -29,6 +30,7 @@ STDIN = "-"
 """What standard input is called."""
 
 _CHUNK = 1 << 20
+_LONGEST_NAME = 512
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 
 
@@ -57,10 +59,14 @@ def archive(path: Path | None, stream: BinaryIO, room: Path) -> Iterator[Archive
         whole = stack.enter_context(TemporaryFile(dir=room))
         try:
             packed = stack.enter_context(path.open("rb")) if path is not None else stream
-            plain = decompressed(packed)
+            plain = Inflating(packed, Allowance(Limits.current()))
             while piece := plain.read(_CHUNK):
                 whole.write(piece)
             whole.flush()
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"{path or 'standard input'} can't be unpacked: {error.message}", hint=error.hint
+            ) from None
         except OSError as error:
             what = path or "standard input"
             raise SourceInputError(f"can't read {what} into {room}: {error.strerror or error}") from None
@@ -77,7 +83,7 @@ def loadable(files: ArchiveFiles, name: str) -> list[Loadable]:
         return [
             Loadable(
                 reader=DockerArchiveReader(name, files, f"@{number}"),
-                names=image.tags,
+                names=_usable(image.tags),
                 tags=True,
                 place=_place("docker-archive", name, f"@{number}"),
             )
@@ -124,9 +130,14 @@ def _of_layout(files: ArchiveFiles, name: str) -> list[Loadable]:
     for same in by_digest.values():
         reader = LayoutReader(name, files, None)
         reader.pinned = same[0].digest
-        names = tuple(dict.fromkeys(each for row in same for each in names_of(row)[:1]))
+        names = _usable(dict.fromkeys(each for row in same for each in names_of(row)[:1]))
         found.append(Loadable(reader=reader, names=names, place=_place("oci-archive", name)))
     return found
+
+
+def _usable(names: Iterable[str]) -> tuple[str, ...]:
+    """Those that people could write, and a terminal would only show."""
+    return tuple(name for name in names if name.isprintable() and " " not in name and len(name) <= _LONGEST_NAME)
 
 
 def _is_compressed(path: Path) -> bool:

@@ -20,10 +20,9 @@ from buildkit_py.reference import Reference
 from buildkit_py.registry.client import RegistryClient
 from buildkit_py.registry.config import Endpoint
 from buildkit_py.registry.faults import TransferError
-from buildkit_py.registry.links import next_page
 from buildkit_py.registry.push import put_document
 from buildkit_py.registry.repository import Repository
-from buildkit_py.registry.transport import join
+from buildkit_py.registry.tags import next_page
 from buildkit_py.registry.upload import Upload
 from buildkit_py.trust.foreign import MAX_BYTES
 
@@ -245,7 +244,7 @@ def _page(repository: Repository, url: str) -> Callable[[], tuple[tuple[Descript
             if answer.status in _ABSENT:
                 return None, None
             raw = answer.read_all(MAX_DOCUMENT)
-            following = next_page(answer.header("Link"))
-        return parse_index(raw).manifests, join(url, following) if following is not None else None
+            following = next_page(answer, url, what)
+        return parse_index(raw).manifests, following
 
     return read

@@ -19,7 +19,7 @@ from buildkit_py.registry.config import HostSettings, RegistryConfig
 from buildkit_py.registry.connections import Connections, Place
 from buildkit_py.registry.faults import plain_text, said, status_fault
 from buildkit_py.registry.helper import _read as helper_answer
-from buildkit_py.registry.links import next_page
+from buildkit_py.registry.links import next_link
 from buildkit_py.registry.retry import seconds
 from buildkit_py.registry.transport import Origin, Transport
 from buildkit_py.registry.upload import Upload
@@ -147,7 +147,7 @@ def _header(data: bytes) -> None:
     text = re.sub(r"[\r\n]", " ", data.decode("latin-1"))
     challenge = Challenge.parse(text)
     attempt(Origin.of, challenge.parameters.get("realm", ""))
-    next_page(text)
+    next_link(text)
     seconds(text)
 
 

@@ -41,7 +41,7 @@ from buildkit_py.progress.failure import render_message
 from buildkit_py.reference import Reference
 from buildkit_py.registry.auth import Challenge
 from buildkit_py.registry.config import load as registries
-from buildkit_py.registry.links import next_page
+from buildkit_py.registry.links import next_link
 from buildkit_py.scan.packages.golang import MAGIC, modules_in
 from buildkit_py.scan.packages.rpm import rpm
 from buildkit_py.scan.secrets.config import config_findings
@@ -193,8 +193,8 @@ def test_a_challenge_is_read_as_before() -> None:
 
 
 def test_the_next_page() -> None:
-    assert next_page('<x>; rel=prev, </v2/a?n=1>; title="t"; rel="next"') == "/v2/a?n=1"
-    assert next_page("<x>; rel=prev") is next_page("") is next_page(None) is None
+    assert next_link('<x>; rel=prev, </v2/a?n=1>; title="t"; rel="next"') == "/v2/a?n=1"
+    assert next_link("<x>; rel=prev") is next_link("") is next_link(None) is None
 
 
 def test_a_token_that_lasts_for_ever() -> None:

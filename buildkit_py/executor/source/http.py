@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from email.utils import parsedate
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from buildkit_py.address import refuse_password
 from buildkit_py.errors import Cancelled, IntegrityError, SourceInputError
@@ -111,9 +111,15 @@ class _Download:
         import http.client
         import urllib.error
 
+        from buildkit_py.registry.pace import Wearisome
+
         try:
             with _opener().open(self._request(), timeout=seconds) as response:
                 self._take(response)
+        except Wearisome as error:
+            if error.again:
+                raise _Broken(f"can't be fetched: the server {error.reason}") from None
+            raise SourceInputError(f"{self._url} can't be fetched: the server {error.reason}") from None
         except urllib.error.HTTPError as error:
             if error.code == 304 and self._ask:
                 self.unchanged = True
@@ -173,17 +179,32 @@ def _conditions(headers: Message) -> dict[str, str]:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """What follows redirections to http and https, and to nothing else."""
+    """What follows redirections to http and https, and to nothing else; no server keeps it longer than others may."""
     import urllib.request as web
 
-    transport: list[web.BaseHandler] = [web.ProxyHandler(), web.HTTPHandler(), web.HTTPSHandler(), web.UnknownHandler()]
-    answers: list[web.BaseHandler] = [
-        web.HTTPRedirectHandler(),
-        web.HTTPDefaultErrorHandler(),
-        web.HTTPErrorProcessor(),
-    ]
+    from buildkit_py.registry.pace import PacedConnection, PacedTLSConnection
+
+    class Plain(web.HTTPHandler):
+        def http_open(self, req: web.Request) -> http.client.HTTPResponse:
+            return self.do_open(PacedConnection, req)
+
+    class Secure(web.HTTPSHandler):
+        def https_open(self, req: web.Request) -> http.client.HTTPResponse:
+            return self.do_open(PacedTLSConnection, req)
+
+    class Redirects(web.HTTPRedirectHandler):
+        def http_error_302(
+            self, req: web.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
+        ) -> Any:
+            # The library reads what comes with a redirection, however much that is.
+            fp.close()
+            return super().http_error_302(req, fp, code, msg, headers)
+
+        http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+    handlers = (web.ProxyHandler(), Plain(), Secure(), web.UnknownHandler(), Redirects())
     opener = web.OpenerDirector()
-    for handler in (*transport, *answers):
+    for handler in (*handlers, web.HTTPDefaultErrorHandler(), web.HTTPErrorProcessor()):
         opener.add_handler(handler)
     return opener
 

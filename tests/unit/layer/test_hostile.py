@@ -10,137 +10,23 @@ import random
 import struct
 import tarfile
 import zlib
-from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
-from tarfile import CHRTYPE, DIRTYPE, LNKTYPE, REGTYPE, SYMTYPE
+from tarfile import DIRTYPE, LNKTYPE, REGTYPE, SYMTYPE
 
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildkit_py.errors import IntegrityError, PybuildError, SourceInputError
-from buildkit_py.graph.op import Unpack
+from buildkit_py.errors import IntegrityError, PybuildError
 from buildkit_py.layer.apply import Limits, apply_layer
-from buildkit_py.layer.context import ContextTree
-from buildkit_py.layer.fileops import apply_op
-from buildkit_py.layer.statcache import StatCache
 from buildkit_py.layer.tree import EmptyTree
 
 R, D, S, L = REGTYPE, DIRTYPE, SYMTYPE, LNKTYPE
 
 
-def corpus(canary: str) -> Iterator[tuple[str, list[tuple[str, bytes, bytes | str]]]]:
-    """Each with the ways of one known hole, aimed at the canary."""
-    up = "../" * 12 + canary.lstrip("/")
-    yield "the root as a link", [(".", S, canary), ("file", R, b"dead")]
-    yield "a slash as a link", [("/", S, canary), ("/file", R, b"dead")]
-    yield "dots", [(f"{up}/file", R, b"dead")]
-    yield "dots in the middle", [("a/", D, b""), (f"a/{up}/file", R, b"dead")]
-    yield "an absolute name", [(f"{canary}/file", R, b"dead")]
-    yield "a parent that is an absolute link", [("ln", S, canary), ("ln/file", R, b"dead")]
-    yield "a parent that is a relative link", [("ln", S, up), ("ln/file", R, b"dead"), ("ln/new", R, b"x")]
-    yield "a chain of links", [("a", S, "b"), ("b", S, "c"), ("c", S, canary), ("a/file", R, b"dead")]
-    yield "a link that becomes its own parent", [("a", S, canary), ("a", D, b""), ("a/file", R, b"x"), ("a", S, canary)]
-    yield "a hard link to the machine", [("h", L, f"{canary}/file"), ("h", R, b"dead")]
-    yield "a hard link through a link", [("ln", S, canary), ("h", L, "ln/file"), ("h", R, b"dead")]
-    yield "a hard link with dots", [("h", L, f"{up}/file")]
-    yield "a removal through a link", [("ln", S, canary), ("ln/.wh.file", R, b"")]
-    yield "an opaque marker through a link", [("ln", S, canary), ("ln/.wh..wh..opq", R, b"")]
-    yield "a removal of dots", [("a/.wh...", R, b""), (".wh..", R, b"")]
-    yield "a removal with dots in it", [("a/.wh.../../../file", R, b"")]
-    yield "a link over a file that is written", [("f", S, f"{canary}/file"), ("f", R, b"dead")]
-    yield "a directory over a link", [("d", S, canary), ("d", D, b""), ("d/file", R, b"x")]
-
-
-@pytest.mark.parametrize("number", range(18))
-def test_no_layer_reaches_out(stack, make_tar, canary: Path, number: int) -> None:
-    _, items = list(corpus(str(canary)))[number]
-    with suppress(IntegrityError):
-        stack.apply(make_tar(*items))
-
-
-@pytest.mark.parametrize("number", range(18))
-def test_no_layer_reaches_out_over_links_that_are_below(stack, make_tar, canary: Path, number: int) -> None:
-    stack.apply(make_tar(*[(n, S, str(canary)) for n in ("ln", "a", "f", "d", "h")]))
-    _, items = list(corpus(str(canary)))[number]
-    with suppress(IntegrityError):
-        stack.apply(make_tar(*items))
-
-
-@pytest.mark.parametrize("number", range(18))
-def test_no_archive_reaches_out(tmp_path: Path, make_tar, canary: Path, number: int) -> None:
-    _, items = list(corpus(str(canary)))[number]
-    context, spool = tmp_path / "context", tmp_path / "spool"
-    context.mkdir()
-    spool.mkdir()
-    (context / "a.tar").write_bytes(make_tar(*items).getvalue())
-    tree = ContextTree(context, StatCache(tmp_path / "stat"))
-    try:
-        draft = apply_op(Unpack(sources=("/a.tar",), dest="/in/side/"), EmptyTree(), tree, spool=spool)
-    except SourceInputError:
-        return
-    assert all(entry.path in ("", "in", "in/side") or entry.path.startswith("in/side/") for entry in draft.diff.entries)
-
-
 def refused(stack, blob: io.BytesIO, limits: Limits | None = None, match: str | None = None) -> None:
     with pytest.raises(IntegrityError, match=match):
         stack.apply(blob, limits)
-
-
-@pytest.mark.parametrize(
-    ("items", "match"),
-    [
-        ([(".", S, "/etc")], "replaces the root"),
-        ([("a/../../b", R, b"")], "leads out"),
-        ([(".wh..", R, b"")], "malformed removal"),
-        ([("d/.wh...", R, b"")], "malformed removal"),
-        ([(".wh..wh.x", R, b"")], "malformed removal"),
-        ([(".wh.x", D, b"")], "malformed removal"),
-        ([(".wh.x/y", R, b"")], "in a removal"),
-        ([("a", S, "b"), ("b", S, "a"), ("a/x", R, b"")], "leads nowhere"),
-        ([("h", L, "missing")], "links /h to /missing"),
-        ([("d", D, b""), ("h", L, "d")], "links /h to /d"),
-        ([("d/x", R, b""), ("d", L, "d/x")], "links /d to /d/x"),
-        ([("x" * 256, R, b"")], "too long"),
-        ([("d/" * 300 + "x", R, b"")], "too long"),
-        ([("ln", S, "")], "leads nowhere"),
-        ([("ln", S, "x" * 5000)], "leads nowhere"),
-        ([("f", R, b""), ("f/x", R, b"")], "below /f"),
-        ([("c", CHRTYPE, b"")], "impossible device"),
-        ([("x", b"Z", b"")], "unknown type"),
-    ],
-)
-def test_what_no_tool_writes_is_refused(stack, make_tar, items, match) -> None:
-    refused(stack, make_tar(*items), match=match)
-
-
-def test_a_removal_through_a_link_is_refused(stack, make_tar) -> None:
-    stack.apply(make_tar(("real/x", R, b"x"), ("ln", S, "real")))
-    refused(stack, make_tar(("ln/.wh.x", R, b"")), match="through a link")
-
-
-@pytest.mark.parametrize("field", ["uid", "gid"])
-def test_numbers_of_owners_end(stack, make_tar, field) -> None:
-    info = tarfile.TarInfo("f")
-    setattr(info, field, 2**32 - 1)
-    refused(stack, make_tar(info), match="user or group")
-
-
-def test_limits_of_entries_bytes_and_attributes(stack, make_tar) -> None:
-    refused(stack, make_tar(*[(str(n), R, b"") for n in range(11)]), Limits(entries=10), "more than 10 entries")
-    refused(stack, make_tar(("a", R, bytes(20_000))), Limits(bytes=10_000), "bytes")
-    info = tarfile.TarInfo("f")
-    info.pax_headers = {f"SCHILY.xattr.user.{n}": "v" for n in range(9)}
-    refused(stack, make_tar(info), Limits(xattrs=8), "9 attributes")
-
-
-def test_an_extended_header_is_refused_before_it_is_read(stack) -> None:
-    for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
-        info = tarfile.TarInfo("x")
-        info.type, info.size = kind, 1 << 40
-        refused(stack, io.BytesIO(info.tobuf(tarfile.GNU_FORMAT)), match="extended header")
 
 
 def sparse(realsize: int) -> tarfile.TarInfo:
@@ -163,30 +49,9 @@ def sparse_tar(realsize: int, table: bytes = b"0\n") -> io.BytesIO:
     return out
 
 
-def test_holes_of_sparse_files_count(stack) -> None:
-    refused(stack, sparse_tar(1 << 50), match="bytes")
+def test_sparse_files_get_their_holes(stack) -> None:
     assert stack.apply(sparse_tar(100_000)).size == 100_000
     assert stack.text("s") == bytes(100_000)
-
-
-@pytest.mark.parametrize("table", [b"x\n", b"1\n0\n", b"1\n-5\n9\n", b"1\n0\n99999999999\n", b"9" * 500])
-def test_sparse_maps_that_make_no_sense(stack, table) -> None:
-    refused(stack, sparse_tar(1000, table))
-
-
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, zstandard.ZstdCompressor().compress, lzma.compress])
-def test_bombs(stack, pack) -> None:
-    info = tarfile.TarInfo("zeros")
-    info.size = 64 << 20
-    blob = pack(info.tobuf(tarfile.GNU_FORMAT) + bytes((64 << 20) + 1024))
-    refused(stack, io.BytesIO(blob), Limits(bytes=8 << 20), "bytes")
-    refused(stack, io.BytesIO(blob), Limits(ratio=100, free=1 << 20), "unpacks to more")
-
-
-def test_a_window_of_zstd_without_measure_is_refused(stack, make_tar) -> None:
-    parameters = zstandard.ZstdCompressionParameters(window_log=30, enable_ldm=True)
-    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-    refused(stack, io.BytesIO(compressor.compress(bytes(1000)) + compressor.flush()), match="damaged")
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,10 @@ import zstandard
 
 from buildkit_py.errors import SourceInputError
 from buildkit_py.graph.op import Copy, Unpack
-from buildkit_py.layer import unpack
 from buildkit_py.layer.context import ContextTree
 from buildkit_py.layer.draft import Draft, materialise
 from buildkit_py.layer.fileops import apply_op
 from buildkit_py.layer.statcache import StatCache
-from buildkit_py.layer.tarstream import Limits
 from buildkit_py.layer.tree import EmptyTree
 
 
@@ -92,21 +90,6 @@ def test_names_in_zip_files_that_lead_out(unpacked, name: str) -> None:
 def test_what_is_no_archive(unpacked, blob: bytes) -> None:
     with pytest.raises(SourceInputError, match="/archive can't be unpacked"):
         unpacked(blob)
-
-
-def test_limits(unpacked, make_tar, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpack, "LIMITS", Limits(bytes=5000))
-    with pytest.raises(SourceInputError, match="bytes"):
-        unpacked(make_tar(("a", REGTYPE, bytes(6000))).getvalue())
-
-
-def test_bombs_in_zip_files(unpacked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpack, "LIMITS", Limits(bytes=1 << 20, entries=3))
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("zeros", bytes(4 << 20))
-    with pytest.raises(SourceInputError, match="more than 1048576 bytes"):
-        unpacked(out.getvalue())
 
 
 def test_devices_are_refused(unpacked, make_tar) -> None:

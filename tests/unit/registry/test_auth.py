@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +10,12 @@ import pytest
 from buildkit_py.errors import RegistryError
 from buildkit_py.oci import Descriptor
 from buildkit_py.oci.media_types import OCI_CONFIG
-from buildkit_py.reference import Reference
-from buildkit_py.registry.auth import Authorizer, Challenge
-from buildkit_py.registry.client import RegistryClient
-from buildkit_py.registry.credentials import Credential
-from buildkit_py.registry.transport import Transport
+from buildkit_py.registry.auth import Challenge
 from tests.support.clients import make_client
-from tests.support.faulty_registry import Fault, FaultyRegistry, Handler, faulty_registry, on
+from tests.support.faulty_registry import FaultyRegistry, Handler, faulty_registry, on
 from tests.support.images import make_image
+from tests.support.logins import BASIC, PASSWORD, bearer, client_for, reference, serve_tokens, want
 
-PASSWORD = "s3cret-P4ssword"
-BASIC = "Basic " + base64.b64encode(f"me:{PASSWORD}".encode()).decode()
 IMAGE = make_image(b"layer")
 IMAGE_CONFIG = Descriptor.of(IMAGE.config, OCI_CONFIG)
 
@@ -38,35 +32,6 @@ def registry() -> Iterator[FaultyRegistry]:
 def other() -> Iterator[FaultyRegistry]:
     with faulty_registry() as server:
         yield server
-
-
-def client_for(
-    registry: FaultyRegistry, tmp_path: Path, *others: FaultyRegistry, auth: dict[str, str] | None = None
-) -> RegistryClient:
-    entry = {"auth": BASIC.removeprefix("Basic ")} if auth is None else auth
-    (tmp_path / "auth.json").write_text(json.dumps({"auths": {registry.name: entry}}))
-    names = [registry.name, *(item.name for item in others)]
-    return make_client(*names, environ={"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")})
-
-
-def reference(registry: FaultyRegistry) -> Reference:
-    return Reference.parse(f"{registry.name}/a/b:1")
-
-
-def want(scheme: str, value: str) -> Fault:
-    """Refuse every request that does not carry `value`."""
-
-    def fault(handler: Handler) -> bool:
-        if handler.path.startswith("/token") or handler.headers.get("Authorization") == value:
-            return False
-        handler.reply(401, b"{}", WWW_Authenticate=scheme)
-        return True
-
-    return fault
-
-
-def bearer(realm: str) -> str:
-    return f'Bearer realm="{realm}",service="the, service",scope="repository:a/b:pull"'
 
 
 def test_basic_only_when_asked(registry: FaultyRegistry, tmp_path: Path) -> None:
@@ -94,16 +59,6 @@ def test_no_credentials(registry: FaultyRegistry) -> None:
     registry.faults.append(want('Basic realm="x"', BASIC))
     with pytest.raises(RegistryError, match="refused access"):
         make_client(registry.name).manifest(reference(registry))
-
-
-def serve_tokens(server: FaultyRegistry, token: str = "tok1", **fields: object) -> None:
-    body = json.dumps({"token": token, **fields}).encode()
-
-    def give(handler: Handler) -> None:
-        handler.body()
-        handler.reply(200, body)
-
-    server.faults[:0] = [on("GET", "/token", give), on("POST", "/token", give)]
 
 
 def test_bearer(registry: FaultyRegistry, other: FaultyRegistry, tmp_path: Path) -> None:
@@ -177,62 +132,6 @@ def test_token_that_is_refused_is_asked_for_once(registry: FaultyRegistry, other
     with pytest.raises(RegistryError, match="refused access"):
         make_client(registry.name).manifest(reference(registry))
     assert len(other.requests) == 1
-
-
-def test_plain_http_realm_of_a_tls_registry_gets_nothing(other: FaultyRegistry) -> None:
-    config = make_client().config
-    credential = Credential(username="me", password=PASSWORD)
-    authorizer = Authorizer(Transport(config, {}), "https://r.example", "r.example", (), lambda: credential)
-    with pytest.raises(RegistryError, match="plain HTTP, which is refused"):
-        authorizer.answer(bearer(f"http://{other.name}/token"), None, "x")
-    assert not other.requests
-
-
-def test_token_realm_does_not_redirect_credentials(
-    registry: FaultyRegistry, other: FaultyRegistry, tmp_path: Path
-) -> None:
-    registry.faults.append(want(bearer(f"http://{registry.name}/token"), "Bearer tok1"))
-    registry.faults.insert(
-        0, on("GET", "/token", lambda handler: handler.reply(302, Location=f"http://{other.name}/token"))
-    )
-    serve_tokens(other)
-    client_for(registry, tmp_path).manifest(reference(registry))
-    assert registry.asked("GET", "/token")[0].headers["Authorization"] == BASIC
-    assert "Authorization" not in other.requests[0].headers
-
-
-def test_where_a_redirect_ends_has_no_say_in_where_a_password_goes(
-    registry: FaultyRegistry, other: FaultyRegistry, tmp_path: Path
-) -> None:
-    """CVE-2020-15157: the target of a redirect asks for a token, at an address of its own."""
-    target = f"http://{other.name}/v2/a/b/manifests/1"
-    registry.faults.append(on("GET", "/manifests/", lambda handler: handler.reply(307, Location=target)))
-    other.faults.append(want(bearer(f"http://{other.name}/token"), "Bearer tok1"))
-    serve_tokens(other)
-    with pytest.raises(RegistryError, match="refused access"):
-        client_for(registry, tmp_path, other).manifest(reference(registry))
-    assert not other.asked("GET", "/token")
-    assert all("Authorization" not in item.headers for item in other.requests)
-
-
-def test_authorization_is_dropped_on_a_redirect(
-    registry: FaultyRegistry, other: FaultyRegistry, tmp_path: Path
-) -> None:
-    registry.faults.append(want('Basic realm="x"', BASIC))
-    client = client_for(registry, tmp_path)
-    client.manifest(reference(registry))
-    target = f"http://{other.name}/nothing?sig=SIGNED"
-    registry.faults.insert(0, on("GET", "/blobs/", lambda handler: handler.reply(307, Location=target)))
-    with pytest.raises(RegistryError) as caught:
-        client.reader(reference(registry)).document(IMAGE_CONFIG)
-    assert other.requests and all("Authorization" not in item.headers for item in other.requests)
-    assert "SIGNED" not in str(caught.value)
-
-
-def test_redirect_loop(registry: FaultyRegistry) -> None:
-    registry.faults.append(on("GET", "/", lambda handler: handler.reply(302, Location=handler.path)))
-    with pytest.raises(RegistryError, match="circle"):
-        make_client(registry.name).manifest(reference(registry))
 
 
 @pytest.mark.parametrize(

@@ -159,23 +159,6 @@ def test_manifest_that_breaks_off(registry: FaultyRegistry) -> None:
     assert make_client(registry.name).manifest(reference(registry))[0] == IMAGE.manifest
 
 
-def test_foreign_urls_are_never_asked(registry: FaultyRegistry, mirror: FaultyRegistry) -> None:
-    url = f"http://{mirror.name}/layer".encode()
-    raw = IMAGE.manifest.replace(b'"size": 9}', b'"size": 9, "urls": ["' + url + b'"]}')
-    assert raw != IMAGE.manifest
-    registry.add_manifest("a/b", "1", raw, OCI_MANIFEST)
-    pull(make_client(registry.name, mirror.name), reference(registry))
-    assert not mirror.requests
-
-
-def test_digest_of_another_kind_never_becomes_a_path(registry: FaultyRegistry) -> None:
-    raw = IMAGE.manifest.replace(b'"digest": "sha256:', b'"digest": "sha256:../')
-    registry.add_manifest("a/b", "1", raw, OCI_MANIFEST)
-    with pytest.raises(IntegrityError, match="digest"):
-        pull(make_client(registry.name), reference(registry))
-    assert len(registry.requests) == 1
-
-
 def test_html_errors_are_not_shown(registry: FaultyRegistry) -> None:
     registry.faults.append(on("GET", "/", lambda handler: handler.reply(418, b"<html>secret page</html>")))
     with pytest.raises(RegistryError, match=r"answered 418$"):

@@ -145,20 +145,6 @@ def test_extra_bytes_are_cut_off(registry: FaultyRegistry) -> None:
     fetch(registry, MemoryBlobs())
 
 
-def test_endless_body_is_cut_off(registry: FaultyRegistry) -> None:
-    def endless(handler: Handler) -> None:
-        handler.send_response(200)
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
-        piece = b"10000\r\n" + bytes(65536) + b"\r\n"
-        while True:
-            handler.wfile.write(piece)
-
-    registry.faults.append(on("GET", "/blobs/", endless))
-    with pytest.raises(IntegrityError):
-        fetch(registry, MemoryBlobs())
-
-
 def test_wrong_bytes_are_refused_and_forgotten(registry: FaultyRegistry) -> None:
     registry.faults.append(on("GET", "/blobs/", lambda handler: handler.reply(200, DATA[::-1])))
     blobs = MemoryBlobs()

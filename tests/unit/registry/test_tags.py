@@ -47,15 +47,6 @@ def test_a_list_without_an_end(registry: FaultyRegistry) -> None:
         tags(registry)
 
 
-def test_a_next_page_elsewhere(registry: FaultyRegistry) -> None:
-    with faulty_registry() as other:
-        link = f'<http://{other.name}/v2/team/app/tags/list>; rel="next"'
-        registry.faults.append(on("GET", "/tags/", lambda handler: handler.reply(200, b'{"tags": ["1"]}', Link=link)))
-        with pytest.raises(RegistryError, match="at another host"):
-            tags(registry)
-        assert not other.requests
-
-
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"tags": 1}', b'{"name": "x"}', b"<html>"])
 def test_no_list_at_all(registry: FaultyRegistry, body: bytes) -> None:
     registry.faults.append(on("GET", "/tags/", lambda handler: handler.reply(200, body)))
