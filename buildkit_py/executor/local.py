@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,7 @@ class LocalExecutor:
 
         state: Path = self._shop.store.root / "run"
         # This process may have to leave its group for that, and those that it forks should be where it is.
-        groups = self._groups() if self._shop.controllers else None
+        groups = self._stack.enter_context(closing(self._groups())) if self._shop.controllers else None
         runner = self._stack.enter_context(Runner(pick_runtime(self._runtime), state))
         area = self._stack.enter_context(self._shop.store.snapshots.area())
         snapshotter = pick_snapshotter(self._wanted, runner, area.work, self._shop.note)

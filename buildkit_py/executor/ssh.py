@@ -17,8 +17,9 @@ from buildkit_py.errors import MissingToolError, SourceInputError
 from buildkit_py.executor.secrets import SshSpec
 
 BLOCK = 1 << 16
-_WHILE_READ_FROM = 'ssh-agent -D -a "$1" & read -r _; kill $!; wait'
-"""An agent that ends when nobody holds the other end of its standard input, so that none outlives `kill -9`."""
+_WHILE_READ_FROM = 'ssh-agent -D -a "$1" & read -r _; kill $!; wait; rm -rf "${1%/*}"'
+"""An agent that ends, with its directory, when nobody holds the other end of its standard input: so none outlives
+`kill -9`."""
 
 
 @contextmanager

@@ -80,9 +80,9 @@ def _shown(value: str) -> str:
     return ascii(value[:80])
 
 
-def words(part: object) -> None:
+def words(part: Any) -> None:
     """Every field of an op or a mount that takes one of a few words."""
-    for name, choices in _choices(type(part)):
+    for name, choices in _choices(part.__class__):
         word = getattr(part, name)
         if word not in choices:
             raise GraphError(f"{name!r} is one of {', '.join(choices)}, not {_shown(str(word))}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from buildkit_py.solver.session import Session
 
 _DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
+_LOOK_UP_SECONDS = 0.5
 _PROCESSES = frozenset({"run", "host"})
 """Kinds of nodes that keep a process of their own busy, and this one waiting."""
 Answer = Identity | None | BaseException
@@ -67,7 +69,7 @@ class Scheduler:
         try:
             while self._start_work() or self._plan.running:
                 if self._plan.running:
-                    self._settle(*self._answers.get())
+                    self._settle(*self._next())
         except BaseException:
             self._cancel_all()
             self._drain()
@@ -78,6 +80,12 @@ class Scheduler:
                 self._ahead.join()
         if self.failures:
             self._skip(self._plan.unfinished(), self.failures[0].node.id)
+
+    def _next(self) -> tuple[Work, Answer, float]:
+        """The next answer. A signal may come on another thread; it is heard when this one next looks up."""
+        while True:
+            with suppress(Empty):
+                return self._answers.get(timeout=_LOOK_UP_SECONDS)
 
     def _start_work(self) -> bool:
         """Start what can be started; True if something was settled on this thread."""
@@ -178,7 +186,7 @@ class Scheduler:
         """Wait for the work that was cancelled, so that nothing of a step outlives the build."""
         # Nobody waits for a look at files: its thread is a daemon, and leaves nothing behind.
         while self._producing:
-            work, _, began = self._answers.get()
+            work, _, began = self._next()
             self.spells.setdefault(work.node, []).append((work.kind, began, self._session.now()))
             self._producing.discard(work.node)
             self._plan.failed(work.node)

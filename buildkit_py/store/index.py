@@ -38,7 +38,6 @@ class Index:
         self._schema = schema
         self._busy_seconds = busy_seconds
         self._pid = os.getpid()
-        self._log = 0
         self._local = threading.local()
         self._all: set[sqlite3.Connection] = set()
         self._hold = self._open()
@@ -93,8 +92,6 @@ class Index:
                 connection.execute("BEGIN IMMEDIATE")
                 yield
                 self._run_last()
-                if durable:
-                    self._keep_log()
                 connection.execute("COMMIT")
             except BaseException:
                 self._local.last = {}
@@ -129,15 +126,6 @@ class Index:
         if os.getpid() == self._pid:
             self._drop_connections()
         self._hold.release()
-
-    def _keep_log(self) -> None:
-        """Have the name of the log on the disk before what is in it counts. SQLite syncs the directory too, but passes
-        over an error of that."""
-        with guard("writing the store's index", self._path):
-            log = self._path.with_name(f"{self._path.name}-wal").stat().st_ino
-            if log != self._log:
-                files.fsync_directory(self._path.parent)
-                self._log = log
 
     def _run_last(self) -> None:
         last, self._local.last = self._local.__dict__.get("last", {}), {}

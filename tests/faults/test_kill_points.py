@@ -20,7 +20,7 @@ from tests.faults.conftest import Prepared
 from tests.support import gate
 from tests.support.gate import Call
 from tests.support.kill_cases import CASES, Case, case, halves
-from tests.support.leftovers import deserted
+from tests.support.leftovers import cgroups_of, deserted
 from tests.support.places import Place, sample
 from tests.support.wholeness import flaws
 
@@ -43,10 +43,12 @@ def test_01_sigkill_at_every_commit(prepared: Prepared, it: Case) -> None:
 def _kill(it: Case, place: Place, number: int, expected: object) -> None:
     """Kill the command when it asks for that call, and see what there is then and after it is run again."""
     point: list[Call] = []
+    pids: list[int] = []
 
     def answer(pid: int, call: Call) -> int:
         if call.number == number:
             point.append(call)
+            pids.append(pid)
             os.kill(pid, signal.SIGKILL)
         return 0
 
@@ -55,6 +57,7 @@ def _kill(it: Case, place: Place, number: int, expected: object) -> None:
         # Threads may have something done already that took a call of its own when nobody disturbed them.
         assert killed.result.code == (-signal.SIGKILL if point else 0), killed.result.output
         deserted(place.root)
+        assert not [group for pid in pids for group in cgroups_of(pid)]
         if not it.damaged:
             assert flaws(place.store) == [] if place.store.exists() else True
             place.check()
@@ -88,7 +91,11 @@ def test_01_the_points_are_those_that_strace_sees(prepared: Prepared, tmp_path: 
     # What a runtime writes is in a file system of its own, which the step's namespace has there.
     lines = [line for line in _whole_lines(log.read_text()) if f"{other.store}/run/" not in line]
     seen = [line for line in lines if str(other.root) in line]
-    assert _counted(line for line in seen if _is_point(line)) == Counter(call.name for call in asked)
+    counted, expected = _counted(line for line in seen if _is_point(line)), Counter(call.name for call in asked)
+    if name.startswith("build"):
+        # How many transactions its threads share is a matter of time.
+        counted, expected = Counter(set(counted)), Counter(set(expected))
+    assert counted == expected
 
 
 def _whole_lines(text: str) -> list[str]:

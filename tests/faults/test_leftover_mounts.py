@@ -13,7 +13,7 @@ import pytest
 from tests.support.boxes import RUNTIMES
 from tests.support.build import Project
 from tests.support.command import Pybuild
-from tests.support.leftovers import deserted
+from tests.support.leftovers import cgroups_of, deserted
 from tests.support.running import heard, started
 
 OWNER = "0123456789abcdef"
@@ -68,6 +68,7 @@ def test_24_a_killed_build(project: Project, runtime: str, snapshotter: str) -> 
         heard(process.stdout, '"Log"', "begun")
         process.kill()
     deserted(project.directory.parent)
+    assert cgroups_of(process.pid) == []
     assert list((project.pybuild.store / "tmp").iterdir())
     project.check()
     assert list((project.pybuild.store / "tmp").iterdir()) == []

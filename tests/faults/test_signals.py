@@ -18,7 +18,7 @@ from tests.support.build import Project
 from tests.support.command import Pybuild
 from tests.support.faulty_registry import Handler, faulty_registry
 from tests.support.gate import Call
-from tests.support.leftovers import deserted, leftovers
+from tests.support.leftovers import cgroups_of, deserted, leftovers
 from tests.support.machines import hold_base
 from tests.support.registry import write_config
 from tests.support.running import heard, started
@@ -54,7 +54,7 @@ def test_23_in_a_step(slow: Project, sign: int, code: int) -> None:
     assert process.returncode == code
     assert b"Traceback" not in err
     assert b'"outcome": "cancelled"' in out
-    assert leftovers(slow.directory.parent) == []
+    assert leftovers(slow.directory.parent) == [] == cgroups_of(process.pid)
     assert list((slow.pybuild.store / "tmp").iterdir()) == []
     assert len(slow.build().processes) == 1
     slow.check()
@@ -140,6 +140,7 @@ def test_23_in_a_transfer(pybuild: Pybuild, tmp_path: Path, sign: int, code: int
         )
         if command == "push":
             there.ok("pull", "-q", base)
+            registry.blobs.clear()
         words = (command, base) if command == "pull" else (command, base, f"{registry.name}/other/app:1")
         reached: list[int] = []
 
@@ -158,7 +159,6 @@ def test_23_in_a_transfer(pybuild: Pybuild, tmp_path: Path, sign: int, code: int
             handler.close_connection = True
             return True
 
-        registry.mounts = False
         registry.faults.append(interrupt)
         with started(there, *words, cwd=tmp_path) as process:
             _, err = process.communicate(timeout=60)

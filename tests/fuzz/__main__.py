@@ -12,10 +12,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz.contract import Finding, check
+from tests.fuzz.scratch import MEMORY
 from tests.fuzz.targets import TARGETS
 from tests.support.command import ROOT
 
@@ -43,9 +45,17 @@ def feed(name: str, seconds: int) -> Run:
     directory = KEPT / name
     words = [sys.executable, "-m", "tests.fuzz.guided", name, str(directory), str(seconds)]
     try:
-        done = subprocess.run(
-            words, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=seconds + _PATIENCE
-        )
+        # libFuzzer ends its process before that could clean up.
+        with tempfile.TemporaryDirectory(prefix="pybuild-fuzz-", dir=MEMORY) as place:
+            done = subprocess.run(
+                words,
+                cwd=ROOT,
+                env={**os.environ, "TMPDIR": place},
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=seconds + _PATIENCE,
+            )
         said, code = done.stdout + done.stderr, done.returncode
     except subprocess.TimeoutExpired:
         said, code = "it did not end", 1

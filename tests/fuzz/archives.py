@@ -165,10 +165,10 @@ def _archives() -> Sequence[bytes]:
 
 
 TARGETS: dict[str, Target] = {
-    "layer": Target(run=_outline, seeds=_tars, form="tar"),
-    "layer-applied": Target(run=_apply, seeds=_tars, form="tar"),
+    "layer": Target(run=_outline, seeds=_tars, form="tar", examples=60),
+    "layer-applied": Target(run=_apply, seeds=_tars, form="tar", examples=60),
     "compressed": Target(run=_decompressed, seeds=_compressed),
-    "archive-members": Target(run=_members, seeds=_tars, form="tar"),
-    "unpack": Target(run=_unpack, seeds=_archives, form="tar"),
+    "archive-members": Target(run=_members, seeds=_tars, form="tar", examples=60),
+    "unpack": Target(run=_unpack, seeds=_archives, form="tar", examples=40),
     "unpack-zip": Target(run=_unpack, seeds=_zips),
 }

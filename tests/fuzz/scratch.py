@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
 
-_MEMORY = Path("/dev/shm")
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 @cache
 def scratch() -> Path:
     """This process's directory."""
-    directory = Path(tempfile.mkdtemp(prefix="pybuild-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    directory = Path(tempfile.mkdtemp(prefix="pybuild-fuzz-", dir=None if "TMPDIR" in os.environ else MEMORY))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
 

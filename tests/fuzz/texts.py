@@ -225,9 +225,9 @@ def _printed(data: bytes) -> None:
 
 
 TARGETS: dict[str, Target] = {
-    "buildfile": Target(run=_buildfile, seeds=_buildfile_seeds, form="text"),
+    "buildfile": Target(run=_buildfile, seeds=_buildfile_seeds, form="text", examples=40),
     "dockerfile": Target(run=_dockerfile, seeds=_dockerfile_seeds, form="text"),
-    "dockerfile-convert": Target(run=_converted, seeds=_dockerfile_seeds, form="text"),
+    "dockerfile-convert": Target(run=_converted, seeds=_dockerfile_seeds, form="text", examples=60),
     "dockerfile-trigger": Target(
         run=_trigger,
         seeds=lambda: [b"RUN a && b", b"COPY --chown=1:2 a b /c", b'ADD ["a", "b"]', b"ENV a=$b c='d'"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from buildkit_py.store import Store
+from tests.support import running
 from tests.support.build import BASE, Build, Project
 from tests.support.command import Pybuild
 from tests.support.leftovers import leftovers
@@ -106,26 +106,14 @@ def test_a_failing_test_publishes_nothing(project: Project, item: str) -> None:
 @contextmanager
 def started(project: Project, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A build that is under way."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "buildkit_py.cli", "build", ".", "--progress", "json", *arguments],
-        cwd=project.directory,
-        env=dict(project.pybuild.variables()),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    with running.started(
+        project.pybuild, "build", ".", "--progress", "json", *arguments, cwd=project.directory
+    ) as made:
+        yield made
 
 
 def wait_for_output(process: subprocess.Popen[bytes], text: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if text.encode() in line and b'"Log"' in line:
-            return
-    raise AssertionError(process.stderr.read().decode() if process.stderr else "")
+    running.heard(process.stdout, '"Log"', text)
 
 
 def settled(directory: Path) -> list[str]:
@@ -157,21 +145,6 @@ def test_a_killed_build_leaves_nothing_and_can_be_repeated(project: Project, run
     assert len(build.processes) == 1
     project.check()
     assert list((project.pybuild.store / "tmp").iterdir()) == []
-
-
-@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_build_ends_at_once_and_cleanly(project: Project, sign: int, code: int) -> None:
-    project.image(*SLOW)
-    with started(project) as process:
-        wait_for_output(process, "begun")
-        process.send_signal(sign)
-        out, err = process.communicate(timeout=30)
-    assert process.returncode == code
-    assert b"Traceback" not in err
-    assert b'"outcome": "cancelled"' in out
-    assert leftovers(project.directory.parent) == []
-    assert len(project.build().processes) == 1
-    project.check()
 
 
 def test_whoever_waits_for_another_build_can_be_stopped(project: Project) -> None:

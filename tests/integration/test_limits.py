@@ -32,6 +32,12 @@ def needs(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(lacking), reason=f"steps can't be limited by {', '.join(lacking)} here")
 
 
+SHARED = pytest.mark.skipif(
+    "memory" in HAVE and HAVE["memory"].version == 2,
+    reason="a delegated group of version 2 has one pybuild, and goes with it",
+)
+
+
 @pytest.fixture
 def home() -> Iterator[Home]:
     with cgroups.home() as made:
@@ -148,12 +154,11 @@ def test_a_processor_that_is_not_there(plain: Project) -> None:
 
 
 def test_a_step_that_takes_too_long(project: Project, tmp_path: Path) -> None:
-    project.image("with timeout(700ms)", "run echo up; (setsid sleep 1000 &); trap '' TERM; sleep 1000")
+    project.image("with timeout(1s)", "run (setsid sleep 1000 &); trap '' TERM; sleep 1000")
     for _ in range(2):
         build = project.attempt("--step-timeout", "1h")
         assert build.result.code == 5
-        assert failures(build)[0].endswith(": timed out after 0.7 seconds (with timeout(700ms))")
-        assert build.log == "up"
+        assert failures(build)[0].endswith(": timed out after 1 second (with timeout(1s))")
         assert leftovers(tmp_path) == []
 
 
@@ -190,6 +195,7 @@ def up(project: Project, home: Home) -> Iterator[subprocess.Popen[bytes]]:
             build.kill()
 
 
+@SHARED
 @needs("memory", "pids")
 def test_kill_9_leaves_empty_groups_that_the_next_build_removes(project: Project, home: Home) -> None:
     project.image("with memory(64m), pids(50)", "run echo up; (setsid sleep 1000 &); sleep 1000; true")
@@ -200,6 +206,7 @@ def test_kill_9_leaves_empty_groups_that_the_next_build_removes(project: Project
     project.build()
 
 
+@SHARED
 @needs("memory")
 def test_a_build_in_progress_keeps_its_groups(plain: Project, home: Home, tmp_path: Path) -> None:
     """Who looks for what killed ones left takes nothing from those who live."""

@@ -297,32 +297,6 @@ def _assert_whole(registry: FaultyRegistry) -> None:
             assert all(item["digest"] in registry.blobs for item in (plain["config"], *plain["layers"]))
 
 
-def test_an_export_to_a_directory_that_is_killed(machines: Machines, tmp_path: Path) -> None:
-    project = machines.new()
-    first = project.build()
-    command = [
-        sys.executable,
-        "-m",
-        "buildkit_py.cli",
-        "build",
-        ".",
-        "--cache-to",
-        f"type=local,dest={tmp_path}/c,mode=max",
-    ]
-    trace = ["strace", "-f", "-qq", "-e", "trace=rename,renameat,renameat2", "-e"]
-    for number in (1, 3, 5, 8):
-        inject = f"inject=rename,renameat,renameat2:signal=KILL:when={number}"
-        subprocess.run(
-            [*trace, inject, *command], cwd=project.directory, env=project.pybuild.variables(), capture_output=True
-        )
-        found = machines.new().build("--cache-from", f"{tmp_path}/c") if (tmp_path / "c/index.json").exists() else first
-        assert found.digest == first.digest
-    project.build("--cache-to", f"type=local,dest={tmp_path}/c,mode=max")
-    second = machines.new().build("--cache-from", f"{tmp_path}/c")
-    assert (second.ran, second.digest) == ([], first.digest)
-    project.check()
-
-
 def test_two_writers_of_one_directory(machines: Machines, tmp_path: Path) -> None:
     projects = [machines.new() for _ in range(3)]
     for number, project in enumerate(projects):

@@ -261,17 +261,3 @@ def test_a_copy_to_a_registry_that_was_killed(tmp_path: Path, slow: tuple[Faulty
         assert told["copied"] == [digest_of(LARGE)]
         assert len(told["existing"]) == 2
         assert target.manifests["app", "1"][0] == IMAGE.manifest
-
-
-def test_an_interrupted_copy_ends_at_once(tmp_path: Path, slow: tuple[FaultyRegistry, Event, Event]) -> None:
-    import signal
-
-    registry, reached, go_on = slow
-    pybuild = make(tmp_path, registry.name)
-    process = started(pybuild, "pull", f"{registry.name}/app:1")
-    assert reached.wait(60)
-    process.send_signal(signal.SIGINT)
-    go_on.set()
-    _, said = process.communicate()
-    assert (process.returncode, "interrupted" in said.decode()) == (130, True)
-    assert pybuild.ok("store", "check").stdout == "the store is whole\n"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import bases, cache, httpd, layouts
 from tests.support.command import Pybuild, Result
-from tests.support.tars import DEAD, R, alive, reaching, tar_of
+from tests.support.tars import DEAD, D, R, alive, noted, reaching, tar_of
 
 REFS = {
     "oci": "oci:layout:latest",
@@ -178,3 +178,18 @@ def test_a_pulled_image_stays_below_its_root(pybuild: Pybuild, registry, tmp_pat
             assert (tmp_path / "point" / str(canary).lstrip("/") / "new").read_bytes() == DEAD
         finally:
             pybuild.ok("umount", tmp_path / "point")
+
+
+def test_a_hostile_base_below_a_step(pybuild: Pybuild, tmp_path: Path, way: tuple[str, ...]) -> None:
+    """What overlayfs would obey hides nothing from a step, and links lead a step into its own tree alone."""
+    marks = {f"{room}__overlay__{name}": "y" for room in ("trusted", "user") for name in ("opaque", "redirect")}
+    with alive(tmp_path / "canary") as canary:
+        tiny = layouts.layers_of(bases.layout("tiny"))
+        lower = tar_of(*reaching(canary), ("marked/below", R, b"x"))
+        layouts.write_layout(tmp_path / "layout", [*tiny, lower, tar_of(noted("marked", D, **marks))])
+        script = (
+            f"test -e /marked/below && echo {DEAD.decode()} > /p/abs/file && rm /p/abs/new && test ! -e {canary}/new"
+        )
+        (tmp_path / "Dockerfile").write_text(f"FROM base\nRUN {script}\n")
+        context = ("--build-context", "base=oci-layout://layout")
+        pybuild.ok("build", *way, *context, ".", cwd=tmp_path)

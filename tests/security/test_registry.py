@@ -200,7 +200,7 @@ def test_a_name_never_moves_silently(
         ("load", *quiet, "-i", "other.tar"),
         ("copy", *quiet, "oci:layout", "other"),
     )
-    for words in steps:
+    for words in steps if quiet else steps[2:4]:
         before = pybuild.ok("ls", "-q", words[-1] if words[0] != "load" else "other").stdout.strip()
         result = pybuild.ok(*words, cwd=tmp_path, stdin=layers[3])
         hidden = before.removeprefix("sha256:")[:12]

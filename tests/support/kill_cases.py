@@ -132,13 +132,14 @@ def _pruned(place: Place) -> Any:
 def _copied(place: Place) -> Any:
     layout = place.root / "copied"
     assert layout_flaws(layout) == []
-    assert not (layout / ".pybuild-partial").exists()
+    assert list(layout.rglob(".*")) == []
     return names(layout)
 
 
 def _cached(place: Place) -> Any:
     """The records are named by keys; what they say of when is no part of the outcome."""
     assert layout_flaws(place.root / "cache") == []
+    assert list((place.root / "cache").rglob(".*")) == []
     return images(place), sorted(names(place.root / "cache"))
 
 

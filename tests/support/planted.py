@@ -21,6 +21,7 @@ PRINTS = r"""
 cmp /run/secrets/from_file /c
 test "$V" = "$(cat /c)"
 test -S "$SSH_AUTH_SOCK"
+grep -q 'Max core file size  *1 ' /proc/self/limits
 echo "the word is $word" | tee /kept
 echo "raw $V raw"
 echo "on stderr $V" >&2

@@ -52,7 +52,8 @@ def readable_by_skopeo(store: Path, name: str) -> None:
 
 def _blobs(directory: Path) -> Iterator[str]:
     for path in directory.glob("blobs/*/*"):
-        if hashlib.new(path.parent.name, path.read_bytes()).hexdigest() != path.name:
+        # What a killed writer of a layout leaves is hidden, and no blob.
+        if not path.name.startswith(".") and hashlib.new(path.parent.name, path.read_bytes()).hexdigest() != path.name:
             yield f"the blob {path.name} has other bytes ({path.stat().st_size})"
 
 

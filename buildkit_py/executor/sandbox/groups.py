@@ -28,8 +28,6 @@ _PERIOD = 100_000
 """Microseconds in which a step may use its share of the processors."""
 _PATIENCE = 5.0
 _KILLED = "oom_kill"
-_kept: list[int] = []
-"""Locks of groups that this process itself is in: whoever gets one would kill it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +63,12 @@ class Groups:
         for group in {each.group for each in found.values() if not each.refusal}:
             _reclaim(group)
         unified = [controller for controller in self._controllers.values() if controller.version == 2]
-        if unified:
-            _hand_down(unified[0].group, [controller.name for controller in unified])
+        self._left = _hand_down(unified[0].group, [each.name for each in unified]) if unified else None
+
+    def close(self) -> None:
+        """Bring this process back into the group that it was started in, if it had to leave that."""
+        if self._left is not None:
+            _come_back(*self._left)
 
     @contextmanager
     def step(self, limits: Limits) -> Iterator[StepGroup]:
@@ -85,17 +87,31 @@ class Groups:
             yield StepGroup(groups, tuple(stack.enter_context(_entrance(group)) for group in made.values()))
 
 
-def _hand_down(group: Path, names: Collection[str]) -> None:
-    """Let groups below one of version 2 have controllers. Only the first of all may have processes then."""
+def _hand_down(group: Path, names: Collection[str]) -> tuple[Path, int] | None:
+    """Let groups below one of version 2 have controllers. Only the first of all may have processes then: any other this
+    process leaves for one of its own, which is returned with its lock."""
     enabled = words(group / "cgroup.subtree_control")
     lacking = [name for name in names if name not in enabled]
     if not lacking:
-        return
-    if not is_first(group):
-        own, lock = _make(group, OWN)
-        _kept.append(lock)
-        _write(own / "cgroup.procs", 0)
+        return None
+    left = None if is_first(group) else _make(group, OWN)
+    if left is not None:
+        _write(left[0] / "cgroup.procs", 0)
     _write(group / "cgroup.subtree_control", " ".join(f"+{name}" for name in lacking))
+    return left
+
+
+def _come_back(own: Path, lock: int) -> None:
+    """Leave the group `own` for the one above. Where that can't be, it stays locked: who reclaimed it would kill us."""
+    above = own.parent
+    with suppress(OSError):
+        if not any(above.glob(f"{_STEP}*")):
+            (above / "cgroup.subtree_control").write_text(
+                " ".join(f"-{name}" for name in words(above / "cgroup.subtree_control"))
+            )
+            (above / "cgroup.procs").write_text("0")
+            own.rmdir()
+            os.close(lock)
 
 
 def _memory_1(limits: Limits, group: Path) -> Iterator[tuple[str, object]]:

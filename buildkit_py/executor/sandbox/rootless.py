@@ -29,7 +29,7 @@ _SWITCHES = {
 
 
 def in_user_namespace() -> bool:
-    """Whether this process lives in a user namespace, whose map may be the identity: overlays need `userxattr` there."""
+    """Whether this process lives in a user namespace, where overlays need `userxattr`; its map may be the identity."""
     try:
         return Path("/proc/self/ns/user").stat().st_ino != _INITIAL
     except FileNotFoundError:

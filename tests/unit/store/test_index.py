@@ -152,7 +152,7 @@ class TestDamage:
     def fill(self, root: Path) -> str:
         with Store.open(root) as store:
             digest = store.blobs.put(b"{}")
-            store.images.put("app:1", {"digest": digest, "size": 2, "mediaType": "x", "annotations": {"a": "b"}})
+            store.images.put("app:1", {"digest": digest, "size": 2, "mediaType": "a/x", "annotations": {"a": "b"}})
             store.memo.put("k", "k", 1)
         return digest
 
@@ -184,7 +184,7 @@ class TestDamage:
             assert store.images.get("app:1") == {
                 "digest": digest,
                 "size": 2,
-                "mediaType": "x",
+                "mediaType": "a/x",
                 "annotations": {"a": "b"},
             }
             store.memo.put("k", "k", 2)

@@ -153,22 +153,6 @@ def test_work_of_a_killed_process_is_removed_at_the_next_start(root: Path, store
     assert list(store.layout.tmp.iterdir()) == []
 
 
-@as_root
-def test_mounts_of_a_killed_process_are_taken_away(root: Path, store: Store, spawn) -> None:
-    dead = spawn(
-        """
-        import subprocess
-        area = Store.open(root).snapshots.area()
-        subprocess.run(["mount", "-t", "tmpfs", "none", area.work], check=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-        """
-    )
-    assert dead.wait() == -9
-    Store.open(root).close()
-    assert list(store.layout.tmp.iterdir()) == []
-    assert str(root) not in Path("/proc/self/mountinfo").read_text()
-
-
 def test_a_store_is_not_used_after_a_fork(store: Store) -> None:
     child = os.fork()
     if child == 0:

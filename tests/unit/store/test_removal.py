@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -148,73 +146,6 @@ def test_an_image_that_was_named_after_the_look_keeps_its_blobs(store: Store, ma
     store.images.put("app", descriptor)
     assert set(sweep(store, free, names=names).values()) == {"image app needs it"}
     assert all(map(store.blobs.has, digests))
-
-
-WORK = """
-import json, os, signal, sys
-from pathlib import Path
-from buildkit_py.store import Store, files, index
-from buildkit_py.store.removal import remove_images
-
-root, limit, after, count = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "after", 0
-
-def put(store, name):
-    config, layer, common = (store.blobs.put(f"{kind} of {name}".encode()) for kind in ("config", "layer", "all"))
-    common = store.blobs.put(b"in both")
-    row = lambda digest: {"digest": digest, "size": store.blobs.size(digest)}
-    manifest = store.blobs.put(json.dumps({"config": row(config), "layers": [row(common), row(layer)]}).encode())
-    store.images.put(name, {**row(manifest), "mediaType": "application/vnd.oci.image.manifest.v1+json"})
-
-def deadly(call):
-    def wrapped(*arguments, **named):
-        global count
-        count += 1
-        mine = count == limit
-        if mine and not after: os.kill(os.getpid(), signal.SIGKILL)
-        try:
-            return call(*arguments, **named)
-        finally:
-            if mine: os.kill(os.getpid(), signal.SIGKILL)
-    return wrapped
-
-class Connection(index.sqlite3.Connection):
-    def execute(self, sql, *values):
-        run = super().execute
-        if sql.startswith(("COMMIT", "BEGIN", "INSERT", "DELETE")): run = deadly(run)
-        return run(sql, *values)
-
-with Store.open(root) as store:
-    for name in ("app", "stays"):
-        put(store, name)
-connect = index.sqlite3.connect
-index.sqlite3.connect = lambda *arguments, **named: connect(*arguments, **named, factory=Connection)
-for name in ("rename", "fsync", "unlink", "rmdir", "mkdir"):
-    setattr(os, name, deadly(getattr(os, name)))
-with Store.open(root) as store:
-    remove_images(store, [record for record in store.images.list() if record.name == "app"])
-print(count)
-"""
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_anywhere_it_leaves_a_whole_store(tmp_path: Path, when: str) -> None:
-    def run(place: Path, limit: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", WORK, str(place), str(limit), when]
-        return subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True)
-
-    total = int(run(tmp_path / "whole", 0).stdout)
-    assert total > 10
-    for limit in range(1, total + 1, 2):
-        place = tmp_path / f"crash-{limit}"
-        killed = run(place, limit)
-        assert killed.returncode == -9, killed.stderr
-        with Store.open(place) as store:
-            assert store.check() == []
-            assert os.listdir(store.layout.tmp) == []
-            names = {record.name for record in store.images.list()}
-            assert names in ({"stays"}, {"app", "stays"})
-            store.prune()
-            assert len(list(place.glob("blobs/*/*"))) == (4 if names == {"stays"} else 7)
 
 
 @pytest.mark.parametrize("by", ["app", "another"])
