@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from buildkit_py.cli import INTERRUPTED
 from buildkit_py.cli.shell import Shell
-from buildkit_py.errors import PybuildError, UsageError
+from buildkit_py.errors import OutputError, PybuildError, UsageError
 
 TERMINATED = 143
 BROKEN_PIPE = 141
@@ -41,7 +41,7 @@ def run(words: Sequence[str], shell: Shell | None = None) -> int:
     try:
         with _terminable():
             code = dispatch(words, shell)
-            shell.out.flush()
+            shell.flush()
         return code
     except SystemExit as leaving:
         # argparse leaves this way after --help.
@@ -61,8 +61,10 @@ def run(words: Sequence[str], shell: Shell | None = None) -> int:
         _silence(shell)
         return BROKEN_PIPE
     except Exception as error:
-        from buildkit_py.cli.faults import crash
+        from buildkit_py.cli.faults import crash, refused
 
+        if refused(error, shell):
+            return OutputError.exit_code
         crash(error, words, shell)
         return INTERNAL
 

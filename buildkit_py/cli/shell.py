@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
-from buildkit_py.errors import NotFoundError, UsageError
+from buildkit_py.errors import NotFoundError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from buildkit_py.engine import Engine
@@ -118,7 +119,13 @@ class Shell:
             # What an image says of itself, in JSON or by a template, is for programs: only here does a person see it.
             text = "\n".join(map(visible, text.split("\n")))
         encoding = getattr(self.out, "encoding", None) or "utf-8"
-        self.out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        with _written():
+            self.out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def flush(self) -> None:
+        """Have all results written. Raises `OutputError`, as `write` does, where that can't be."""
+        with _written():
+            self.out.flush()
 
     def complain(self, text: str) -> None:
         """Write to `err`; a stream that nobody reads is no reason to fail."""
@@ -128,3 +135,13 @@ class Shell:
             self.err.flush()
         except (OSError, ValueError):
             return
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output can't be written: {error.strerror or error}") from error

@@ -4,9 +4,9 @@ A file is taken as unchanged when size, mtime, ctime and inode are what they wer
 than the moment it was read could have been written once more without a trace, so it is not kept (the rule that git
 calls racily clean). One SQLite row holds one directory:
 
-    directory (absolute path) → JSON {name: [size, mtime ns, ctime ns, inode, "sha256:…"]}
+    directory (absolute path) → seal, JSON {name: [size, mtime ns, ctime ns, inode, "sha256:…"]}
 
-It is a cache and nothing more: where it can't be read or written, files are read again.
+It is a cache and nothing more: where it can't be read or written, or a row fails its seal, files are read again.
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ import json
 import os
 import time
 import weakref
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
+
+from buildkit_py.store.schema import seal
 
 if TYPE_CHECKING:
     import sqlite3
 
 _RACY_NS = 1_000_000_000
 _BATCH = 256
+_SEAL = len(seal().hex())
 
 Stamp = tuple[int, int, int, int]
 """Size, mtime and ctime in nanoseconds, inode."""
@@ -101,9 +106,9 @@ class _Rows:
             return {}
         try:
             row = connection.execute("SELECT files FROM directory WHERE path = ?", (os.fsencode(directory),)).fetchone()
-            return _decode(row[0]) if row else {}
-        except sqlite3.Error:
-            self._broken = True
+            return _decode(directory, row[0]) if row else {}
+        except sqlite3.Error as error:
+            self._fail(error)
             return {}
 
     def _write(self) -> None:
@@ -112,13 +117,21 @@ class _Rows:
         connection = self._open() if self._dirty else None
         if connection is None:
             return
-        rows = [(os.fsencode(each), json.dumps(dict(self._known[each]))) for each in self._dirty]
+        rows = [(os.fsencode(each), _encode(each, self._known[each])) for each in self._dirty]
         self._dirty.clear()
         try:
             with connection:
                 connection.executemany("INSERT OR REPLACE INTO directory VALUES (?, ?)", rows)
-        except sqlite3.Error:
-            self._broken = True
+        except sqlite3.Error as error:
+            self._fail(error)
+
+    def _fail(self, error: sqlite3.Error) -> None:
+        """Do without from now on; the next one makes a damaged file anew."""
+        import sqlite3
+
+        self._broken = True
+        if not isinstance(error, sqlite3.OperationalError):
+            _remove(self._path)
 
     def _open(self) -> sqlite3.Connection | None:
         import sqlite3
@@ -137,6 +150,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     for attempt in (0, 1):
         connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = OFF")
@@ -149,17 +163,27 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.close()
             if attempt:
                 raise
-            path.unlink(missing_ok=True)
+            _remove(path)
         else:
             return connection
     raise sqlite3.DatabaseError("unreachable")
 
 
-def _decode(text: str) -> dict[str, list[int | str]]:
-    try:
-        rows = json.loads(text)
-    except ValueError:
+def _remove(path: Path) -> None:
+    """With its log, which must never be read with another file."""
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            path.with_name(path.name + suffix).unlink()
+
+
+def _encode(directory: str, rows: dict[str, list[int | str]]) -> str:
+    text = json.dumps(dict(rows))
+    return seal(directory, text).hex() + text
+
+
+def _decode(directory: str, text: str) -> dict[str, list[int | str]]:
+    plain = text[_SEAL:]
+    if seal(directory, plain).hex() != text[:_SEAL]:
         return {}
-    if not isinstance(rows, dict):
-        return {}
-    return {name: row for name, row in rows.items() if isinstance(row, list) and len(row) == 5}
+    rows: dict[str, list[int | str]] = json.loads(plain)
+    return rows

@@ -21,7 +21,7 @@ from buildkit_py.solver.plan import Plan, Work
 if TYPE_CHECKING:
     from buildkit_py.solver.session import Session
 
-_DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
+_DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 _LOOK_UP_SECONDS = 0.5
 _PROCESSES = frozenset({"run", "host"})
 """Kinds of nodes that keep a process of their own busy, and this one waiting."""

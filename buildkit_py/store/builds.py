@@ -12,7 +12,7 @@ from typing import Any
 
 from buildkit_py.errors import NotFoundError
 from buildkit_py.store.index import Index
-from buildkit_py.store.schema import seal
+from buildkit_py.store.schema import CREATED, seal
 
 Rows = list[tuple[Any, ...]]
 _SELECT = "SELECT id, record, seal FROM builds"
@@ -21,6 +21,21 @@ _SELECT = "SELECT id, record, seal FROM builds"
 def new_id() -> str:
     """An id for a build: the second in which it began, and something random."""
     return f"{int(time.time()):x}-{os.urandom(4).hex()}"
+
+
+def summary_of(record: Mapping[str, Any], created: float) -> str:
+    """The plain fields of a record, as a row keeps them."""
+    plain = {key: value for key, value in record.items() if isinstance(value, str | int | float | None)}
+    return json.dumps({**plain, "created": created})
+
+
+def read_summary(summary: str) -> dict[str, Any] | None:
+    """What a summary says; None of a damaged one, which `store check` names."""
+    with suppress(ValueError, RecursionError):
+        found = json.loads(summary)
+        if isinstance(found, dict):
+            return {name: value for name, value in found.items() if isinstance(value, str | int | float | None)}
+    return None
 
 
 class Builds:
@@ -34,8 +49,7 @@ class Builds:
         name = str(record.get("id") or os.urandom(6).hex())
         text = json.dumps({**record, "id": name})
         created = time.time()
-        plain = {key: value for key, value in record.items() if isinstance(value, str | int | float | None)}
-        summary = json.dumps({**plain, "id": name, "created": created})
+        summary = summary_of({**record, "id": name}, created)
         self._index.execute(
             "INSERT OR REPLACE INTO builds (id, created, summary, record, seal) VALUES (?, ?, ?, ?, ?)",
             (name, created, summary, text, seal(name, text)),
@@ -58,12 +72,14 @@ class Builds:
     def list(self, limit: int = 100) -> list[dict[str, Any]]:
         """The plain fields of the latest records, the newest first, with `id` and `created` (seconds since 1970)."""
         rows = self._index.rows("SELECT id, created, summary FROM builds ORDER BY number DESC LIMIT ?", (limit,))
-        return [{**_summary(summary), "id": name, "created": created} for name, created, summary in rows]
+        return [{**(read_summary(summary) or {}), "id": name, "created": created} for name, created, summary in rows]
 
     def began(self, last: int) -> float | None:
         """When the last so many builds had begun, the failed ones counted, in seconds since 1970; None where there
         were not so many."""
-        row = self._index.row("SELECT created, record FROM builds ORDER BY number DESC LIMIT 1 OFFSET ?", (last - 1,))
+        row = self._index.row(
+            f"SELECT {CREATED}, record FROM builds ORDER BY number DESC LIMIT 1 OFFSET ?", (last - 1,)
+        )
         if row is None:
             return None
         took = 0.0
@@ -76,7 +92,7 @@ class Builds:
         each is read when it is asked for. A damaged one is passed over."""
         number = "(SELECT number FROM builds WHERE id = ?)"
         rows = self._index.rows(f"SELECT id, summary FROM builds WHERE number < {number} ORDER BY number DESC", (name,))
-        same = (each for each, summary in rows if said.items() <= _summary(summary).items())
+        same = (each for each, summary in rows if said.items() <= (read_summary(summary) or {}).items())
         for each in islice(same, limit):
             with suppress(NotFoundError):
                 yield self.get(each)
@@ -85,12 +101,3 @@ class Builds:
         if not prefix:
             return []
         return self._index.rows(f"{_SELECT} WHERE id >= ? AND id < ? LIMIT 2", (prefix, prefix + "\U0010ffff"))
-
-
-def _summary(text: str) -> dict[str, Any]:
-    """The plain fields of a record; none where they can't be read, for no seal is over them."""
-    with suppress(ValueError, RecursionError):
-        plain = json.loads(text)
-        if isinstance(plain, dict):
-            return {name: value for name, value in plain.items() if isinstance(value, str | int | float | None)}
-    return {}

@@ -6,6 +6,7 @@ uses a directory holds its lock, so nothing in use is removed.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -102,7 +103,9 @@ class Caches:
 
     def _make(self, path: Path, begin: Callable[[Path], None] | None, timeout: float | None) -> None:
         """Whoever shares the directory finds it whole: it gets its name when it is filled."""
-        if path.exists():
+        if os.path.lexists(path):
+            with guard("using a cache directory", path):
+                files.refuse_link(path)
             return
         alone = acquire(self._layout.lock(f"cache-new-{cache_name(path)}"), f"cache {path.name}", timeout=timeout)
         try:
@@ -121,6 +124,8 @@ class Caches:
         with suppress(FileExistsError):
             home.mkdir()
             home.chmod(0o700)
+        # What steps write would land where a link leads.
+        files.refuse_link(home)
         if not (home / "id").exists():
             files.replace(home / "id", name.encode("utf-8", "surrogatepass"), self._owner.temporary())
 

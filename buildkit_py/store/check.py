@@ -6,6 +6,7 @@ What was removed is made again by the next build or pull; nothing else is touche
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 import time
@@ -18,6 +19,7 @@ from buildkit_py.dataclass import replace
 from buildkit_py.digest import Digest
 from buildkit_py.errors import IntegrityError, StoreError
 from buildkit_py.store import files
+from buildkit_py.store.builds import read_summary, summary_of
 from buildkit_py.store.faults import guard
 from buildkit_py.store.gc import sweep
 from buildkit_py.store.images import ImageRecord
@@ -25,7 +27,7 @@ from buildkit_py.store.inventory import Held
 from buildkit_py.store.layout import DIRECTORIES, OCI_LAYOUT
 from buildkit_py.store.reach import needed
 from buildkit_py.store.report import Finding, Kind
-from buildkit_py.store.rows import IMAGES, TABLES, Table, unsealed
+from buildkit_py.store.rows import BUILDS, IMAGES, TABLES, Table, unsealed
 from buildkit_py.store.verify import file_digest, snapshot_problem
 
 if TYPE_CHECKING:
@@ -54,8 +56,10 @@ class Check:
                 *broken_index,
                 *self._objects(),
                 *(finding for table in TABLES for finding in self._rows(table)),
+                *self._summaries(),
                 *self._images(),
                 *self._index_json(),
+                *self._mounts(),
             ]
 
     def _objects(self) -> Iterator[Finding]:
@@ -133,6 +137,7 @@ class Check:
 
     def _caches(self) -> Iterator[Finding]:
         for name in files.names(self._layout.caches):
+            yield from self._cache_links(name)
             path = self._layout.caches / name / "id"
             with suppress(FileNotFoundError, NotADirectoryError):
                 if hashlib.sha256(files.read_regular(path, 1 << 20)).hexdigest() != name:
@@ -141,15 +146,40 @@ class Check:
                     problem = "the id noted beside it is damaged; its files are not checked"
                     yield Finding(kind="cache", id=name, problem=problem, repaired=self._repair)
 
+    def _cache_links(self, name: str) -> Iterator[Finding]:
+        """Links in the place of a cache's directories, by which what steps write would leave the store."""
+        home = self._layout.caches / name
+        inside = [] if home.is_symlink() else [home / each for each in files.names(home)]
+        for path in (home, *inside):
+            if path.is_symlink():
+                if self._repair:
+                    path.unlink()
+                place = str(path.relative_to(self._layout.caches))
+                yield Finding(kind="cache", id=place, problem="it is a symbolic link", repaired=self._repair)
+
     def _rows(self, table: Table) -> Iterator[Finding]:
         for key in list(unsealed(self._store.index, table)):
             if self._repair:
                 with self._store.index.transaction():
-                    table.delete(self._store.index, [key])
+                    table.purge(self._store.index, key)
                     if table is IMAGES:
                         self._store.images.rewrite()
             name = " ".join(str(part) for part in key)
             yield Finding(kind=table.kind, id=name, problem="its row in the index is damaged", repaired=self._repair)
+
+    def _summaries(self) -> Iterator[Finding]:
+        """What lists show of builds is no part of a seal: it must be what the records say."""
+        damaged = {key for (key, *_) in unsealed(self._store.index, BUILDS)}
+        rows = self._store.index.rows("SELECT id, created, summary, record FROM builds")
+        for name, created, summary, record in rows:
+            if name in damaged:
+                continue
+            said = (read_summary(summary) or {}).get("created")
+            wanted = summary_of(json.loads(record), said if isinstance(said, float) else created)
+            if summary != wanted:
+                if self._repair:
+                    self._store.index.execute("UPDATE builds SET summary = ? WHERE id = ?", (wanted, name))
+                yield Finding(kind="build", id=name, problem="its summary is damaged", repaired=self._repair)
 
     def _images(self) -> Iterator[Finding]:
         for record in self._store.images.list():
@@ -177,12 +207,19 @@ class Check:
 
     def _index_json(self) -> Iterator[Finding]:
         with self._store.index.transaction(durable=False):
-            same = self._store.images.matches()
+            # A name whose row is damaged is in no list of the rows.
+            unsure = any(unsealed(self._store.index, IMAGES))
+            same = self._store.images.matches() and (unsure or self._store.images.repeated())
         if not same:
             if self._repair:
-                self._store.images.mend()
+                self._store.images.mend(again=True)
             problem = "it is not the file that was written with the image names"
             yield Finding(kind="layout", id="index.json", problem=problem, repaired=self._repair)
+
+    def _mounts(self) -> Iterator[Finding]:
+        for sight in self._store.holders().unknown:
+            problem = f"its record is damaged, so nothing is removed until it is unmounted at {', '.join(sight.points)}"
+            yield Finding(kind="mount", id=sight.holder.id, problem=problem)
 
     def _removed(self, kind: Kind, name: str, path: Path, problem: str) -> Finding:
         finding = Finding(kind=kind, id=name, problem=problem)

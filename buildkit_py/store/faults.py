@@ -37,6 +37,7 @@ _SQL: dict[int, int] = {
     sqlite3.SQLITE_PERM: errno.EACCES,
 }
 _WRITE_LOCK = "120"
+_PROBE = 64 << 10
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -66,6 +67,19 @@ def _no_inodes(where: str | os.PathLike[str]) -> bool:
     return state.f_files > 0 and state.f_favail == 0
 
 
+def _refusal(where: str | os.PathLike[str]) -> int | None:
+    """Why the disk does not take what SQLite writes at `where`, which it does not tell: the number of the error with
+    which a file without a name fails that is as large as what SQLite needs to open an index; None where none does."""
+    from tempfile import TemporaryFile
+
+    try:
+        with TemporaryFile(dir=Path(where).parent, buffering=0) as file:
+            file.write(bytes(_PROBE))
+    except OSError as error:
+        return error.errno if error.errno in _KNOWN else None
+    return None
+
+
 def sql_code(error: sqlite3.Error) -> int:
     """The primary result code of SQLite, 0 where there is none."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -92,7 +106,7 @@ def of_sql_error(error: sqlite3.Error, where: str | os.PathLike[str]) -> StoreEr
             hint="run the same command again: the index is then made anew from what the store holds",
         )
     if code in _SQL:
-        number = _SQL[code]
+        number = _refusal(where) or _SQL[code]
         return of_os_error(OSError(number, os.strerror(number)), "using the store's index", where)
     return StoreError(f"the store's index can't be used: {error}: {os.fspath(where)}")
 

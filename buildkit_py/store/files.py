@@ -33,6 +33,12 @@ def directory(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> Ite
         os.close(fd)
 
 
+def refuse_link(path: Path) -> None:
+    """Raise `OSError` (ELOOP) where a link, or a file, stands in the place of a directory."""
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+
+
 def fsync_directory(path: Path) -> None:
     """Make the names inside a directory durable."""
     with directory(path) as fd:
@@ -103,6 +109,7 @@ def publish(fd: int, source: Path, target: Path) -> None:
             target.parent.mkdir()
             target.parent.chmod(0o755)
         fsync_directory(target.parent.parent)
+    refuse_link(target.parent)
     source.rename(target)
     fsync_directory(target.parent)
 

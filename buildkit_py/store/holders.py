@@ -33,6 +33,7 @@ from buildkit_py.store.namespaces import (
     process_name,
     sees_all_of,
 )
+from buildkit_py.store.schema import seal
 
 if TYPE_CHECKING:
     from buildkit_py.store.layout import Layout
@@ -111,6 +112,11 @@ class Holders:
     gone: tuple[Holder, ...]
     _held: Mapping[Use, Sight]
 
+    @property
+    def unknown(self) -> tuple[Sight, ...]:
+        """Those whose records are damaged: nobody knows what their mounts need."""
+        return tuple(sight for sight in self.live if not sight.holder.objects)
+
     @classmethod
     def read(cls, layout: Layout, owner: Owner) -> Holders:
         """Look at every record; those that nothing is mounted of any more are dropped."""
@@ -134,6 +140,8 @@ class Holders:
         configuration), or `image` (a name, as the image was called when it was mounted).
         """
         sight = self._held.get((kind, id))
+        if sight is None and (unknown := self.unknown):
+            return f"{unknown[0].why}, and the record of what that needs is damaged"
         return sight.why if sight is not None else None
 
 
@@ -162,9 +170,7 @@ def register(layout: Layout, owner: Owner, *, point: str | None, **facts: Any) -
         if lock is None:
             raise StoreError(f"another process works in {draft}")
         try:
-            files.write_all(
-                lock.fd, json.dumps({each.name: getattr(holder, each.name) for each in fields(holder)}).encode()
-            )
+            files.write_all(lock.fd, _encode({each.name: getattr(holder, each.name) for each in fields(holder)}))
             draft.rename(place)
         except BaseException:
             lock.release()
@@ -239,12 +245,26 @@ def _read(place: Path) -> Holder:
     """The record in a directory; of one that can't be read nothing is known but its name."""
     plain: Mapping[str, Any] = {}
     with suppress(OSError, ValueError, RecursionError):
-        plain = json.loads(files.read_regular(place / _FILE, _LIMIT))
+        plain = _decode(files.read_regular(place / _FILE, _LIMIT))
     try:
         facts = {each.name: plain[each.name] for each in fields(Holder)}
         return Holder(**{**facts, "id": place.name, "objects": tuple(_uses(plain["objects"]))})
     except (KeyError, TypeError, ValueError):
         return Holder(**{**_UNKNOWN, "id": place.name, "boot": boot_id(), "pid_namespace": pid_namespace()})
+
+
+def _encode(plain: Mapping[str, Any]) -> bytes:
+    text = json.dumps(plain)
+    return json.dumps({**plain, "seal": seal(text).hex()}).encode()
+
+
+def _decode(data: bytes) -> Mapping[str, Any]:
+    """A record; nothing of one that fails its seal."""
+    plain: Any = json.loads(data)
+    if not isinstance(plain, dict):
+        return {}
+    sealed = plain.pop("seal", None)
+    return plain if seal(json.dumps(plain)).hex() == sealed else {}
 
 
 def _uses(rows: Iterable[Any]) -> Iterator[Use]:

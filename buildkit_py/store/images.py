@@ -26,7 +26,7 @@ from buildkit_py.store.faults import guard
 from buildkit_py.store.index import Index
 from buildkit_py.store.layout import Layout
 from buildkit_py.store.leases import Owner
-from buildkit_py.store.schema import seal
+from buildkit_py.store.schema import CREATED, seal
 
 REF_NAME = "org.opencontainers.image.ref.name"
 INDEX_TYPES = (
@@ -65,7 +65,7 @@ class Images:
 
     def list(self) -> list[ImageRecord]:
         """All images, by name."""
-        rows = self._index.rows("SELECT name, descriptor, created, seal FROM images ORDER BY name")
+        rows = self._index.rows(f"SELECT name, descriptor, {CREATED}, seal FROM images ORDER BY name")
         return [_record(name, text, created) for name, text, created, sealed in rows if seal(name, text) == sealed]
 
     def everywhere(self) -> Sequence[ImageRecord]:
@@ -94,7 +94,7 @@ class Images:
         return " ".join((own, *(_stamp_of(layout.index_json) for layout in self._layout.others)))
 
     def _record(self, name: str) -> ImageRecord | None:
-        row = self._index.row("SELECT descriptor, created, seal FROM images WHERE name = ?", (name,))
+        row = self._index.row(f"SELECT descriptor, {CREATED}, seal FROM images WHERE name = ?", (name,))
         if row is None or seal(name, row[0]) != row[2]:
             return None
         return _record(name, row[0], row[1])
@@ -137,9 +137,9 @@ class Images:
             self.rewrite()
         return True
 
-    def mend(self) -> None:
-        """Write index.json again if it is not the file that matches the rows."""
-        if not self.matches():
+    def mend(self, *, again: bool = False) -> None:
+        """Write index.json again if it is not the file that matches the rows, or in any case."""
+        if again or not self.matches():
             with self._index.transaction():
                 self.rewrite()
 
@@ -152,7 +152,13 @@ class Images:
         row = self._index.row("SELECT value FROM facts WHERE name = 'index_json'")
         return row is not None and row[0] == self._stamp()
 
-    def _publish(self) -> None:
+    def repeated(self) -> bool:
+        """Whether index.json says what the rows say, byte by byte."""
+        with suppress(OSError):
+            return files.read_regular(self._layout.index_json, _INDEX_JSON_LIMIT) == self._document()
+        return False
+
+    def _document(self) -> bytes:
         manifests = [
             _marked(
                 record.descriptor if record.given else _marked(record.descriptor, IMPLIED, "true"),
@@ -161,9 +167,11 @@ class Images:
             )
             for record in self.list()
         ]
-        document = {"manifests": manifests, "mediaType": INDEX_TYPES[0], "schemaVersion": 2}
+        return canonical.dumps({"manifests": manifests, "mediaType": INDEX_TYPES[0], "schemaVersion": 2})
+
+    def _publish(self) -> None:
         with guard("writing index.json", self._layout.root):
-            files.replace(self._layout.index_json, canonical.dumps(document), self._owner.temporary())
+            files.replace(self._layout.index_json, self._document(), self._owner.temporary())
         self._index.execute("INSERT OR REPLACE INTO facts (name, value) VALUES ('index_json', ?)", (self._stamp(),))
 
     def _stamp(self) -> str:

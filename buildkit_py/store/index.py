@@ -181,7 +181,7 @@ class Index:
         """Whether the file is there, sound as far as its first page tells, and of this version."""
         if self._path.is_symlink():
             raise StoreError(f"{self._path} is a symbolic link", hint="put the file back, or remove the link")
-        if _marker(self._path).exists() or not self._path.exists():
+        if _marker(self._path).exists() or not files.is_regular(self._path):
             return False
         try:
             version = self._version()
@@ -205,7 +205,7 @@ class Index:
     def _make(self) -> None:
         """Migrate an older index, or make a new one; the lock is held exclusively."""
         version = 0
-        if self._path.exists() and not _marker(self._path).exists():
+        if files.is_regular(self._path) and not _marker(self._path).exists():
             with suppress(sqlite3.Error):
                 version = self._version()
         steps = self._schema.steps_from(version) if version else None
@@ -255,11 +255,17 @@ class _Ending:
 def _open_database(path: Path, busy_seconds: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
+        # Damaged text must be read, to be known for what it is: it then fails its row's seal.
+        connection.text_factory = _text
         connection.execute("PRAGMA synchronous=FULL")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _marker(path: Path) -> Path:
@@ -270,8 +276,10 @@ def _marker(path: Path) -> Path:
 def _set_aside(path: Path) -> None:
     """Keep a damaged index for whoever wants to look at it; one is kept."""
     for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    if path.exists() and path.stat().st_size:
-        path.replace(path.with_name(f"{path.name}.damaged"))
+        files.remove(path.with_name(path.name + suffix))
+    if path.is_dir() or (path.exists() and path.stat().st_size):
+        damaged = path.with_name(f"{path.name}.damaged")
+        files.remove(damaged)
+        path.rename(damaged)
     else:
         path.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from buildkit_py.store.locks import is_held
 from buildkit_py.store.mounts import Mounts
 from buildkit_py.store.reach import closure, in_use, mentioned, needed
 from buildkit_py.store.report import CacheUsage, ImageUsage, Kind, KindUsage, Usage
+from buildkit_py.store.schema import AT, CREATED
 from buildkit_py.store.snapshots import snapshot_size
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Inventory:
         # After the leases: what is mounted is held by a record before its lease ends.
         self._live = in_use(store.layout, store.leases().uses)
         self._holders = store.holders()
-        self._used = {(kind, name): at for kind, name, at in store.index.rows("SELECT kind, id, at FROM uses")}
+        self._used = {(kind, name): at for kind, name, at in store.index.rows(f"SELECT kind, id, {AT} FROM uses")}
         self._records = store.images.list()
 
     def objects(self) -> list[Held]:
@@ -146,7 +147,10 @@ class Inventory:
             yield from self._held("cache", name, path, reason=reason, wanted=True, label=cache_id(path) or name)
 
     def _builds(self) -> Iterator[Held]:
-        for name, created, size in self._store.index.rows("SELECT id, created, length(record) FROM builds"):
+        for name, created, size in self._store.index.rows(
+            f"SELECT id, {CREATED}, COALESCE(length(record), 0) FROM builds"
+        ):
+            name = str(name)
             yield Held(kind="build", id=name, label=name, bytes=size, used=created, path=None, reason=None, wanted=True)
 
     def _partials(self) -> Iterator[Held]:

@@ -73,9 +73,9 @@ def in_use(layout: Layout, uses: Iterable[Use]) -> frozenset[Use]:
     return named | {("blob", digest) for digest in closure(layout, (name for kind, name in named if kind == "blob"))}
 
 
-def mentioned(text: str) -> list[str]:
-    """Every digest that stands in a text."""
-    return _DIGEST.findall(text)
+def mentioned(text: object) -> list[str]:
+    """Every digest that stands in a text; none in what a damaged row has in its place."""
+    return _DIGEST.findall(text) if isinstance(text, str) else []
 
 
 def _path(layout: Layout, digest: str) -> Path | None:

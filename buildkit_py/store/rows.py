@@ -13,7 +13,7 @@ from buildkit_py.store.lines import KIND as LINES
 from buildkit_py.store.listings import KIND as LISTING
 from buildkit_py.store.reach import mentioned
 from buildkit_py.store.records import memo_id
-from buildkit_py.store.schema import seal
+from buildkit_py.store.schema import AT, CREATED, seal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,11 @@ class Table:
         """Remove rows by key."""
         where = " AND ".join(f"{column} = ?" for column in self.key)
         index.execute_many(f"DELETE FROM {self.name} WHERE {where}", keys)
+
+    def purge(self, index: Index, key: tuple[Any, ...]) -> None:
+        """Remove a damaged row, whose key need not be text any more."""
+        where = " AND ".join(f"CAST({column} AS BLOB) IS ?" for column in self.key)
+        index.execute(f"DELETE FROM {self.name} WHERE {where}", tuple(map(_raw, key)))
 
 
 RESULTS = Table(kind="result", name="results", key=("key",), sealed=("value", "parts", "build"))
@@ -50,9 +55,9 @@ def expire_rows(index: Index, live: frozenset[Use], cutoff: float | None, there:
     if cutoff is None:
         return
     with index.transaction():
-        used = {(kind, name): at for kind, name, at in index.rows("SELECT kind, id, at FROM uses")}
+        used = {(kind, name): at for kind, name, at in index.rows(f"SELECT kind, id, {AT} FROM uses")}
         for table in (RESULTS, MEMO):
-            rows = index.rows(f"SELECT {', '.join(table.key)}, created FROM {table.name}")
+            rows = index.rows(f"SELECT {', '.join(table.key)}, {CREATED} FROM {table.name}")
             times = {tuple(key): (_use(table, key), created) for *key, created in rows}
             old = [
                 key
@@ -76,6 +81,12 @@ def unsealed(index: Index, table: Table) -> Iterator[tuple[Any, ...]]:
             if seal(*row[:-1]) == row[-1]:
                 continue
         yield row[: len(table.key)]
+
+
+def _raw(value: Any) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    return str(value).encode("utf-8", "surrogateescape")
 
 
 def _use(table: Table, key: Sequence[Any]) -> Use:

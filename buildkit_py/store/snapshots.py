@@ -124,7 +124,8 @@ class Snapshots:
 
     def _whole(self, path: Path) -> bool:
         try:
-            return stat.S_ISDIR((path / "fs").lstat().st_mode) and files.is_regular(path / "index")
+            directories = (path, path / "fs")
+            return all(stat.S_ISDIR(each.lstat().st_mode) for each in directories) and files.is_regular(path / "index")
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:

@@ -102,7 +102,7 @@ class Space:
         with self._store.index.transaction(durable=False):
             self._store.index.execute(_ADD, (size,))
             row = self._store.index.row("SELECT value FROM facts WHERE name = 'bytes'")
-        if row is not None:
+        if row is not None and str(row[0]).isdecimal():
             return int(row[0])
         measured = self._store.df().bytes + size
         self.known(measured)

@@ -37,6 +37,8 @@ class _Problem(Exception):  # noqa: N818 - ends a comparison; its text is the fi
 def snapshot_problem(snapshot: Path) -> str | None:
     """The first thing wrong with a snapshot in plain words, or None. Follows no link."""
     try:
+        if not stat.S_ISDIR(snapshot.lstat().st_mode):
+            raise _Problem("it is not a directory")
         rows = _index(snapshot)
         if snapshot_size(snapshot) is None:
             raise _Problem("its meta file is damaged or missing")

@@ -77,33 +77,6 @@ class TestRemoving:
         assert (again.ran, again.committed) == ([], [])
         project.check()
 
-    def test_beside_builds(self, pybuild: Pybuild, tmp_path: Path) -> None:
-        project = Project.make(pybuild, tmp_path / "project")
-        stop = threading.Event()
-        removed: list[int] = []
-
-        def remove() -> None:
-            while not stop.is_set():
-                removed.append(pybuild("rmi", "app:1").code)
-                pybuild("prune")
-
-        beside = threading.Thread(target=remove)
-        beside.start()
-        try:
-            for number in range(6):
-                project.write({"a": f"{number // 2}"})
-                project.image("copy ./a to /a", "run cat /a > /b")
-                build = project.build("-t", "app:1", "-o", f"archive:{tmp_path}/{number}.tar")
-                assert len(build.digests) == 1
-        finally:
-            stop.set()
-            beside.join()
-        assert set(removed) <= {0, 16}
-        project.build("-t", "app:1")
-        assert "app:1" in names(pybuild)
-        pybuild.ok("export", "-o", tmp_path / "last.tar", "app:1")
-        project.check()
-
     def test_an_image_that_is_mounted_stays(self, pybuild: Pybuild, tmp_path: Path) -> None:
         put(pybuild, tmp_path / "project", LOWER, name="app:1")
         point = tmp_path / "look"

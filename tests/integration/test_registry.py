@@ -321,37 +321,6 @@ def test_killed_pull_is_resumed(held: tuple[FaultyRegistry, MadeImage], store: S
     assert store.blobs.read(digest_of(large)) == large
 
 
-PUSH = """
-import os, signal, sys
-from pathlib import Path
-from buildkit_py.oci import Descriptor
-from buildkit_py.reference import Reference
-from buildkit_py.store import Store
-from tests.support.clients import make_client
-name, root, digest, media_type, size = sys.argv[1:]
-store = Store.open(Path(root))
-manifest = Descriptor.from_plain({"mediaType": media_type, "digest": digest, "size": int(size)})
-def progress(blob, done):
-    if done > 1_000_000:
-        os.kill(os.getpid(), signal.SIGKILL)
-make_client(name).push(Reference.parse(f"{name}/killed:1"), manifest, store.blobs, progress=progress)
-"""
-
-
-def test_killed_push_leaves_no_tag_and_succeeds_when_run_again(registry: RegistryServer, store: Store) -> None:
-    made = make_image(b"first" * 300_000, config={"Labels": {"killed": "1"}})
-    plain = made.store(store.blobs).to_plain()
-    arguments = [str(store.root), plain["digest"], plain["mediaType"], str(plain["size"])]
-    done = subprocess.run([sys.executable, "-c", PUSH, registry.name, *arguments], check=False)
-    assert done.returncode == -9
-    ref, client = Reference.parse(f"{registry.name}/killed:1"), make_client(registry.name)
-    with pytest.raises(RegistryError, match="404"):
-        client.manifest(ref)
-    report = client.push(ref, made.descriptor, store.blobs)
-    assert digest_of(made.layers[0]) in report.uploaded
-    assert client.manifest(ref)[0] == made.manifest
-
-
 def make_certificate(directory: Path) -> tuple[Path, Path]:
     """A key and a certificate for 127.0.0.1 that signs itself."""
     import ipaddress

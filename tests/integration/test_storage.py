@@ -6,16 +6,14 @@ import json
 import os
 import random
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.support import layouts
 from tests.support.command import Pybuild
 from tests.support.project import Project
 
@@ -34,59 +32,6 @@ def project(pybuild: Pybuild, tmp_path: Path) -> Project:
     made.base()
     made.write({"data": os.urandom(200_000)})
     return made
-
-
-def files_of(store: Path, *patterns: str) -> list[Path]:
-    return sorted(path for pattern in patterns for path in store.glob(pattern))
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def damage_a_snapshot(store: Path) -> None:
-    victim = next(path for path in files_of(store, "snapshots/*/fs/data"))
-    flip(victim)
-
-
-def largest_blob(store: Path) -> Path:
-    return max(files_of(store, "blobs/*/*"), key=lambda path: path.stat().st_size)
-
-
-DAMAGES: dict[str, Callable[[Path], object]] = {
-    "a truncated blob": lambda store: os.truncate(largest_blob(store), 1000),
-    "a flipped bit in every blob": lambda store: [flip(path) for path in files_of(store, "blobs/*/*")],
-    "a missing blob": lambda store: largest_blob(store).unlink(),
-    "every blob missing": lambda store: [path.unlink() for path in files_of(store, "blobs/*/*")],
-    "a blob that nobody may read": lambda store: largest_blob(store).chmod(0),
-    "strange files": lambda store: [
-        (store / "blobs/sha256/strange").touch(),
-        (store / "snapshots/strange").touch(),
-        (store / "blobs/strange").touch(),
-    ],
-    "a changed file in a snapshot": damage_a_snapshot,
-    "a snapshot without its index": lambda store: files_of(store, "snapshots/*/index")[0].unlink(),
-    "no snapshots": lambda store: [shutil.rmtree(path) for path in files_of(store, "snapshots/*")],
-    "a lost index": lambda store: [path.unlink() for path in files_of(store, "index.db*")],
-    "an index that is none": lambda store: [path.write_bytes(b"x" * 9999) for path in files_of(store, "index.db")],
-    "a lost list of names": lambda store: (store / "index.json").unlink(),
-}
-
-
-@pytest.mark.parametrize("name", DAMAGES)
-def test_after_a_repair_the_next_build_makes_it_again(project: Project, store: Path, name: str) -> None:
-    digest = project.ok(BODY, "-t", "kept:1").digest
-    DAMAGES[name](store)
-    project.pybuild("store", "check", "--repair")
-    project.pybuild.ok("store", "check")
-    built = project.ok(BODY, "-t", "kept:1")
-    assert built.digest == digest
-    project.pybuild.ok("store", "check")
-    place = project.directory.parent / "out"
-    project.ok(BODY, "-o", f"layout:{place}")
-    assert layouts.layers_of(place)
 
 
 def test_builds_repairs_and_prunes_side_by_side(project: Project, store: Path) -> None:

@@ -1,7 +1,9 @@
-"""File systems of the tests' own, each in a file behind a loop device, mounted where no other process sees it."""
+"""File systems of the tests' own, in memory or behind a loop device, mounted where no other process sees them."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ _MAKE = {
     "ext4": ("mkfs.ext4", "-q"),
 }
 _SIZE = 512 << 20
+_NEWNS = 0x20000
 # The loop device is gone when the last process of the namespace is.
 _HOLD = 'mount -o loop "$1" "$2"; echo ready; exec sleep infinity'
 
@@ -53,6 +56,34 @@ def disk(directory: Path, kind: str) -> Iterator[Disk]:
         holder.kill()
         holder.wait()
         holder.stdout.close()
+
+
+@contextmanager
+def own_mounts() -> Iterator[None]:
+    """What is mounted inside the block is seen by this thread and what it starts alone: another test's process that
+    begins meanwhile would take a copy of the mount along."""
+    libc, here = ctypes.CDLL(None, use_errno=True), Path.cwd()
+    before = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY)
+    assert libc.unshare(_NEWNS) == 0, os.strerror(ctypes.get_errno())
+    try:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        yield
+    finally:
+        assert libc.setns(before, _NEWNS) == 0, os.strerror(ctypes.get_errno())
+        os.close(before)
+        os.chdir(here)
+
+
+@contextmanager
+def in_memory(place: Path, options: str) -> Iterator[Path]:
+    """A file system in memory, with the `options` of tmpfs(5)."""
+    place.mkdir()
+    with own_mounts():
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], check=True)
+        try:
+            yield place
+        finally:
+            subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def shared(path: Path) -> bool:

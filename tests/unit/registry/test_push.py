@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -54,13 +52,6 @@ def test_manifest_comes_last(registry: FaultyRegistry) -> None:
     first = next(number for number, path in enumerate(puts) if "/manifests/" in path)
     assert all("/manifests/" in path for path in puts[first:])
     assert puts[-1].endswith("/manifests/v1")
-
-
-def test_failed_blob_leaves_no_tag(registry: FaultyRegistry) -> None:
-    registry.faults.append(on("PATCH", "/uploads/", lambda handler: handler.reply(507)))
-    with pytest.raises(RegistryError, match="507"):
-        push(registry)
-    assert not registry.manifests
 
 
 def test_index_comes_with_its_manifests(registry: FaultyRegistry) -> None:
@@ -129,21 +120,6 @@ def test_blob_that_is_nowhere(registry: FaultyRegistry) -> None:
     assert not registry.manifests
 
 
-@pytest.mark.parametrize("received", [0, 2, 100_000, len(LARGE)])
-def test_broken_upload_is_resumed(registry: FaultyRegistry, received: int) -> None:
-    def action(handler: Handler) -> None:
-        with registry.lock:
-            registry.uploads[int(handler.path.partition("?")[0].rpartition("/")[2])] += handler.body(received)
-        handler.drop()
-
-    registry.faults.append(times(1, on("PATCH", "/uploads/", action)))
-    push(registry)
-    assert complete(registry)
-    resumed = [item.headers.get("Content-Range") for item in registry.asked("PATCH", "/uploads/")][1:]
-    expected = {0: [None], 2: [f"2-{len(LARGE) - 1}"], 100_000: [f"100000-{len(LARGE) - 1}"], len(LARGE): []}
-    assert resumed == expected[received]
-
-
 def test_upload_over_a_bad_line_arrives_as_long_as_it_moves_on(registry: FaultyRegistry) -> None:
     image = make_image(bytes(range(256)) * 32768)
 
@@ -155,69 +131,6 @@ def test_upload_over_a_bad_line_arrives_as_long_as_it_moves_on(registry: FaultyR
     registry.faults.append(times(7, on("PATCH", "/uploads/", action)))
     push(registry, image)
     assert complete(registry, image)
-
-
-def test_forgotten_upload_begins_again(registry: FaultyRegistry) -> None:
-    registry.faults.append(times(1, on("PATCH", "/uploads/", lambda handler: handler.drop())))
-    registry.faults.append(on("GET", "/uploads/", lambda handler: handler.reply(404)))
-    push(registry)
-    assert complete(registry)
-
-
-@pytest.mark.parametrize("status", [404, 416])
-def test_upload_that_is_gone_begins_again(registry: FaultyRegistry, status: int) -> None:
-    def gone(handler: Handler) -> None:
-        handler.body()
-        handler.reply(status)
-
-    registry.faults.append(times(1, on("PATCH", "/uploads/", gone)))
-    push(registry)
-    assert complete(registry)
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-@pytest.mark.parametrize(("method", "part"), [("HEAD", "/blobs/"), ("POST", "/uploads/"), ("PATCH", "/"), ("PUT", "/")])
-def test_busy_registry(registry: FaultyRegistry, status: int, method: str, part: str) -> None:
-    def busy(handler: Handler) -> None:
-        handler.body()
-        handler.reply(status)
-
-    registry.faults.append(times(2, on(method, part, busy)))
-    waits: list[float] = []
-    push(registry, waits=waits)
-    assert complete(registry)
-    assert len(waits) == 2
-
-
-def test_token_that_runs_out_in_the_middle(registry: FaultyRegistry) -> None:
-    valid, admitted = ["1"], list[str]()
-
-    def token(handler: Handler) -> None:
-        handler.reply(200, json.dumps({"token": valid[0]}).encode())
-
-    def guard(handler: Handler) -> bool:
-        if handler.path.startswith("/token"):
-            return False
-        if handler.command == "PATCH":
-            # Nobody shall be between a token and its first use.
-            deadline = time.monotonic() + 10
-            while len(admitted) < 3 and time.monotonic() < deadline:
-                time.sleep(0.001)
-            valid[0] = "2"
-        if handler.headers.get("Authorization") == f"Bearer {valid[0]}":
-            if handler.command == "HEAD":
-                admitted.append(handler.path)
-            return False
-        handler.body()
-        handler.reply(401, WWW_Authenticate=f'Bearer realm="http://{registry.name}/token",service="s"')
-        return True
-
-    registry.faults += [on("GET", "/token", token), guard]
-    push(registry)
-    assert complete(registry)
-    assert len(registry.asked("GET", "/token")) == 2
-    scopes = registry.asked("GET", "/token")[0].path
-    assert "repository%3Ateam%2Fapp%3Apull%2Cpush" in scopes
 
 
 def test_upload_address_of_another_host_gets_no_authorization(registry: FaultyRegistry) -> None:

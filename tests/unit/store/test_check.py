@@ -278,33 +278,6 @@ def test_a_quota_that_is_no_number(store: Store) -> None:
     assert store.space.quota is None
 
 
-@pytest.mark.parametrize("damage", [None, b"", b"no database" * 400])
-def test_a_lost_index_is_made_anew_with_the_names(root: Path, make_image, damage: bytes | None) -> None:
-    with Store.open(root) as store:
-        needed = make_image(store, "app")
-    (root / "index.db").unlink() if damage is None else (root / "index.db").write_bytes(damage)
-    with Store.open(root) as store:
-        assert store.check() == []
-        assert [record.name for record in store.images.list()] == ["app"]
-        assert all(map(store.blobs.has, needed))
-
-
-def test_an_index_that_is_damaged_inside_is_made_anew_by_the_repair(root: Path, make_image) -> None:
-    with Store.open(root) as store:
-        make_image(store, "app")
-        for number in range(500):
-            store.memo.put("k", str(number), "x" * 100)
-    data = bytearray((root / "index.db").read_bytes())
-    # Behind the first page, which is looked at whenever it is opened, and the tables' roots.
-    data[len(data) // 2 : len(data) // 2 + 4096] = b"\xff" * 4096
-    (root / "index.db").write_bytes(data)
-    with Store.open(root) as store:
-        assert "index" in {finding.kind for finding in store.check()}
-        assert all(finding.repaired for finding in store.check(repair=True))
-        assert store.check() == []
-        assert [record.name for record in store.images.list()] == ["app"]
-
-
 @pytest.mark.parametrize("damage", [None, b"", b'{"manifests":[]}'])
 def test_a_stale_list_of_names_is_written_again(root: Path, make_image, damage: bytes | None) -> None:
     with Store.open(root) as store:

@@ -12,6 +12,7 @@ import pytest
 
 from buildkit_py.errors import StoreError
 from buildkit_py.store import Store
+from tests.support.disks import in_memory
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 
@@ -88,11 +89,8 @@ class TestOrder:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MiB and 100 inodes."""
-    place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,nr_inodes=100", "none", place], check=True)
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+    with in_memory(tmp_path / "small", "size=2m,nr_inodes=100") as place:
+        yield place
 
 
 @as_root

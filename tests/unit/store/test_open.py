@@ -63,36 +63,6 @@ def test_what_is_missing_of_a_store_is_made_again(root: Path, name: str) -> None
         assert store.check() == []
 
 
-@pytest.mark.parametrize("name", ["blobs", "blobs/sha256", "snapshots", "caches", "locks", "leases", "partial", "tmp"])
-def test_a_directory_replaced_by_a_link_is_refused(root: Path, tmp_path: Path, name: str) -> None:
-    Store.open(root).close()
-    elsewhere = tmp_path / "elsewhere"
-    (root / name).rename(elsewhere)
-    (elsewhere / "canary").touch()
-    (root / name).symlink_to(elsewhere)
-    with pytest.raises(StoreError, match="a link or a file"):
-        Store.open(root)
-    (root / "version").unlink()
-    with pytest.raises(StoreError, match="a link or a file"):
-        Store.open(root)
-    assert (elsewhere / "canary").exists()
-
-
-def test_an_index_replaced_by_a_link_is_refused(root: Path, tmp_path: Path) -> None:
-    Store.open(root).close()
-    (root / "index.db").rename(tmp_path / "index.db")
-    (root / "index.db").symlink_to(tmp_path / "index.db")
-    with pytest.raises(StoreError, match="symbolic link"):
-        Store.open(root)
-
-
-def test_the_root_itself_may_be_reached_through_a_link(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    (tmp_path / "real").mkdir()
-    with Store.open(tmp_path / "link") as store:
-        assert store.root == tmp_path / "real"
-
-
 def test_a_store_of_another_layout_is_refused(root: Path) -> None:
     Store.open(root).close()
     (root / "version").write_text("2\n")
