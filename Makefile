@@ -12,7 +12,7 @@ demo: demo-packages $(VENV)/installed ## build a real image from a Buildfile, sh
 	@scripts/demo
 
 test: test-packages $(VENV)/installed-dev ## run every check and every test
-	@$(RUN)/pytest -n 2 --dist loadgroup
+	@$(RUN)/pytest -n 3 --dist loadgroup
 
 unit: $(VENV)/installed-dev ## run the tests that need no root and no other programs
 	@$(RUN)/pytest -n 2 --dist loadgroup $(wildcard $(UNIT))
