@@ -64,7 +64,7 @@ def tell_all() -> None:
     """No guard, but a fault: an error that quotes what a step is made from."""
     from buildkit_py.executor.sandbox import Runner
 
-    def fail(self: Runner, spec: object, *_: object) -> None:
+    def fail(self: Runner, spec: object, *_: object, **__: object) -> None:
         raise RuntimeError(repr(spec))
 
     Runner.run = fail  # type: ignore[method-assign,assignment]
