@@ -75,7 +75,7 @@ def test_19_the_index_is_made_again_from_the_rest(tmp_path: Path, name: str) -> 
     root = tmp_path / "store"
     with Store.open(root) as store:
         digest = store.blobs.put(b"{}")
-        descriptor = {"digest": digest, "size": 2, "mediaType": "x", "annotations": {"a": "b"}}
+        descriptor = {"digest": digest, "size": 2, "mediaType": "a/x", "annotations": {"a": "b"}}
         store.images.put("app:1", descriptor)
         for number in range(200):
             store.memo.put("k", str(number), "x" * 100)
@@ -100,7 +100,7 @@ def test_19_work_goes_on_without_a_check(tmp_path: Path, name: str) -> None:
     root = tmp_path / "store"
     with Store.open(root) as store:
         digest = store.blobs.put(b"{}")
-        store.images.put("app:1", {"digest": digest, "size": 2, "mediaType": "x"})
+        store.images.put("app:1", {"digest": digest, "size": 2, "mediaType": "a/x"})
         store.memo.put("k", "k", 1)
     DAMAGES[name](root / "index.db")
     told = 0
@@ -148,7 +148,7 @@ def test_19_the_next_build_is_the_same(pybuild: Pybuild, store: Path, tmp_path: 
 def test_19_check_finds_what_opening_does_not(tmp_path: Path) -> None:
     root = tmp_path / "store"
     with Store.open(root) as store:
-        store.images.put("app:1", {"digest": store.blobs.put(b"{}"), "size": 2, "mediaType": "x"})
+        store.images.put("app:1", {"digest": store.blobs.put(b"{}"), "size": 2, "mediaType": "a/x"})
     root_page("builds")(root / "index.db")
     with Store.open(root) as store:
         assert ("index", False) in {(finding.kind, finding.repaired) for finding in store.check()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,7 +88,8 @@ class Works:
         (here / "Buildfile").write_text(BUILDFILE)
         (here / "data").write_bytes(bytes(range(256)) * 1200)
         (here / "root.tar").write_bytes(layouts.layer([Entry(name="file", data=bytes(range(256)) * 1200)]))
-        subprocess.run(["tar", "-C", here / "base", "-czf", here / "base.tar.gz", "."], check=True)
+        with tarfile.open(here / "base.tar.gz", "w:gz") as archive:
+            archive.add(here / "base", ".")
         templates = directory / "templates"
         templates.mkdir()
         return cls(pybuild=pybuild, here=here, registry=registry, templates=templates)
