@@ -45,7 +45,7 @@ def test_a_switch_may_be_told_its_value() -> None:
 
 
 def test_an_option_takes_the_word_after_it() -> None:
-    assert parsed("--memory-swap", "-1").memory_swap == ["-1"]
+    assert parsed("--memory-swap", "-1").memory_swap == "-1"
     assert parsed("--build-arg", "-x=1").build_arg == ["-x=1"]
     assert parsed("-t", "-x").tag == ["-x"]
     assert parsed("-f", "-", "-").file == "-"
