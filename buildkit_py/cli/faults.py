@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from buildkit_py.cli.shell import Shell
     from buildkit_py.source import Diagnostic, Span
 
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 _MAX_EXCERPT = 16 * 1024 * 1024
 
 
@@ -73,7 +71,9 @@ def _read(folder: Path, name: str) -> str | None:
 
 def refused(error: Exception, shell: Shell) -> bool:
     """Tell of what a disk refused, wherever that was; False for any other fault."""
-    if not isinstance(error, OSError) or error.errno not in _DISK:
+    from buildkit_py.store.faults import DISK_FAULTS
+
+    if not isinstance(error, OSError) or error.errno not in DISK_FAULTS:
         return False
     shell.complain(f"pybuild: error: {error.strerror}: {error.filename or 'a file of this command'}\n")
     return True

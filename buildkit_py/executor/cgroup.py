@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,13 +16,13 @@ from typing import Literal
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SandboxError
 from buildkit_py.paths import STARTED_AS_ROOT
+from buildkit_py.store.mounts import plain
 
 NAMES = ("memory", "pids", "cpu", "cpuset")
 OWN = "pybuild-own-"
 """How a group of version 2 is called that pybuild moved itself to, out of the one that it was started in."""
 _DELEGATED = ("user.delegate", "trusted.delegate")
 """Attributes by which systemd marks the group of a unit with Delegate=yes."""
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +140,7 @@ def _mounts(proc: Path) -> Iterator[_Mount]:
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
         if kind in ("cgroup", "cgroup2"):
-            root, point = map(_plain, before.split(" ")[3:5])
+            root, point = map(plain, before.split(" ")[3:5])
             yield _Mount(root, Path(point), kind, frozenset(options.split(",")))
 
 
@@ -150,10 +149,6 @@ def _lines(file: Path) -> list[str]:
         return file.read_text().splitlines()
     except OSError:
         return []
-
-
-def _plain(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), text)
 
 
 def _place(path: str, mounts: Sequence[_Mount]) -> Path | None:

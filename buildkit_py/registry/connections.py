@@ -13,13 +13,13 @@ import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
-from typing import IO, Any, BinaryIO, cast
+from typing import IO
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.registry.faults import TransferError
 from buildkit_py.registry.hosts import is_host
-from buildkit_py.registry.pace import PacedConnection, PacedResponse, PacedTLSConnection
+from buildkit_py.registry.pace import PacedConnection, PacedTLSConnection
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
@@ -47,37 +47,6 @@ class Place:
     port: int
     proxy: str | None
     ca: str | None
-
-
-class _Head:
-    """The lines of an answer's head, which has an end: where the connection breaks before it, `http.client` takes what
-    came for all of it, and believes in a body that is empty."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def readline(self, limit: int) -> bytes:
-        """The next line; raises `HTTPException` where nothing comes any more."""
-        line = self._file.readline(limit)
-        if not line:
-            raise HTTPException("an answer that breaks off in its head")
-        return line
-
-    def close(self) -> None:
-        """Let it go."""
-        self._file.close()
-
-
-class _Response(PacedResponse):
-    def begin(self) -> None:
-        """Read the head."""
-        file: Any = self.fp
-        self.fp = cast("Any", _Head(file))
-        try:
-            super().begin()
-        finally:
-            # Where no answer was understood, it is closed by now.
-            self.fp = file if self.fp is not None else None
 
 
 class Connections:
@@ -150,7 +119,6 @@ class Connections:
                 connection.set_tunnel(place.host, place.port, _authorization(proxy))
         else:
             connection = PacedConnection(host, port, timeout=CONNECT_SECONDS, blocksize=_BLOCK)
-        connection.response_class = _Response
         try:
             connection.connect()
         except OSError as error:

@@ -7,10 +7,10 @@ trailers as there are. So a server that sends a byte now and then, or nothing of
 from __future__ import annotations
 
 import io
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from socket import socket
 from time import monotonic
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 HEAD_SECONDS = 120.0
 HEAD_BYTES = 1 << 20
@@ -30,6 +30,25 @@ class Wearisome(Exception):  # noqa: N818 - what a server is, not what a person 
         self.again = again
 
 
+class _Head:
+    """The lines of an answer's head, which has an end: where the connection breaks before it, `http.client` takes what
+    came for all of it, and believes in a body that is empty."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readline(self, limit: int) -> bytes:
+        """The next line; raises `HTTPException` where nothing comes any more."""
+        line = self._file.readline(limit)
+        if not line:
+            raise HTTPException("an answer that breaks off in its head")
+        return line
+
+    def close(self) -> None:
+        """Let it go."""
+        self._file.close()
+
+
 class PacedResponse(HTTPResponse):
     """An answer that is read by `read1` alone. Reading raises `Wearisome` too."""
 
@@ -40,7 +59,13 @@ class PacedResponse(HTTPResponse):
 
     def begin(self) -> None:
         """Read the head."""
-        super().begin()
+        file: Any = self.fp
+        self.fp = cast("Any", _Head(file))
+        try:
+            super().begin()
+        finally:
+            # Where no answer was understood, it is closed by now.
+            self.fp = file if self.fp is not None else None
         self._pace.begin_body()
 
     def read1(self, n: int = -1) -> bytes:

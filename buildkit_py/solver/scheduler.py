@@ -5,7 +5,6 @@ All state of the plan is touched by the calling thread alone; workers answer thr
 
 from __future__ import annotations
 
-import errno
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -17,11 +16,11 @@ from buildkit_py.errors import Cancelled, PybuildError, StoreError, TestError
 from buildkit_py.events import Skipped
 from buildkit_py.solver.nodes import Identity, InputNeeded, Node
 from buildkit_py.solver.plan import Plan, Work
+from buildkit_py.store.faults import DISK_FAULTS
 
 if TYPE_CHECKING:
     from buildkit_py.solver.session import Session
 
-_DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 _LOOK_UP_SECONDS = 0.5
 _PROCESSES = frozenset({"run", "host"})
 """Kinds of nodes that keep a process of their own busy, and this one waiting."""
@@ -197,7 +196,7 @@ def _answer(do: Callable[[], Identity | None]) -> Answer:
     try:
         return do()
     except OSError as error:
-        if error.errno not in _DISK_FAULTS:
+        if error.errno not in DISK_FAULTS:
             return error
         return StoreError(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
     except BaseException as error:

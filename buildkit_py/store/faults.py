@@ -11,6 +11,8 @@ from pathlib import Path
 
 from buildkit_py.errors import StoreBusyError, StoreError
 
+DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+"""What a disk refuses by, whoever writes to it."""
 _FREE_SPACE = "free some space on that disk, or remove what no image needs with `pybuild prune`, and run it again"
 _KNOWN: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("the disk is full", _FREE_SPACE),

@@ -26,8 +26,8 @@ class Mounts:
         for line in text.splitlines():
             head, _, tail = line.partition(" - ")
             fields = head.split(" ")
-            self._points.append(_plain(fields[4]))
-            self._names.append(_plain(tail.split(" ")[1]))
+            self._points.append(plain(fields[4]))
+            self._names.append(plain(tail.split(" ")[1]))
             self._kinds.append(tail.partition(" ")[0])
             if tail.startswith("overlay "):
                 self._sources.update(_overlay_directories(tail))
@@ -85,11 +85,12 @@ def _table() -> str:
 def _overlay_directories(tail: str) -> list[str]:
     found: list[str] = []
     for option in tail.split(" ")[-1].split(","):
-        name, _, value = _plain(option).partition("=")
+        name, _, value = plain(option).partition("=")
         if name.rstrip("+") in ("lowerdir", "upperdir", "workdir"):
             found.extend(f"{directory}/" for directory in value.split(":"))
     return found
 
 
-def _plain(field: str) -> str:
+def plain(field: str) -> str:
+    """A field of a mount table as it was before its blanks were escaped."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import Pybuild
 from tests.support.fixtures import nothing_left_behind
 from tests.support.kill_cases import Case
 from tests.support.places import Place
 from tests.support.registry import RegistryServer
+from tests.support.works import Works
 
 __all__ = ["nothing_left_behind"]
 Prepared = Callable[[Case, str], Place]
@@ -40,3 +42,15 @@ def prepared(
         return templates[case.prepare].copy(tmp_path / name)
 
     return prepare
+
+
+@pytest.fixture(scope="module")
+def works(
+    tmp_path_factory: pytest.TempPathFactory, registry: RegistryServer, registries_file: Path, bases: Callable[..., str]
+) -> Works:
+    """Commands and what they work on, made once for a module."""
+    bases("tiny")
+    directory = tmp_path_factory.mktemp("works")
+    (directory / "home").mkdir()
+    pybuild = Pybuild(home=directory / "home", store=directory / "store", registries=registries_file)
+    return Works.make(pybuild, directory, registry.name)

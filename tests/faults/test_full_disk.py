@@ -6,30 +6,16 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import Pybuild
 from tests.support.disks import in_memory
 from tests.support.disturb import EVERYTHING, Disk, some
-from tests.support.registry import RegistryServer
 from tests.support.works import WORKS, Works
 
 _FULL = ("disk is full", "No space left", "no inodes left")
 _STEP = 4096
-
-
-@pytest.fixture(scope="module")
-def works(
-    tmp_path_factory: pytest.TempPathFactory, registry: RegistryServer, registries_file: Path, bases: Callable[..., str]
-) -> Works:
-    bases("tiny")
-    directory = tmp_path_factory.mktemp("works")
-    (directory / "home").mkdir()
-    pybuild = Pybuild(home=directory / "home", store=directory / "store", registries=registries_file)
-    return Works.make(pybuild, directory, registry.name)
 
 
 def fresh(directory: Path, number: int) -> Path:

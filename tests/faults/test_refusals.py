@@ -13,24 +13,11 @@ import pytest
 
 from buildkit_py.errors import StoreError
 from buildkit_py.store import Store
-from tests.support.command import Pybuild
 from tests.support.disks import own_mounts
 from tests.support.disturb import Disk, some
-from tests.support.registry import RegistryServer
 from tests.support.works import Works
 
 SAID = {errno.EDQUOT: ("quota",), errno.EROFS: ("read-only", "Read-only")}
-
-
-@pytest.fixture(scope="module")
-def works(
-    tmp_path_factory: pytest.TempPathFactory, registry: RegistryServer, registries_file: Path, bases: Callable[..., str]
-) -> Works:
-    bases("tiny")
-    directory = tmp_path_factory.mktemp("works")
-    (directory / "home").mkdir()
-    pybuild = Pybuild(home=directory / "home", store=directory / "store", registries=registries_file)
-    return Works.make(pybuild, directory, registry.name)
 
 
 @pytest.mark.parametrize("number", SAID, ids=errno.errorcode.get)

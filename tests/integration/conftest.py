@@ -1,5 +1,5 @@
 """Every test here ends with a clean machine."""
 
-from tests.support.fixtures import box, nothing_left_behind, tree
+from tests.support.fixtures import box, nothing_left_behind, project, tree
 
-__all__ = ["box", "nothing_left_behind", "tree"]
+__all__ = ["box", "nothing_left_behind", "project", "tree"]

@@ -18,20 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import layouts
-from tests.support.command import Pybuild
 from tests.support.layouts import Entry
 from tests.support.project import Project
 
 VALUE = "correct-horse-battery-staple-%7"
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
 
 
 # --- images

@@ -11,19 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Pybuild
 from tests.support.project import Project
 
 RUNTIMES = ("runc", "crun", "bwrap")
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
 
 
 # --- caches

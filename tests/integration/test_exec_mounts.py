@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,6 @@ from buildkit_py.graph.op import (
     SshMount,
     TmpfsMount,
 )
-from tests.support.command import Pybuild
 from tests.support.graphs import BASE, PATH, Graphs, sh
 from tests.support.project import Project
 
@@ -27,15 +25,6 @@ RUNTIMES = ("runc", "crun", "bwrap")
 SNAPSHOTTERS = ("overlay", "copy")
 WAYS = [("overlay", "runc"), ("overlay", "crun"), ("overlay", "bwrap"), ("copy", "runc"), ("copy", "bwrap")]
 HIDDEN = ("base", "graph.json")
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
 
 
 @pytest.fixture

@@ -7,21 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import httpd
-from tests.support.command import Pybuild
 from tests.support.httpd import Served
 from tests.support.project import Project
 
 RUNTIMES = ("runc", "crun", "bwrap")
 AUTHORITIES = "/run/pybuild/ca-certificates.crt"
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
 
 
 def fetch(served: Served) -> str:

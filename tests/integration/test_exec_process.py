@@ -14,7 +14,6 @@ from buildkit_py import events
 from buildkit_py.engine import BuildOptions, Engine
 from buildkit_py.graph.op import ImageSource, Remove, Run
 from tests.support import bases, layouts
-from tests.support.command import Pybuild
 from tests.support.graphs import BASE, PATH, Graphs, sh
 from tests.support.layouts import Entry, folder
 from tests.support.project import Project
@@ -22,15 +21,6 @@ from tests.support.project import Project
 RUNTIMES = ("runc", "crun", "bwrap")
 SNAPSHOTTERS = ("overlay", "copy")
 WAYS = [("overlay", "runc"), ("overlay", "crun"), ("overlay", "bwrap"), ("copy", "runc")]
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
 
 
 @pytest.fixture(params=RUNTIMES)

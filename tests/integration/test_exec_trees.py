@@ -21,15 +21,6 @@ from tests.support.project import Project
 RUNTIMES = ("runc", "crun", "bwrap")
 
 
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
-
-
 CHANGES = """
 run echo a > /a; mkdir -p /d/e; ln /a /d/hard; ln -s ../a /d/soft; chown 5:6 /d/e; chmod 1770 /d/e
 run rm /etc/group; rm -r /usr; mkdir /usr; touch /usr/new; chmod 600 /etc/passwd

@@ -16,7 +16,6 @@ from buildkit_py.layer.draft import Draft, checkout, materialise
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.openat import open_in
 from buildkit_py.layer.tree import ChainTree
-from tests.support.command import Pybuild
 from tests.support.disks import Disk, disk, shared
 from tests.support.project import Project
 
@@ -29,15 +28,6 @@ run rm -r /moved/e; head -c 5000000 /dev/zero > /sparse; cat /bin/busybox > /cop
 with mount(/bin, at: /mnt, from: "oci:base"), tmpfs(/scratch)
 run touch /from-mount /scratch/x; ls /mnt >/dev/null; if touch /mnt/x 2>/dev/null; then exit 1; fi
 """
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
 
 
 @pytest.fixture(params=["btrfs", "xfs"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.boxes import RUNTIMES
-from tests.support.fixtures import box, nothing_left_behind, tree
+from tests.support.fixtures import box, nothing_left_behind, project, tree
+from tests.support.hostile import Machine
 
-__all__ = ["box", "nothing_left_behind", "tree"]
+__all__ = ["box", "nothing_left_behind", "project", "tree"]
 
 SNAPSHOTTERS = ("overlay", "copy")
 
@@ -17,3 +20,9 @@ def way(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Arguments of `pybuild build`."""
     runtime, snapshotter = request.param
     return ("--runtime", runtime, "--snapshotter", snapshotter)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """Files of somebody else, which nothing may read or change."""
+    return Machine.plant(tmp_path / "machine")

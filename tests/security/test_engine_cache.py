@@ -41,21 +41,10 @@ from buildkit_py.solver.key import key_of
 from buildkit_py.solver.selection import Selector
 from tests.support import layouts
 from tests.support.build import Build
-from tests.support.command import Pybuild
 from tests.support.graphs import BASE, PATH, sh
 from tests.support.hostile import build_dockerfile
 from tests.support.layouts import Entry
 from tests.support.project import Project
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
-
 
 # --- every field
 

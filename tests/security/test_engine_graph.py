@@ -22,27 +22,11 @@ from buildkit_py.solver.key import key_of
 from buildkit_py.solver.selection import selectors_of
 from buildkit_py.source import Span
 from tests.support import layouts
-from tests.support.command import Pybuild
 from tests.support.dockerfiles import compiled
 from tests.support.graphs import Graphs, sh
 from tests.support.hostile import Machine, build_dockerfile
 from tests.support.odd_graphs import RUN, damaged, resealed, sound, strange
 from tests.support.project import Built, Project
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine.plant(tmp_path / "machine")
-
 
 # --- graphs that make no sense
 

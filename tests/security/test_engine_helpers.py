@@ -12,18 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import cache
-from tests.support.command import ROOT, Pybuild
+from tests.support.command import ROOT
 from tests.support.project import Project
 from tests.support.repository import Repository, serve_repository
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
 
 
 @pytest.fixture

@@ -10,33 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
 from buildkit_py.errors import SandboxError
 from buildkit_py.executor.sandbox import BindMount as Bind
 from buildkit_py.executor.sandbox import TmpfsMount as Memory
 from buildkit_py.graph.op import BindMount, CacheMount, FileMount, LocalSource, TmpfsMount
 from tests.support import layouts
 from tests.support.boxes import Box
-from tests.support.command import Pybuild
 from tests.support.graphs import Graphs, sh
 from tests.support.hostile import UP, Machine, build_dockerfile, folders, image
 from tests.support.layouts import link
 from tests.support.project import Project
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine.plant(tmp_path / "machine")
 
 
 def test_a_bind_source_that_is_a_link_to_the_root(project: Project, machine: Machine, way: tuple[str, ...]) -> None:

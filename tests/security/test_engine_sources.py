@@ -12,24 +12,9 @@ import pytest
 
 from buildkit_py.errors import PybuildError
 from buildkit_py.executor.source.git import resolve_ref
-from tests.support.command import Pybuild
 from tests.support.hostile import CANARY, UP, Machine, build_dockerfile
 from tests.support.project import Built, Project
 from tests.support.repository import Repository, serve_repository
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine.plant(tmp_path / "machine")
 
 
 @pytest.fixture

@@ -6,27 +6,9 @@ import re
 import tarfile
 from pathlib import Path
 
-import pytest
-
-from tests.support.command import Pybuild
 from tests.support.hostile import UP, Machine, build_dockerfile, image
 from tests.support.layouts import Entry, folder, link
 from tests.support.project import Project
-
-
-@pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    return made
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine.plant(tmp_path / "machine")
-
 
 GONE = Entry(name="etc/.wh.passwd")
 LINE = b"app:x:7:8::/h:/bin/sh\n"

@@ -10,7 +10,9 @@ import pytest
 from buildkit_py.errors import MissingToolError
 from buildkit_py.executor.sandbox import Runner, pick_runtime
 from tests.support.boxes import RUNTIMES, Box, make_tree
+from tests.support.command import Pybuild
 from tests.support.leftovers import leftovers
+from tests.support.project import Project
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +38,13 @@ def box(request: pytest.FixtureRequest, tree: Path, tmp_path: Path) -> Iterator[
         pytest.skip(f"{request.param} is not installed")
     with Runner(runtime, tmp_path / "state") as runner:
         yield Box(runner, tree, tmp_path)
+
+
+@pytest.fixture
+def project(pybuild: Pybuild, tmp_path: Path) -> Project:
+    """A directory to build in, with a base."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    made = Project(pybuild=pybuild, directory=directory)
+    made.base()
+    return made
