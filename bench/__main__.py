@@ -40,6 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.draw:
         return _written(options.out, options.out / "results.jsonl")
     chosen = [case for case in CASES if not options.only or any(case.name.startswith(name) for name in options.only)]
+    chosen = [case for case in chosen if _rounds(case, options)]
     directory = options.out
     directory.mkdir(parents=True, exist_ok=True)
     lines = directory / "results.jsonl"
@@ -67,7 +68,7 @@ def _written(directory: Path, lines: Path) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, and a tenth of the bytes")
+    parser.add_argument("--quick", action="store_true", help="fewer rows and rounds, and a tenth of the bytes")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="cases whose names begin so, as W1 or 'W3 cold oci'")
     parser.add_argument("--rounds", type=int, help="rounds of every case")
     parser.add_argument("--alone", action="store_true", help="pybuild without its peers")

@@ -16,7 +16,7 @@ from typing import Literal
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SandboxError
 from buildkit_py.paths import STARTED_AS_ROOT
-from buildkit_py.store.mounts import plain
+from buildkit_py.store.mounts import lines, plain
 
 NAMES = ("memory", "pids", "cpu", "cpuset")
 OWN = "pybuild-own-"
@@ -146,7 +146,7 @@ def _mounts(proc: Path) -> Iterator[_Mount]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text().splitlines()
+        return lines(file.read_bytes())
     except OSError:
         return []
 

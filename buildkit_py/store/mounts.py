@@ -14,16 +14,14 @@ VIEW = "pybuild-"
 
 
 class Mounts:
-    """One look at the mount table of this process's mount namespace, or at the `text` of another one."""
+    """One look at the mount table of this process's mount namespace, or at the `table` of another one."""
 
-    def __init__(self, text: str | None = None) -> None:
-        if text is None:
-            text = _table()
+    def __init__(self, table: bytes | None = None) -> None:
         self._points: list[str] = []
         self._kinds: list[str] = []
         self._sources: set[str] = set()
         self._names: list[str] = []
-        for line in text.splitlines():
+        for line in lines(_table() if table is None else table):
             head, _, tail = line.partition(" - ")
             fields = head.split(" ")
             self._points.append(plain(fields[4]))
@@ -76,10 +74,16 @@ def detach(path: Path) -> None:
         libc.umount2(os.fsencode(point), _DETACH_NOFOLLOW)
 
 
-def _table() -> str:
-    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+def lines(table: bytes) -> list[str]:
+    """The lines of a table in /proc. Of what ends a line for Python the kernel escapes the newline only, and names of
+    mount points need be no UTF-8: they are told as file names are (PEP 383)."""
+    return table.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n") if table else []
+
+
+def _table() -> bytes:
+    with suppress(OSError), open("/proc/self/mountinfo", "rb") as file:
         return file.read()
-    return ""
+    return b""
 
 
 def _overlay_directories(tail: str) -> list[str]:

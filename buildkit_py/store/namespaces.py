@@ -42,7 +42,7 @@ def namespaces() -> Iterator[Namespace]:
     for inode, pids in found.items():
         for pid in pids:
             # A process that ends meanwhile has no table any more; another one of the same namespace has.
-            with suppress(OSError), open(f"/proc/{pid}/mountinfo", errors="surrogateescape") as file:
+            with suppress(OSError), open(f"/proc/{pid}/mountinfo", "rb") as file:
                 yield Namespace(inode=inode, pids=tuple(pids), mounts=Mounts(file.read()))
                 break
     yield from _without_processes({own_namespace(), *found})
@@ -115,25 +115,25 @@ def _without_processes(known: set[int]) -> Iterator[Namespace]:
                 os.close(fd)
                 fd = after
                 inode = os.fstat(fd).st_ino
-                if inode not in known and (text := _table_of(fd)):
-                    yield Namespace(inode=inode, pids=(), mounts=Mounts(text))
+                if inode not in known and (table := _table_of(fd)):
+                    yield Namespace(inode=inode, pids=(), mounts=Mounts(table))
         except OSError:
             continue
         finally:
             os.close(fd)
 
 
-def _table_of(namespace: int) -> str:
+def _table_of(namespace: int) -> bytes:
     """What is mounted in an open namespace, as a child that enters it sees; empty where it may not."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         _tell_table(namespace, write)
     os.close(write)
-    with open(read, errors="surrogateescape") as file:
-        text = file.read()
+    with open(read, "rb") as file:
+        table = file.read()
     os.waitpid(pid, 0)
-    return text
+    return table
 
 
 def _tell_table(namespace: int, write: int) -> None:

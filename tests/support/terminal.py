@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 _PATIENCE = 120.0
+_LAST = "\0that was all\0"
 
 
 class Terminal:
@@ -60,8 +61,12 @@ class Terminal:
         return self.seen[start : self._read]
 
     def end(self) -> int:
-        """Wait until the program has ended; gives its exit status."""
+        """Wait until the program has ended, and all that it wrote was seen; gives its exit status."""
         self._wait(lambda: self.process.poll() is not None, "for the end")
+        # What is written goes through the terminal in its order, and may still be on its way.
+        os.write(self._screen, _LAST.encode())
+        self._wait(lambda: self.seen.endswith(_LAST), "for the last that was written")
+        self.seen = self.seen.removesuffix(_LAST)
         return self.process.returncode
 
     def _wait(self, done: Any, what: str) -> None:

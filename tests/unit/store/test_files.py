@@ -101,8 +101,8 @@ def test_nothing_is_removed_through_a_mount(tmp_path: Path, where: str, kind: st
 
 def test_the_mount_table_is_read_with_its_escapes_and_overlays() -> None:
     table = (
-        "29 1 0:25 / /store/with\\040blank/tmp/x rw - tmpfs none rw\n"
-        "30 1 0:26 / /elsewhere rw shared:1 - overlay overlay rw,lowerdir=/store/s/1/fs:/store/s/2/fs,upperdir=/u/fs\n"
+        b"29 1 0:25 / /store/with\\040blank/tmp/x rw - tmpfs none rw\n"
+        b"30 1 0:26 / /elsewhere rw shared:1 - overlay overlay rw,lowerdir=/store/s/1/fs:/store/s/2/fs,upperdir=/u/fs\n"
     )
     mounts = Mounts(table)
     assert mounts.below(Path("/store/with blank/tmp")) == ["/store/with blank/tmp/x"]
@@ -110,6 +110,13 @@ def test_the_mount_table_is_read_with_its_escapes_and_overlays() -> None:
     assert mounts.uses(Path("/u"))
     assert not mounts.uses(Path("/store/s/3"))
     assert not mounts.uses(Path("/store/with"))
+
+
+def test_names_of_mount_points_are_any_bytes_but_a_newline() -> None:
+    name = b"a\r\v\f\x1c\xc2\x85\xe2\x80\xa8\xff"
+    mounts = Mounts(b"29 1 0:25 / /mnt/%s rw - tmpfs one rw\n30 1 0:26 / /mnt/b rw - tmpfs two rw\n" % name)
+    assert mounts.below(Path("/mnt")) == ["/mnt/b", f"/mnt/{os.fsdecode(name)}"]
+    assert mounts.named("two") == ["/mnt/b"]
 
 
 TREES = st.recursive(st.integers(0, 50), lambda inner: st.dictionaries(st.sampled_from("abcde"), inner, max_size=4))
