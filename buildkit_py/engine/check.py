@@ -33,7 +33,8 @@ CONFINED = frozenset(
     }
 )
 """Capabilities that the sandbox holds. Any other reaches the machine: SYS_ADMIN bares /proc/sys, DAC_READ_SEARCH opens
-every file of a disk of which one directory is mounted (a cache), NET_ADMIN is the builder's network."""
+every file of a disk of which one directory is mounted (a cache), NET_ADMIN is the builder's network. NET_RAW is held
+only where there is no network but the step's own."""
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _QEMU = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386", "arm": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
 _RUNS_TOO = {("amd64", "386"), ("arm64", "arm")}
@@ -69,8 +70,13 @@ def _beyond_the_sandbox(op: Op) -> str | None:
     """What a step asks for that needs the client's leave."""
     if isinstance(op, Run) and op.security == "insecure":
         return "to run without its sandbox"
-    wide = [name for name in op.capabilities if name not in CONFINED] if isinstance(op, ExecStep) else []
-    return f"for the capability {wide[0]}, with which it could leave its sandbox" if wide else None
+    if not isinstance(op, ExecStep):
+        return None
+    wide = [name for name in op.capabilities if name not in CONFINED]
+    if wide:
+        return f"for the capability {wide[0]}, with which it could leave its sandbox"
+    listens = "NET_RAW" in op.capabilities and op.network != "none"
+    return "for NET_RAW with the network, with which it could read all that this machine sends" if listens else None
 
 
 def _mounts(definition: Definition) -> Iterator[tuple[str, Mount]]:

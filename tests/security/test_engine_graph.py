@@ -286,6 +286,15 @@ def test_a_capability_that_reaches_the_machine(project: Project, name: str) -> N
     assert name in built.message
 
 
+@pytest.mark.parametrize("kind", ["run", "host"])
+def test_a_raw_socket_on_the_network_of_the_machine(project: Project, kind: str) -> None:
+    """CVE-2024-23653: a step with the network is in the machine's, where a raw socket reads what anybody sends."""
+    built = project.build(f"with capability(NET_RAW), network\n{kind} true")
+    denied(built)
+    assert "NET_RAW" in built.message
+    project.ok("with capability(NET_RAW)\nrun true")
+
+
 def test_privilege_without_a_grant_in_python(project: Project, tmp_path: Path) -> None:
     """CVE-2024-23653: the Python API asks for the same leave, of a graph, of a Dockerfile and of a Buildfile."""
     wish = sh("true", security="insecure")

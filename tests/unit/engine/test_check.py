@@ -31,6 +31,8 @@ def graph_of(kind: type[Run] | type[Host], **more: Any) -> Definition:
         graph_of(Run, capabilities=("MKNOD", "SYS_ADMIN")),
         graph_of(Run, capabilities=("DAC_READ_SEARCH",)),
         graph_of(Host, capabilities=("SYS_MODULE",)),
+        graph_of(Run, capabilities=("NET_RAW",), network="host"),
+        graph_of(Host, capabilities=("NET_RAW",), network="host"),
     ],
 )
 def test_what_needs_leave(definition: Definition) -> None:
@@ -42,5 +44,7 @@ def test_what_needs_leave(definition: Definition) -> None:
 
 
 def test_what_needs_none() -> None:
-    check_grants(graph_of(Run, capabilities=tuple(sorted(CONFINED)), network="host", set_id=True), frozenset())
+    alone, connected = sorted(CONFINED), sorted(CONFINED - {"NET_RAW"})
+    check_grants(graph_of(Run, capabilities=tuple(alone), set_id=True), frozenset())
+    check_grants(graph_of(Run, capabilities=tuple(connected), network="host", set_id=True), frozenset())
     assert frozenset(DEFAULT_CAPABILITIES) < CONFINED
