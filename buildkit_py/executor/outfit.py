@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -224,7 +223,8 @@ class Outfitter:
         if spec is None:
             return
         uid, gid = resolve_owner(tree, mount.owner)
-        directory = Path(self._stack.enter_context(_short_directory()))
+        directory = self._place()
+        directory.mkdir(mode=0o700)
         path = self._stack.enter_context(forwarded(spec, directory, mode=int(mount.mode, 8), uid=uid, gid=gid))
         yield sandbox.BindMount(source=str(directory), path=f"/{path.name}", target=target, read_only=False)
 
@@ -258,8 +258,3 @@ def _authorities(op: ExecStep, tree: Tree) -> dict[str, str]:
     if any(_has(tree, place) for place in sandbox.CA_PLACES):
         return {}
     return dict.fromkeys(sandbox.CA_ENVIRONMENT, sandbox.CA_BUNDLE)
-
-
-def _short_directory() -> tempfile.TemporaryDirectory[str]:
-    """A private directory whose path is short enough for the name of a socket."""
-    return tempfile.TemporaryDirectory(prefix="pybuild-ssh-")

@@ -27,7 +27,7 @@ def forwarded(spec: SshSpec, directory: Path, *, mode: int, uid: int, gid: int) 
     """A socket in `directory` that stands for the agent of `spec`."""
     kind, path = spec.source()
     if kind == "key":
-        with _agent(path, directory) as agent, _proxy(agent, directory / "agent", mode, uid, gid) as proxy:
+        with _agent(path) as agent, _proxy(agent, directory / "agent", mode, uid, gid) as proxy:
             yield proxy
     else:
         with _proxy(Path(path), directory / "agent", mode, uid, gid) as proxy:
@@ -35,14 +35,16 @@ def forwarded(spec: SshSpec, directory: Path, *, mode: int, uid: int, gid: int) 
 
 
 @contextmanager
-def _agent(key: str, directory: Path) -> Iterator[Path]:
+def _agent(key: str) -> Iterator[Path]:
     import subprocess
+    import tempfile
 
-    path = directory / "real"
     # The variables of who builds may hold tokens, and a key's askpass program must never run.
     plain = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     if shutil.which("ssh-agent", path=plain["PATH"]) is None:
         raise MissingToolError("ssh-agent is not installed", hint="install the package openssh-client")
+    # Where paths are short enough for the name of a socket.
+    path = Path(tempfile.mkdtemp(prefix="pybuild-ssh-")) / "agent"
     process = subprocess.Popen(
         ["sh", "-c", _WHILE_READ_FROM, "sh", str(path)],
         env=plain,
@@ -71,7 +73,7 @@ def _agent(key: str, directory: Path) -> Iterator[Path]:
 @contextmanager
 def _proxy(agent: Path, path: Path, mode: int, uid: int, gid: int) -> Iterator[Path]:
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
+        _bind(server, path)
         path.chmod(mode)
         os.chown(path, uid, gid)
         server.listen()
@@ -84,6 +86,15 @@ def _proxy(agent: Path, path: Path, mode: int, uid: int, gid: int) -> Iterator[P
                 server.shutdown(socket.SHUT_RDWR)
             thread.join()
             path.unlink(missing_ok=True)
+
+
+def _bind(server: socket.socket, path: Path) -> None:
+    """The name of a socket has 107 bytes at most (unix(7)), a path of a store may have more."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        server.bind(f"/proc/self/fd/{directory}/{path.name}")
+    finally:
+        os.close(directory)
 
 
 def _accept(server: socket.socket, agent: Path) -> None:

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -102,15 +104,34 @@ def test_15_an_agent_for_a_key_ends_with_a_killed_build(project: Project, tmp_pa
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     project.image("with ssh\nrun echo begun; sleep 600")
     words = ("build", ".", "--progress", "json", "--ssh", f"default={key}")
-    with started(project.pybuild, *words, cwd=project.directory) as process:
+    # Not below the test's directory: a socket's name is short.
+    temporary = tempfile.TemporaryDirectory(prefix="pybuild-")
+    with temporary as place, started(project.pybuild.having(TMPDIR=place), *words, cwd=project.directory) as process:
         heard(process.stdout, '"Log"', "begun")
         (agent,) = agents_of(process.pid)
         fds = [os.readlink(path) for path in Path(f"/proc/{agent}/fd").iterdir()]
         assert [name for name in fds if str(project.pybuild.store) in name] == []
         process.kill()
-    while Path(f"/proc/{agent}").exists():
-        assert Path(f"/proc/{agent}/comm").read_text() == "ssh-agent\n"
-        time.sleep(0.02)
+        while Path(f"/proc/{agent}").exists():
+            assert Path(f"/proc/{agent}/comm").read_text() == "ssh-agent\n"
+            time.sleep(0.02)
+        while os.listdir(place):
+            time.sleep(0.02)
+
+
+def test_15_what_forwards_an_agent_is_gone_with_a_killed_build(project: Project) -> None:
+    """Its socket lies in the store, where the next start removes what nobody uses."""
+    project.image("with ssh\nrun echo begun; sleep 600")
+    words = ("build", ".", "--progress", "json", "--ssh")
+    with tempfile.TemporaryDirectory(prefix="pybuild-") as place, socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(f"{place}/agent")
+        forwarding = project.pybuild.having(TMPDIR=place)
+        with started(forwarding, *words, f"default={place}/agent", cwd=project.directory) as process:
+            heard(process.stdout, '"Log"', "begun")
+            process.kill()
+        assert os.listdir(place) == ["agent"]
+    project.pybuild.ok("store", "check")
+    assert not [*(project.pybuild.store / "tmp").rglob("agent")]
 
 
 def agents_of(pid: int) -> list[int]:
