@@ -12,7 +12,7 @@ from typing import Any
 
 from buildkit_py.errors import NotFoundError
 from buildkit_py.store.index import Index
-from buildkit_py.store.schema import CREATED, seal
+from buildkit_py.store.schema import CREATED, is_text, seal
 
 Rows = list[tuple[Any, ...]]
 _SELECT = "SELECT id, record, seal FROM builds"
@@ -31,7 +31,7 @@ def summary_of(record: Mapping[str, Any], created: float) -> str:
 
 def read_summary(summary: str) -> dict[str, Any] | None:
     """What a summary says; None of a damaged one, which `store check` names."""
-    with suppress(ValueError, RecursionError):
+    with suppress(TypeError, ValueError, RecursionError):
         found = json.loads(summary)
         if isinstance(found, dict):
             return {name: value for name, value in found.items() if isinstance(value, str | int | float | None)}
@@ -70,9 +70,14 @@ class Builds:
         return record
 
     def list(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The plain fields of the latest records, the newest first, with `id` and `created` (seconds since 1970)."""
+        """The plain fields of the latest records, the newest first, with `id` and `created` (seconds since 1970); one
+        that has lost its id is passed over."""
         rows = self._index.rows("SELECT id, created, summary FROM builds ORDER BY number DESC LIMIT ?", (limit,))
-        return [{**(read_summary(summary) or {}), "id": name, "created": created} for name, created, summary in rows]
+        return [
+            {**(read_summary(summary) or {}), "id": name, "created": created}
+            for name, created, summary in rows
+            if is_text(name)
+        ]
 
     def began(self, last: int) -> float | None:
         """When the last so many builds had begun, the failed ones counted, in seconds since 1970; None where there
@@ -93,7 +98,7 @@ class Builds:
         number = "(SELECT number FROM builds WHERE id = ?)"
         rows = self._index.rows(f"SELECT id, summary FROM builds WHERE number < {number} ORDER BY number DESC", (name,))
         same = (each for each, summary in rows if said.items() <= (read_summary(summary) or {}).items())
-        for each in islice(same, limit):
+        for each in islice(filter(is_text, same), limit):
             with suppress(NotFoundError):
                 yield self.get(each)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +42,7 @@ _SQL: dict[int, int] = {
 _WRITE_LOCK = "120"
 _PROBE = 64 << 10
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_MISSING = re.compile(r"no such (table|column|index)|has no column named")
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -88,8 +90,8 @@ def sql_code(error: sqlite3.Error) -> int:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that the index file itself is broken."""
-    return sql_code(error) in _DAMAGED
+    """Whether SQLite says that the index file itself is broken, or misses what every index of its version has."""
+    return sql_code(error) in _DAMAGED or (sql_code(error) == sqlite3.SQLITE_ERROR and _MISSING.search(str(error)) is not None)
 
 
 def of_sql_error(error: sqlite3.Error, where: str | os.PathLike[str]) -> StoreError:
@@ -102,7 +104,7 @@ def of_sql_error(error: sqlite3.Error, where: str | os.PathLike[str]) -> StoreEr
             hint="wait for other builds in this store, or continue one that is stopped",
             pid=pid,
         )
-    if code in _DAMAGED:
+    if is_damage(error):
         return StoreError(
             f"the store's index is damaged: {os.fspath(where)}",
             hint="run the same command again: the index is then made anew from what the store holds",

@@ -258,10 +258,21 @@ def _open_database(path: Path, busy_seconds: float) -> sqlite3.Connection:
         # Damaged text must be read, to be known for what it is: it then fails its row's seal.
         connection.text_factory = _text
         connection.execute("PRAGMA synchronous=FULL")
+    except UnicodeDecodeError as error:
+        # What SQLite says of a damaged schema is told in the words of that.
+        connection.close()
+        raise _damaged(error) from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _damaged(error: Exception) -> sqlite3.DatabaseError:
+    """The error that SQLite would have raised, had its text been any."""
+    damage = sqlite3.DatabaseError(str(error))
+    damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return damage
 
 
 def _text(data: bytes) -> str:

@@ -13,7 +13,7 @@ from buildkit_py.store.lines import KIND as LINES
 from buildkit_py.store.listings import KIND as LISTING
 from buildkit_py.store.reach import mentioned
 from buildkit_py.store.records import memo_id
-from buildkit_py.store.schema import AT, CREATED, seal
+from buildkit_py.store.schema import AT, CREATED, is_text, seal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,10 @@ class Table:
     def delete(self, index: Index, keys: list[tuple[Any, ...]]) -> None:
         """Remove rows by key."""
         where = " AND ".join(f"{column} = ?" for column in self.key)
-        index.execute_many(f"DELETE FROM {self.name} WHERE {where}", keys)
+        index.execute_many(f"DELETE FROM {self.name} WHERE {where}", [key for key in keys if is_text(*key)])
+        for key in keys:
+            if not is_text(*key):
+                self.purge(index, key)
 
     def purge(self, index: Index, key: tuple[Any, ...]) -> None:
         """Remove a damaged row, whose key need not be text any more."""

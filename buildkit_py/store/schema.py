@@ -69,3 +69,12 @@ def seal(*fields: str | None) -> bytes:
         state.update(len(data).to_bytes(8, "big"))
         state.update(data)
     return state.digest()
+
+
+def is_text(*values: object) -> bool:
+    """Whether the index can be asked by what it gave: what is damaged need be no text, or no UTF-8."""
+    try:
+        "".join(values).encode()  # type: ignore[arg-type]
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return True

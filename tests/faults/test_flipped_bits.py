@@ -167,13 +167,18 @@ def looked(store: Store) -> None:
     for record in store.builds.list():
         list(store.builds.before(str(record["id"]), limit=5, context="/"))
     store.builds.began(1)
+    # Nobody asks by a key that is no text: keys come from digests.
     for (key,) in store.index.rows("SELECT key FROM results"):
-        store.results.get(key)
+        store.results.get(asked(key))
     for kind, key in store.index.rows("SELECT kind, key FROM memo"):
-        store.memo.get(kind, key)
+        store.memo.get(asked(kind), asked(key))
     for (name,) in store.index.rows("SELECT id FROM trees"):
-        store.trees.get(name)
+        store.trees.get(asked(name))
     store.prune_by(Rules(all=True, older_than=1.0, images=True), dry_run=True)
+
+
+def asked(key: object) -> str:
+    return str(key).encode(errors="replace").decode()
 
 
 def repaired(store: Store) -> None:

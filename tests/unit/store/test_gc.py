@@ -101,6 +101,18 @@ class TestWhatGoes:
         assert store.results.get("used")
         assert store.trees.chain("sha256:" + "b" * 64) == [used]
 
+    def test_rows_whose_keys_are_no_text_any_more_go_too(self, store: Store) -> None:
+        store.results.put("old", {}, {}, "b")
+        store.memo.put("layer", "old", 1)
+        store.trees.put("sha256:" + "a" * 64, None, "sha256:" + "b" * 64)
+        damaged = "CAST(X'6FB264' AS TEXT)"
+        for table, column in (("results", "key"), ("memo", "key"), ("trees", "id")):
+            store.index.execute(f"UPDATE {table} SET {column} = {damaged}")
+        backdate(store, 7200)
+        store.prune(older_than=3600)
+        rows = store.index.rows("SELECT key FROM results UNION ALL SELECT key FROM memo UNION ALL SELECT id FROM trees")
+        assert list(rows) == []
+
     def test_the_least_recently_used_goes_first(self, store: Store) -> None:
         digests = [store.blobs.put(bytes([number]) * 10) for number in range(4)]
         for number, digest in enumerate(digests):
