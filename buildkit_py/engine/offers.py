@@ -182,6 +182,11 @@ class Sources:
             return self._store.blobs.open(digest)
         return io.BytesIO(self._store.snapshots.index(digest))
 
+    def check(self, digest: str) -> None:
+        """Raise `IntegrityError` where its bytes are not those named; the index of a snapshot is checked when read."""
+        if self._store.blobs.has(digest):
+            self._store.blobs.check(digest)
+
 
 def _described(blob: LayerBlob) -> Descriptor:
     return Descriptor(media_type=blob.media_type, digest=Digest.parse(blob.digest), size=blob.size)

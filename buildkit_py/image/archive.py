@@ -39,5 +39,5 @@ def write_archive(
         for algorithm in sorted({blob.digest.algorithm for blob in blobs.values()}):
             tar.directory(f"blobs/{algorithm}")
         for path, blob in sorted(blobs.items()):
-            with store.blobs.open(str(blob.digest)) as content:
+            with store.blobs.verified(str(blob.digest)) as content:
                 tar.file(path, blob.size, content)

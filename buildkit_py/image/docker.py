@@ -44,7 +44,7 @@ def write_docker(
         tar.file("manifest.json", len(manifest), BytesIO(manifest))
         tar.file(config, len(image.config.raw), BytesIO(image.config.raw))
         for path, layer in sorted(layers.items()):
-            with image.store.blobs.open(str(layer.digest)) as content:
+            with image.store.blobs.verified(str(layer.digest)) as content:
                 if layer_compression(layer.media_type) == "zstd":
                     add_unpacked(tar, path, layer, content, destination.parent if destination else image.store.root)
                 else:

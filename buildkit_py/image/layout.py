@@ -124,7 +124,7 @@ def _fill(store: Store, descriptor: Descriptor, directory: Path, rows: Sequence[
 
 
 def _copy(store: Store, blob: Descriptor, path: Path) -> None:
-    with store.blobs.open(str(blob.digest)) as source, new_file(path, known=True) as out:
+    with store.blobs.verified(str(blob.digest)) as source, new_file(path, known=True) as out:
         try:
             clone(source.fileno(), out.fileno())
         except OSError:

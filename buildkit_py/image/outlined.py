@@ -55,7 +55,7 @@ class OutlinedTrees:
     def _read(self, subject: Subject, place: int, ids: list[str]) -> None:
         layer, parent = subject.layers[place], ids[place - 1] if place else EMPTY_TREE
         self._tell(layer)
-        with self._store.blobs.open(str(layer.digest)) as blob:
+        with self._store.blobs.verified(str(layer.digest)) as blob:
             outlined = outline_layer(blob, lower=self._trees.tree(parent))
         if outlined.diff_id != str(subject.diff_ids[place]):
             raise IntegrityError(

@@ -53,7 +53,7 @@ def merged(image: StoredImage) -> Iterator[Tree]:
     with ExitStack() as areas:
         for layer, diff_id in zip(image.layers, image.config.diff_ids, strict=True):
             area = areas.enter_context(image.store.snapshots.area())
-            with image.store.blobs.open(str(layer.digest)) as blob:
+            with image.store.blobs.verified(str(layer.digest)) as blob:
                 applied = apply_layer(blob, area.fs, lower=tree)
             if applied.diff_id != str(diff_id):
                 raise IntegrityError(f"the layer {layer.digest} does not unpack to its diff id {diff_id}")

@@ -50,6 +50,9 @@ class Opens(Protocol):
     def open(self, digest: str) -> BinaryIO:
         """A blob's bytes."""
 
+    def check(self, digest: str) -> None:
+        """Raise `IntegrityError` where a blob's bytes are not those named."""
+
 
 class BlobStore(Receives, Opens, Protocol):
     """The blobs of a store."""

@@ -141,7 +141,7 @@ def read_image(
     diffs: list[Diff] = []
     for number, (layer, diff_id) in enumerate(zip(image.layers, image.config.diff_ids, strict=True), 1):
         begin(number)
-        with image.store.blobs.open(str(layer.digest)) as blob:
+        with image.store.blobs.verified(str(layer.digest)) as blob:
             applied = outline_layer(blob, lower=tree, outliner=_Passing(number, watchers))
         if applied.diff_id != str(diff_id):
             raise IntegrityError(f"the layer {layer.digest} does not unpack to its diff id {diff_id}")

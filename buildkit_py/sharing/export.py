@@ -115,3 +115,8 @@ class _Shelf:
         """Its bytes."""
         data = self._own.get(digest)
         return io.BytesIO(data) if data is not None else self.blobs.open(digest)
+
+    def check(self, digest: str) -> None:
+        """Raise `IntegrityError` where its bytes are not those named."""
+        if digest not in self._own:
+            self.blobs.check(digest)

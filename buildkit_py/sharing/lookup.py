@@ -198,7 +198,7 @@ class SharedCache:
         absent = [layer for layer in found.record.layers if not self._store.blobs.has(str(layer.digest))]
         self._fetch(found.place, absent, cancel, Meter(tell, sum(layer.size for layer in absent)))
         with self._store.snapshots.area() as area:
-            blobs = [partial(self._store.blobs.open, str(layer.digest)) for layer in found.record.layers]
+            blobs = [partial(self._store.blobs.verified, str(layer.digest)) for layer in found.record.layers]
             size = lay_down(diff, blobs, area.fs, epoch)
             self._store.snapshots.commit(area, diff.digest, diff.encoded, size)
         self._trees.learn(diff)

@@ -167,6 +167,7 @@ class LayoutTarget:
         if not blobs.has(str(item.digest)):
             bring(item)
         path = self._directory / blob_path(item)
+        blobs.check(str(item.digest))
         with blobs.open(str(item.digest)) as source, new_file(path, known=True, durable=False) as out:
             shutil.copyfileobj(source, out, _CHUNK)
         self._progress(item, item.size)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,8 @@ class Blobs:
     def __init__(self, layout: Layout, owner: Owner) -> None:
         self._layout = layout
         self._owner = owner
+        self._hashed = set[str]()
+        """The digests of what this process wrote, and hashed as it was written."""
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there; under a lease it then stays."""
@@ -57,6 +60,24 @@ class Blobs:
             except FileNotFoundError as error:
                 raise _missing(digest) from error
 
+    def check(self, digest: str) -> None:
+        """Raise `IntegrityError` where the bytes are not those named; what this process wrote is not read again."""
+        if digest in self._hashed:
+            return
+        path = self._find(digest)
+        with guard("reading a blob", path):
+            try:
+                actual = files.file_digest(path, Digest.parse(digest).algorithm)
+            except FileNotFoundError as error:
+                raise _missing(digest) from error
+        if actual != digest:
+            raise damaged(digest)
+
+    def verified(self, digest: str) -> BinaryIO:
+        """As `open`, after `check`: for bytes that leave the store."""
+        self.check(digest)
+        return self.open(digest)
+
     def read(self, digest: str, limit: int = DOCUMENT_LIMIT) -> bytes:
         """All its bytes, verified; `IntegrityError` when there are more than `limit` or they are not those named."""
         with self.open(digest) as file, guard("reading a blob", self._layout.root):
@@ -64,15 +85,12 @@ class Blobs:
         if len(data) > limit:
             raise IntegrityError(f"the blob {digest} is larger than the {limit} bytes that a document may have")
         if hashlib.new(Digest.parse(digest).algorithm, data).hexdigest() != Digest.parse(digest).hex:
-            raise IntegrityError(
-                f"the bytes of the blob {digest} in the store are damaged",
-                hint="remove it with `pybuild store check --repair`, then build or pull again",
-            )
+            raise damaged(digest)
         return data
 
     def writer(self, algorithm: str = "sha256") -> BlobWriter:
         """A writer of a new blob; leaving it without `commit` keeps nothing."""
-        return BlobWriter(self._layout, self._owner, algorithm)
+        return BlobWriter(self._layout, self._owner, algorithm, self._hashed.add)
 
     def put(self, data: bytes) -> str:
         """Store bytes that are at hand; gives their digest. Durable on return."""
@@ -96,7 +114,8 @@ class Blobs:
         lock = acquire(self._layout.lock(f"partial-{digest}"), f"blob {digest}", timeout=timeout, waiting=waiting)
         try:
             place = partial_path(self._layout, digest)
-            return PartialBlob(Digest.parse(digest), place, path, lock, self._owner.make_room)
+            kept = self._hashed.add
+            return PartialBlob(Digest.parse(digest), place, path, lock, self._owner.make_room, kept)
         except BaseException:
             lock.release()
             raise
@@ -111,10 +130,11 @@ class Blobs:
 class BlobWriter:
     """Writes and hashes one new blob. A context manager; not thread-safe."""
 
-    def __init__(self, layout: Layout, owner: Owner, algorithm: str) -> None:
+    def __init__(self, layout: Layout, owner: Owner, algorithm: str, kept: Callable[[str], None]) -> None:
         self._layout = layout
         self._owner = owner
         self._algorithm = algorithm
+        self._kept = kept
         self._hash = hashlib.new(algorithm)
         self._path = owner.temporary()
         self.size = 0
@@ -150,6 +170,7 @@ class BlobWriter:
         target = self._layout.blob(digest)
         with guard("writing a blob", target.parent):
             files.publish(self._fd, self._path, target)
+        self._kept(digest)
         return digest, self.size
 
     def __enter__(self) -> BlobWriter:
@@ -161,6 +182,14 @@ class BlobWriter:
         os.close(self._fd)
         with suppress(OSError):
             self._path.unlink()
+
+
+def damaged(digest: str) -> IntegrityError:
+    """What is said of a blob whose bytes are not those named."""
+    return IntegrityError(
+        f"the bytes of the blob {digest} in the store are damaged",
+        hint="remove it with `pybuild store check --repair`, then build or pull again",
+    )
 
 
 def _missing(digest: str) -> NotFoundError:

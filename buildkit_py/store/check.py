@@ -28,7 +28,7 @@ from buildkit_py.store.layout import DIRECTORIES, OCI_LAYOUT
 from buildkit_py.store.reach import needed
 from buildkit_py.store.report import Finding, Kind
 from buildkit_py.store.rows import BUILDS, IMAGES, TABLES, Table, unsealed
-from buildkit_py.store.verify import file_digest, snapshot_problem
+from buildkit_py.store.verify import snapshot_problem
 
 if TYPE_CHECKING:
     from buildkit_py.store.store import Store
@@ -237,7 +237,7 @@ def _blob_problem(path: Path, digest: str) -> str | None:
         Digest.parse(digest)
         if not files.is_regular(path):
             return "it is not a regular file" if os.path.lexists(path) else None
-        actual = file_digest(path, digest.partition(":")[0])
+        actual = files.file_digest(path, digest.partition(":")[0])
     except IntegrityError:
         return "its name is not a digest"
     except FileNotFoundError:

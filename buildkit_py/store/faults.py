@@ -63,6 +63,11 @@ def of_os_error(error: OSError, doing: str, where: str | os.PathLike[str]) -> St
     return StoreError(f"{what}, while {doing}: {os.fspath(where)}", hint=hint)
 
 
+def advice(number: int) -> str | None:
+    """What to do against an error of this number (errno(3)), if that is known."""
+    return _KNOWN[number][1] if number in _KNOWN else None
+
+
 def _no_inodes(where: str | os.PathLike[str]) -> bool:
     try:
         state = os.statvfs(where)
@@ -91,7 +96,9 @@ def sql_code(error: sqlite3.Error) -> int:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether SQLite says that the index file itself is broken, or misses what every index of its version has."""
-    return sql_code(error) in _DAMAGED or (sql_code(error) == sqlite3.SQLITE_ERROR and _MISSING.search(str(error)) is not None)
+    return sql_code(error) in _DAMAGED or (
+        sql_code(error) == sqlite3.SQLITE_ERROR and _MISSING.search(str(error)) is not None
+    )
 
 
 def of_sql_error(error: sqlite3.Error, where: str | os.PathLike[str]) -> StoreError:

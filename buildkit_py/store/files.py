@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 import sys
@@ -20,6 +21,7 @@ from buildkit_py.store.faults import of_os_error
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE = 0o644
+_CHUNK = 1 << 20
 _GET_FLAGS, _SET_FLAGS, _TOP_OF_HIERARCHIES = 0x80086601, 0x40086602, 0x00020000
 
 
@@ -229,3 +231,13 @@ def tree_size(path: Path) -> int:
                     seen.add(state.st_ino)
                     total += state.st_size
     return total
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """The digest of a regular file's bytes."""
+    state = hashlib.new(algorithm)
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            state.update(chunk)
+    return f"{algorithm}:{state.hexdigest()}"

@@ -32,7 +32,13 @@ class PartialBlob:
     """
 
     def __init__(
-        self, digest: Digest, path: Path, target: Path, lock: HeldLock, make_room: Callable[[int], None]
+        self,
+        digest: Digest,
+        path: Path,
+        target: Path,
+        lock: HeldLock,
+        make_room: Callable[[int], None],
+        kept: Callable[[str], None],
     ) -> None:
         self.digest = digest
         self.offset = 0
@@ -40,6 +46,7 @@ class PartialBlob:
         self._target = target
         self._lock = lock
         self._make_room = make_room
+        self._kept = kept
         self._hash = hashlib.new(digest.algorithm)
         self._fd = -1
         self.done = files.is_regular(target)
@@ -80,6 +87,7 @@ class PartialBlob:
         self._make_room(self.offset)
         with guard("writing a blob", self._target.parent):
             files.publish(self._fd, self._path, self._target)
+        self._kept(str(self.digest))
         self.done = True
 
     def close(self) -> None:

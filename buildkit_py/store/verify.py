@@ -130,18 +130,8 @@ def _compare_attributes(path: Path, name: str, more: Mapping[str, Any]) -> None:
 def _compare_content(path: Path, name: str, more: Mapping[str, Any], state: os.stat_result) -> None:
     if state.st_size != more["size"]:
         raise _Problem(f"{name} has {state.st_size} bytes, not {more['size']}")
-    if file_digest(path, more["digest"].partition(":")[0]) != more["digest"]:
+    if files.file_digest(path, more["digest"].partition(":")[0]) != more["digest"]:
         raise _Problem(f"{name} does not have the bytes that the index names")
-
-
-def file_digest(path: Path, algorithm: str) -> str:
-    """The digest of a regular file's bytes."""
-    state = hashlib.new(algorithm)
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            state.update(chunk)
-    return f"{algorithm}:{state.hexdigest()}"
 
 
 def _parents(path: str) -> list[str]:

@@ -72,7 +72,9 @@ class LocalBlobs:
         beside = self._root / PARTIAL / f"{parsed.algorithm}-{parsed.hex}"
         lock = _locked(beside.with_suffix(_LOCK))
         try:
-            held = PartialBlob(parsed, beside, self._root / self._path(parsed), lock, make_room=lambda _: None)
+            held = PartialBlob(
+                parsed, beside, self._root / self._path(parsed), lock, make_room=lambda _: None, kept=lambda _: None
+            )
         except BaseException:
             lock.release()
             raise

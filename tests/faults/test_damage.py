@@ -9,6 +9,7 @@ import random
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from buildkit_py.store import Store
 from tests.support.build import Project
 from tests.support.damage import files_of, findings, flip, mended, project, root, template
+from tests.support.registry import RegistryServer
 
 __all__ = ["project", "root", "template"]
 
@@ -74,6 +76,34 @@ def test_17_blobs_cut_short(
     findings(root, repair=True)
     assert findings(root) == []
     mended(project, template[1])
+
+
+WAYS_OUT = {
+    "archive": ("build", ".", "-q", "-o", "archive:{out}"),
+    "layout": ("build", ".", "-q", "-o", "layout:{out}"),
+    "docker archive": ("build", ".", "-q", "-o", "docker:{out}"),
+    "root": ("build", ".", "-q", "-o", "rootfs:{out}"),
+    "cache": ("build", ".", "-q", "--cache-to", "type=local,dest={out}"),
+    "push by a build": ("build", ".", "-q", "--push", "-t", "{registry}/damaged/app:1"),
+    "push": ("push", "-q", "kept:1", "{registry}/damaged/app:1"),
+    "save": ("save", "-q", "kept:1", "-o", "{out}"),
+}
+
+
+@pytest.mark.parametrize("name", WAYS_OUT)
+def test_16_damaged_bytes_leave_the_store_by_no_way(
+    project: Project, root: Path, registry: RegistryServer, registries_file: Path, name: str
+) -> None:
+    """Whatever a command would write or send of a damaged layer: it says so and what to do, and makes nothing."""
+    victim, out = parts(root)["layer"], root.with_name("out")
+    flip(victim, random.Random(name))
+    pybuild = replace(project.pybuild, registries=registries_file)
+    told = pybuild(*(word.format(out=out, registry=registry.name) for word in WAYS_OUT[name]), cwd=project.directory)
+    assert told.code == 11, told.output
+    assert f"the bytes of the blob sha256:{victim.name} in the store are damaged" in told.stderr
+    assert "pybuild store check --repair" in told.stderr
+    assert not out.exists() or not [path for path in out.rglob("*") if path.name == victim.name]
+    assert pybuild("inspect", f"docker://{registry.name}/damaged/app:1").code == 10
 
 
 def strange(root: Path) -> None:

@@ -20,10 +20,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from buildkit_py.dataclass import dataclass, field, replace
-from buildkit_py.errors import Cancelled, InfrastructureError, SandboxError
+from buildkit_py.errors import Cancelled, InfrastructureError, SandboxError, StoreError
 from buildkit_py.executor.sandbox.runtime import Runtime
 from buildkit_py.executor.sandbox.spec import SandboxSpec
 from buildkit_py.executor.sandbox.supervisor import READY, fork_supervisor
+from buildkit_py.store.faults import advice, guard
 
 if TYPE_CHECKING:
     from buildkit_py.executor.sandbox.console import Console
@@ -33,6 +34,8 @@ Output = Callable[[str, bytes], None]
 
 _PIPE_SIZE = 1 << 18
 _CANCEL_INTERVAL_MS = 50
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""What no step asked for: the disk that its tree lies on fails."""
 
 
 class CancelFlag(Protocol):
@@ -78,8 +81,9 @@ class Runner:
     def __init__(self, runtime: Runtime, state: Path) -> None:
         self.runtime = runtime
         self._lock = threading.Lock()
-        try:
+        with guard("making a directory to mount on", state):
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
             self._keeper, self._requests = fork_supervisor(runtime, state)
         except OSError as error:
             raise SandboxError(f"can't start the supervisor of steps: {error.strerror}") from error
@@ -116,8 +120,9 @@ class Runner:
     ) -> RunResult:
         """Run one process to its end, but no longer than `seconds`, in the control groups that `entrances` lead into.
 
-        Raises `SandboxError` where the sandbox can't be made, `Cancelled` once `cancel` is set and all processes of
-        the step are dead, and `InfrastructureError` where the supervisor is gone.
+        Raises `SandboxError` where the sandbox can't be made (`StoreError` where that is the disk's fault), `Cancelled`
+        once `cancel` is set and all processes of the step are dead, and `InfrastructureError` where the supervisor is
+        gone.
         """
         spec.check()
         self.runtime.check(spec)
@@ -316,7 +321,10 @@ def _pipe() -> tuple[int, int]:
 
 def _result(answer: Mapping[str, Any]) -> RunResult:
     if "error" in answer:
-        raise SandboxError(answer["error"]["message"], hint=answer["error"]["hint"])
+        error = answer["error"]
+        if error.get("errno") in _OF_THE_DISK:
+            raise StoreError(error["message"], hint=advice(error["errno"]))
+        raise SandboxError(error["message"], hint=error["hint"])
     return RunResult(
         exit=answer["exit"],
         stubs=tuple(answer.get("stubs", ())),

@@ -36,17 +36,17 @@ class Worker:
         self._entrances = entrances
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """`{"exit", "refused", "stubs", "times"}`, or `{"error": {"message", "hint"}}`."""
+        """`{"exit", "refused", "stubs", "times"}`, or `{"error": {"message", "hint", "errno"}}`; 0 is no call's."""
         try:
             self._enter()
             if "probe" in request:
                 return _probe(self._state, **request["probe"])
             return self._run(SandboxSpec.from_plain(request["spec"]))
         except SandboxError as error:
-            return {"error": {"message": error.message, "hint": error.hint}}
+            return _failed(error.message, error.hint, error.__cause__)
         except OSError as error:
             what = f" ({error.filename})" if error.filename else ""
-            return {"error": {"message": f"can't make the sandbox: {error.strerror}{what}", "hint": None}}
+            return _failed(f"can't make the sandbox: {error.strerror}{what}", None, error)
 
     def _enter(self) -> None:
         """Private mounts, /proc of this pid namespace, and a scratch directory in memory."""
@@ -90,6 +90,11 @@ class Worker:
             return error.exit, str(error)
         finally:
             os.close(root)
+
+
+def _failed(message: str, hint: str | None, cause: BaseException | None) -> dict[str, Any]:
+    number = cause.errno if isinstance(cause, OSError) else None
+    return {"error": {"message": message, "hint": hint, "errno": number or 0}}
 
 
 def _environment(spec: SandboxSpec) -> tuple[tuple[str, str], ...]:

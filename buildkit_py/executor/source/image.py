@@ -9,8 +9,8 @@ What the store remembers of an image, so that nobody has to be asked again (kind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.digest import Digest
-from buildkit_py.errors import IntegrityError
+from buildkit_py.errors import IntegrityError, RegistryError, SourceInputError
 from buildkit_py.executor.source.arrivals import Arrivals
 from buildkit_py.executor.source.meter import Meter
 from buildkit_py.executor.waiting import enter_patiently
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from buildkit_py.graph.op import ImageSource
     from buildkit_py.layer.entry import Diff
     from buildkit_py.oci import Descriptor, ImageConfigDoc, Manifest
-    from buildkit_py.registry.blobs import BlobSource, ImageReader, Progress
+    from buildkit_py.registry.blobs import BlobSource, BlobStream, ImageReader, Progress
     from buildkit_py.registry.client import RegistryClient
     from buildkit_py.registry.download import Arrived
     from buildkit_py.registry.retry import Cancel
@@ -244,25 +244,39 @@ class Images:
         for refs, wanted in by_origins.items():
             readers = [self._reader(ref) if ref in first else self._remembered(ref) for ref in refs]
             sources = [source for reader in readers for source in reader.sources()]
-            fetch_blobs(
-                wanted,
-                sources,
-                self._store.blobs,
-                retry=self.client.retry,
-                progress=progress,
-                cancel=cancel,
-                arrived=arrived,
-            )
+            with _only_there(wanted[0], refs[0]):
+                fetch_blobs(
+                    wanted,
+                    sources,
+                    self._store.blobs,
+                    retry=self.client.retry,
+                    progress=progress,
+                    cancel=cancel,
+                    arrived=arrived,
+                )
 
     def elsewhere(self, descriptor: Descriptor) -> list[BlobSource]:
         """Where a layer that was left where it is can be read, best first; raises `IntegrityError` where that is not
         known."""
-        return [source for ref in self._origins(descriptor, {}) for source in self._remembered(ref).sources()]
+
+        def told(ref: str, source: BlobSource) -> BlobSource:
+            def stream(item: Descriptor, offset: int) -> BlobStream:
+                with _only_there(item, ref):
+                    return source(item, offset)
+
+            return stream
+
+        refs = self._origins(descriptor, {})
+        return [told(ref, source) for ref in refs for source in self._remembered(ref).sources()]
 
     def _origins(self, descriptor: Descriptor, first: Mapping[str, str]) -> tuple[str, ...]:
         digest = str(descriptor.digest)
         known: str | None = self._store.memo.get("origin", digest)
         refs = tuple(dict.fromkeys(ref for ref in (first.get(digest), known) if ref is not None))
+        if not refs and self._store.blobs.has(digest):
+            from buildkit_py.store.blobs import damaged
+
+            raise damaged(digest)
         if not refs:
             raise IntegrityError(f"the blob {digest} is not in the store", hint="build once with --no-cache")
         return refs
@@ -334,7 +348,7 @@ class Images:
     def _unpack_layer(self, shop: Workshop, layer: _Layer) -> None:
         from buildkit_py.layer.apply import apply_layer
 
-        with self._store.snapshots.area() as area, self._store.blobs.open(str(layer.blob.digest)) as blob:
+        with self._store.snapshots.area() as area, self._store.blobs.verified(str(layer.blob.digest)) as blob:
             applied = apply_layer(blob, area.fs, lower=shop.trees.tree(layer.parent))
             layer.check(applied.diff_id)
             self._store.snapshots.commit(area, applied.diff.digest, applied.diff.encoded, applied.size)
@@ -343,7 +357,7 @@ class Images:
     def _outline_layer(self, shop: Workshop, layer: _Layer) -> None:
         from buildkit_py.layer.apply import outline_layer
 
-        with self._store.blobs.open(str(layer.blob.digest)) as blob:
+        with self._store.blobs.verified(str(layer.blob.digest)) as blob:
             applied = outline_layer(blob, lower=shop.trees.tree(layer.parent))
         layer.check(applied.diff_id)
         self._store.blobs.put(applied.diff.encoded)
@@ -352,6 +366,17 @@ class Images:
     def _know(self, shop: Workshop, layer: _Layer, diff: Diff) -> None:
         self._store.trees.put(layer.content_id, layer.parent, diff.digest)
         shop.trees.learn(diff)
+
+
+@contextmanager
+def _only_there(layer: Descriptor, ref: str) -> Iterator[None]:
+    """Why an image of the store needs what could not be reached."""
+    try:
+        yield
+    except (RegistryError, SourceInputError) as error:
+        left = f"the layer {layer.digest} is not in the store, and was last seen in {ref}"
+        error.hint = f"{left}; {error.hint}" if error.hint else left
+        raise
 
 
 def _trees_of(blobs: Iterable[Descriptor]) -> list[str]:

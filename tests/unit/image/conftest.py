@@ -33,6 +33,9 @@ class MemoryBlobs(dict[str, bytes]):
     def open(self, digest: str) -> io.BytesIO:
         return io.BytesIO(self[digest])
 
+    def verified(self, digest: str) -> io.BytesIO:
+        return self.open(digest)
+
     def has(self, digest: str) -> bool:
         return digest in self
 
