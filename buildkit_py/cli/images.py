@@ -41,7 +41,7 @@ def prepare_ls(parser: Parser) -> None:
 
 def run_ls(args: Namespace, shell: Shell) -> int:
     """List the named images."""
-    with shell.store(args.store) as store:
+    with shell.store(args.store, make=False) as store:
         rows = [row for row in _rows(store) if _wanted(row, args.names)]
     if args.json:
         shell.print(json.dumps(rows, indent=2))

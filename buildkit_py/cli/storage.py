@@ -111,7 +111,7 @@ def run_store(args: Namespace, shell: Shell) -> int:
     """Check the store, show or set its quota, or say where it is."""
     if args.size is not None and args.action != "quota":
         raise UsageError(f"`pybuild store {args.action}` takes no further argument: {args.size!r}")
-    with shell.store(args.store) as store:
+    with shell.store(args.store, make=args.action == "path" or args.size is not None) as store:
         if args.action == "path":
             shell.print(json.dumps({"path": str(store.root)}) if args.json else str(store.root))
             return 0

@@ -144,8 +144,11 @@ def test_the_store_of_the_environment(cli: Any, root: str) -> None:
     assert cli.out == f"{root}\n"
 
 
-def test_looking_makes_no_store(cli: Any, tmp_path: Path) -> None:
-    assert cli("df", "--store", str(tmp_path / "none")) == 16
+@pytest.mark.parametrize(
+    "words", ["df", "ls", "builds", "prune --all", "store check", "store check --repair", "store quota"]
+)
+def test_looking_makes_no_store(cli: Any, tmp_path: Path, words: str) -> None:
+    assert cli(*words.split(), "--store", str(tmp_path / "none")) == 16
     assert "there is no store at" in cli.err
     assert not (tmp_path / "none").exists()
 
@@ -244,11 +247,11 @@ def test_explaining(cli: Any, root: str) -> None:
 
 def test_an_additional_store_is_listed_and_a_missing_one_is_a_warning(cli: Any, root: str, tmp_path: Path) -> None:
     cli.environ["PYBUILD_ADDITIONAL_STORES"] = f"{root}:/none"
-    mine = str(tmp_path / "mine")
-    assert cli("ls", "--store", mine) == 0
+    cli.environ["PYBUILD_STORE"] = str(tmp_path / "mine")
+    assert cli("ls") == 0
     head, row = cli.out.splitlines()
     assert head.split()[-1] == "STORE"
     assert row.split()[-1] == root
     assert cli.err == "warning: the additional store /none is not used: there is nothing of that name\n"
-    assert cli("inspect", "web:dev", "--store", mine) == 0
-    assert cli("store", "check", "--store", mine) == 0
+    assert cli("inspect", "web:dev") == 0
+    assert cli("store", "check") == 0
