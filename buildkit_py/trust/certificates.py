@@ -67,7 +67,7 @@ def parse_pem(raw: bytes, where: str) -> tuple[x509.Certificate, ...]:
     """The certificates in a PEM file, at least one. Raises `UsageError`."""
     try:
         return tuple(x509.load_pem_x509_certificates(raw))
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise UsageError(f"{where} holds no certificates", hint="it is a PEM file with BEGIN CERTIFICATE") from None
 
 

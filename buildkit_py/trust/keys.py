@@ -37,9 +37,9 @@ class PublicKey:
         """From PEM (`PUBLIC KEY`, or a certificate's). Raises `UsageError`."""
         try:
             if b"-----BEGIN CERTIFICATE-----" in raw:
-                from cryptography import x509
+                from buildkit_py.trust.certificates import parse_pem
 
-                return cls.of(x509.load_pem_x509_certificate(raw).public_key(), where)
+                return cls.of(parse_pem(raw, where)[0].public_key(), where)
             return cls.of(serialization.load_pem_public_key(raw), where)
         except (ValueError, UnsupportedAlgorithm):
             raise UsageError(f"{where} holds no public key", hint="it is a PEM file with BEGIN PUBLIC KEY") from None

@@ -187,6 +187,12 @@ def test_a_stage_that_a_buildfile_cannot_name() -> None:
     assert "control character" in made.notes[0].message
 
 
+def test_a_default_that_a_buildfile_cannot_hold() -> None:
+    made = dockerfile.convert("ARG A=a\x18b\nFROM ${A}\n")
+    assert [note.severity for note in made.notes][:1] == ["error"]
+    assert "A can't be given: a Buildfile can't hold the control character 24" in made.notes[0].message
+
+
 def test_a_challenge_is_read_as_before() -> None:
     challenge = Challenge.parse('Bearer realm="https://a/b?c" , service = x,scope="a\\"b" , bad, 1c="d", e=')
     assert challenge.parameters == {"realm": "https://a/b?c", "service": "x", "scope": 'a"b'}
@@ -222,8 +228,9 @@ CHAIN = make_chain(KEY, "team")
     [
         (bytes.fromhex("06082a8648ce3d040302"), bytes.fromhex("06082a8648ce3d040309")),
         (b"\x13\x02XX", b"\x13\x02X\xff"),
+        (bytes.fromhex("a003020102"), bytes.fromhex("a003020106")),
     ],
-    ids=["an unknown algorithm", "a name that is no text"],
+    ids=["an unknown algorithm", "a name that is no text", "an unknown version"],
 )
 def test_a_certificate_that_is_not_known(old: bytes, new: bytes) -> None:
     leaf, root = (each.public_bytes(Encoding.DER) for each in CHAIN)

@@ -69,6 +69,11 @@ class Arguments:
             shown = " and ".join(sorted(outside))
             self.notes.warn(f"{pair.name} can't be given any more: it is made of {shown}", pair.span)
             return Variable(kind="argument", text=default, known=default)
+        try:
+            self.scope.marks.string(default)
+        except UntoldError as error:
+            self.notes.untold(f"{pair.name} can't be given: {error.message}", pair.span, error.hint)
+            return Variable(kind="argument", text=default, known=default)
         comments = node.comments if len(node.pairs) == 1 else ()
         param = self.params.declare(
             pair.name, default if pair.value is not None else None, pair.span, comments, self.where
