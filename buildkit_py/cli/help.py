@@ -105,7 +105,8 @@ exit codes
    15  an output can't be written
    16  nothing of that name is in the store
    17  an executor failed through no fault of the step
-   18  an image is not signed as is demanded, or the trust policy refuses it
+   18  an image is not signed as is demanded, or the trust policy refuses it;
+       of `verify` also: nothing demands a signature
    19  an image has signatures, and none of them holds
    70  an internal error; the message names the file with the report
   130  interrupted (Ctrl-C)

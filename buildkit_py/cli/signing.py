@@ -102,13 +102,19 @@ def _verify_by_keys(args: Namespace, shell: Shell, ref: Reference, digest: Diges
 
     trusted = _trusted(args)
     client = _client()
-    digest = digest or client.resolve(ref).digest
+    known, digest = digest, digest or client.resolve(ref).digest
+    called = _called(args, ref, digest, stored=known is not None)
     found = list(signatures(Place(client, ref), digest, trusted))
-    _tell(shell, ref, digest, found, as_json=args.json)
+    if args.json:
+        plain: dict[str, Any] = {"reference": str(ref), "digest": str(digest)}
+        shell.print(json.dumps({**plain, "signatures": [verdict.to_plain() for verdict in found]}, indent=2))
+    else:
+        shell.print(called)
+        _tell(shell, found)
     if not found:
-        raise TrustError(f"{ref.name}@{digest} is not signed", hint="`pybuild sign` signs it")
+        raise TrustError(f"{called} is not signed in {ref.name}", hint="`pybuild sign` signs it")
     if not any(verdict.holds for verdict in found):
-        raise SignatureError(f"no signature of {ref.name}@{digest} holds")
+        raise SignatureError(f"no signature of {called} holds")
     return 0
 
 
@@ -121,7 +127,7 @@ def _verify_by_policy(args: Namespace, shell: Shell, ref: Reference, digest: Dig
         gate = Gate(store, lambda: client, given=Path(args.policy) if args.policy else None, anew=True)
         if gate.policy is None:
             raise UsageError("nobody is trusted: there is no trust policy", hint="say whom: --key FILE, or --ca FILE")
-        digest = digest or client.resolve(ref).digest
+        known, digest = digest, digest or client.resolve(ref).digest
         image = Candidate(name=str(ref), digest=digest)
         scope = gate.admit(image)
         _, requirements = gate.policy.requirements(image.transport, image.scopes)
@@ -129,20 +135,26 @@ def _verify_by_policy(args: Namespace, shell: Shell, ref: Reference, digest: Dig
     told = {"reference": str(ref), "digest": str(digest), "policy": str(gate.policy.path), "scope": scope}
     if args.json:
         shell.print(json.dumps({**told, "accepted": True, "signed": signed}, indent=2))
-    else:
-        unasked = "" if signed else "; no signature was looked at, as it demands none: --key FILE does"
-        shell.print(f"{ref.name}@{digest} is accepted by {gate.policy.path} ({scope}){unasked}")
+    called = _called(args, ref, digest, stored=known is not None)
+    if not signed:
+        # Who goes on after a 0 takes the image for signed.
+        raise TrustError(
+            f"no signature of {called} was looked at: {gate.policy.path} ({scope}) accepts it without one",
+            hint="say whose it must be: --key FILE, --ca FILE, or a --policy that demands one",
+        )
+    if not args.json:
+        shell.print(f"{called} is accepted by {gate.policy.path} ({scope})")
     return 0
 
 
-def _tell(shell: Shell, ref: Reference, digest: Digest, found: list[Verdict], *, as_json: bool) -> None:
+def _called(args: Namespace, ref: Reference, digest: Digest, *, stored: bool) -> str:
+    """What messages call an image. One of the store may never have been where its name leads."""
+    return f"{args.name} ({digest})" if stored and not args.target else f"{ref.name}@{digest}"
+
+
+def _tell(shell: Shell, found: list[Verdict]) -> None:
     from buildkit_py.progress.text import clean, table
 
-    if as_json:
-        plain: dict[str, Any] = {"reference": str(ref), "digest": str(digest)}
-        shell.print(json.dumps({**plain, "signatures": [verdict.to_plain() for verdict in found]}, indent=2))
-        return
-    shell.print(f"{ref.name}@{digest}")
     for verdict in found:
         word = "holds" if verdict.holds else f"does not hold: {clean(verdict.problem or '')}"
         rows: list[tuple[str, str]] = [(verdict.form, word)]
@@ -229,8 +241,8 @@ VERIFY = Command(
     usage="[options] IMAGE [TARGET]",
     about=(
         "Check the signatures of an image in a registry, in all forms that `pybuild sign` writes, and say what they\n"
-        "claim; or hold the image against the trust policy. The exit code is 18 for an image that is not signed,\n"
-        "and 19 where no signature holds."
+        "claim; or hold the image against the trust policy. The exit code is 18 for an image that is not signed\n"
+        "and for a policy that demands no signature, and 19 where no signature holds."
     ),
     examples=(
         ("pybuild verify --key release.pub registry.example/team/app:1", "one of its signatures is by that key"),
