@@ -82,6 +82,7 @@ class Engine:
         """The pinned graph of a request; nothing is run."""
         if not options.context.is_dir():
             raise SourceInputError(f"{options.context} is not a directory")
+        self._read_policy(options)
         with self.store.lease():
             return self._definition(options, emit)
 
@@ -125,6 +126,7 @@ class Engine:
         """Ask anew for what the lock file pins (all, or `names`), and write it. Returns rows: name, old, new."""
         from buildkit_py.engine.update import update
 
+        self._read_policy(options)
         with self.store.lease():
             file = find_build_file(options)
             return update(self._resolver(options, file), options, file, names)
@@ -175,6 +177,12 @@ class Engine:
 
             self._readers[place] = Images(self.store, options.context, options.layouts, options.policy)
         return self._readers[place]
+
+    def _read_policy(self, options: BuildOptions) -> None:
+        """Who names a policy means it to hold, so it is refused where it can't be read, even if no image is asked of it.
+        What was read is among `policy_files`, and so in a receipt."""
+        if options.policy is not None:
+            _ = self._images(options).gate
 
     def _decode(self, options: BuildOptions, path: Path) -> Definition:
         try:

@@ -46,6 +46,11 @@ class Ends:
         self._open_store = open_store
         self._directory = directory
         self._policy = Path(policy) if policy else None
+        if self._policy is not None:
+            from buildkit_py.trust.policy import load as load_policy
+
+            # Even if no image is asked of it: who names one means it to hold.
+            load_policy(given=self._policy)
         self._gate: Gate | None = None
         self._stack = ExitStack()
         self._store: Store | None = None

@@ -253,6 +253,26 @@ def test_policies_may_be_named(world: World) -> None:
     assert "there is no requirement 'sure'" in broken.stderr
 
 
+def test_a_named_policy_is_read_where_no_image_is_asked_of_it(world: World) -> None:
+    (world.project / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /f\n")
+    file = world.pybuild.home / "named.json"
+    for command in (("build", "-q"), ("graph",), ("update",)):
+        refused = world.pybuild(
+            *command, "--policy", str(file), *(["."] if command[0] != "update" else []), cwd=world.project
+        )
+        assert refused.code == 2, refused.output
+        assert f"there is no trust policy {file}" in refused.stderr
+    file.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
+    world.settle()
+    for _ in range(3):
+        assert world.build("--policy", str(file)).code == 0
+    # A receipt knows of the file too.
+    file.unlink()
+    assert world.build("--policy", str(file)).code == 2
+    copied = world.pybuild("copy", "--policy", str(file), "app:1", "oci:out", cwd=world.project)
+    assert copied.code == 2, copied.output
+
+
 def test_images_in_files_are_judged_by_their_place(world: World) -> None:
     bases.place("tiny", world.project / "base")
     (world.project / "Dockerfile").unlink()
