@@ -18,7 +18,7 @@ from buildkit_py.solver.selection import selectors_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from buildkit_py.executor.secrets import SecretStore
+    from buildkit_py.executor.secrets import SecretStore, SshSpec
     from buildkit_py.graph.definition import Definition, ImageTarget
     from buildkit_py.layer.contexts import Contexts
     from buildkit_py.solver.session import ToolIdentities
@@ -112,14 +112,22 @@ def check_secrets(definition: Definition, given: SecretStore) -> None:
     given.check_files()
 
 
-def check_ssh(definition: Definition, given: Collection[str]) -> None:
-    """Raise `UsageError` for the first ssh agent that a step must have and nobody gave."""
+def check_ssh(definition: Definition, given: Mapping[str, SshSpec]) -> None:
+    """Raise `UsageError` for the first ssh agent that a step must have and nobody gave, and `SourceInputError` for the
+    first that a step may have and can't be used."""
     for digest, mount in _mounts(definition):
-        if isinstance(mount, SshMount) and mount.required and mount.id not in given:
+        if not isinstance(mount, SshMount):
+            continue
+        span = definition.spans.get(digest)
+        if mount.id in given:
+            try:
+                given[mount.id].check()
+            except SourceInputError as error:
+                error.span = span
+                raise
+        elif mount.required:
             raise UsageError(
-                f"the step needs the ssh agent {mount.id!r}",
-                hint=f"give it with --ssh {mount.id}",
-                span=definition.spans.get(digest),
+                f"the step needs the ssh agent {mount.id!r}", hint=f"give it with --ssh {mount.id}", span=span
             )
 
 

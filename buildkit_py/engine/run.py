@@ -81,7 +81,7 @@ class BuildRun:
         check_tools(self._definition, tools)
         self._note_unused()
         check_secrets(self._definition, self._secrets)
-        check_ssh(self._definition, {agent.id for agent in self._ssh})
+        check_ssh(self._definition, {agent.id: agent for agent in self._ssh})
         shop = self._workshop(check_limits(self._definition, self._options.limits))
         self.contexts = shop.contexts
         self._open_caches(shop.trees)

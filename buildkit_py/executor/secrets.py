@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 512 * 1024
 COMMAND_SECONDS = 60.0
+_AGENT_SECONDS = 5.0
 _SECRET_USAGE = "write --secret id=NAME,src=FILE, id=NAME,env=VARIABLE or id=NAME,cmd=COMMAND"
 _SSH_USAGE = "write --ssh default, or --ssh NAME=SOCKET, or --ssh NAME=KEYFILE"
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,254}\Z")
@@ -133,6 +134,25 @@ class SshSpec:
         if not (stat.S_ISSOCK(mode) or stat.S_ISREG(mode)):
             raise SourceInputError(f"the ssh agent {self.id!r} is neither a socket nor a key: {path}", hint=_SSH_USAGE)
         return ("socket" if stat.S_ISSOCK(mode) else "key"), path
+
+    def check(self) -> None:
+        """Raise `SourceInputError` where no agent listens, or the key can't be read. Whether a key has a passphrase only
+        the agent that takes it can tell."""
+        kind, path = self.source()
+        try:
+            if kind == "key":
+                Path(path).open("rb").close()
+                return
+            import socket
+
+            # A socket outlives the agent that made it.
+            with socket.socket(socket.AF_UNIX) as asked:
+                asked.settimeout(_AGENT_SECONDS)
+                asked.connect(path)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            hint = "is the agent running?" if kind == "socket" else None
+            raise SourceInputError(f"the ssh agent {self.id!r} can't be used: {path}: {reason}", hint=hint) from None
 
 
 class SecretStore:

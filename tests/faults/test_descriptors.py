@@ -125,6 +125,7 @@ def test_15_what_forwards_an_agent_is_gone_with_a_killed_build(project: Project)
     words = ("build", ".", "--progress", "json", "--ssh")
     with tempfile.TemporaryDirectory(prefix="pybuild-") as place, socket.socket(socket.AF_UNIX) as agent:
         agent.bind(f"{place}/agent")
+        agent.listen()
         forwarding = project.pybuild.having(TMPDIR=place)
         with started(forwarding, *words, f"default={place}/agent", cwd=project.directory) as process:
             heard(process.stdout, '"Log"', "begun")

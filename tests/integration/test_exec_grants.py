@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -193,14 +194,14 @@ def key(tmp_path: Path) -> Path:
 def agent(key: Path) -> Iterator[Path]:
     """A real agent that holds the key; its socket's name must be short."""
     with tempfile.TemporaryDirectory(prefix="agent-") as directory:
-        socket = Path(directory, "socket")
-        process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+        place = Path(directory, "socket")
+        process = subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.DEVNULL)
         try:
-            while not socket.exists():
+            while not place.exists():
                 assert process.poll() is None
                 threading.Event().wait(0.01)
-            subprocess.run(["ssh-add", "-q", key], env={"SSH_AUTH_SOCK": str(socket)}, check=True)
-            yield socket
+            subprocess.run(["ssh-add", "-q", key], env={"SSH_AUTH_SOCK": str(place)}, check=True)
+            yield place
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
@@ -242,8 +243,27 @@ def test_no_agent(project: Project) -> None:
     assert "Buildfile:5:1: error: the step needs the ssh agent 'default'" in built.message
     assert "--ssh default" in built.message
     assert project.lines("with ssh(optional: true)\nrun echo ${SSH_AUTH_SOCK:-none}") == ["none"]
-    built = project.build("with ssh\nrun true", "--ssh", "default")
-    assert built.code == 14 and "SSH_AUTH_SOCK is not set" in built.message
+
+
+def test_an_agent_that_can_not_be_used_is_told_before_anything_runs(project: Project, tmp_path: Path) -> None:
+    dead = tmp_path / "dead"
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(dead))
+    told = {
+        "default": "SSH_AUTH_SOCK is not set",
+        f"default={tmp_path}/none": f"can't be used: {tmp_path}/none: No such file or directory",
+        f"default={dead}": f"can't be used: {dead}: Connection refused",
+        f"default={tmp_path}": "is neither a socket nor a key",
+    }
+    for grant in ("ssh", "ssh(optional: true)"):
+        for spec, words in told.items():
+            built = project.build(f"run touch /x\nwith {grant}\nrun true", "--ssh", spec)
+            assert built.code == 14, built.message
+            assert "Buildfile:6:1: error: " in built.message
+            assert words in built.message
+            assert not [event for event in built.events if event["event"] == "Started"]
+    # One that no step asks for may be anything.
+    assert project.build("run true", "--ssh", f"default={dead}").code == 0
 
 
 # --- tools
