@@ -136,8 +136,8 @@ class SshSpec:
         return ("socket" if stat.S_ISSOCK(mode) else "key"), path
 
     def check(self) -> None:
-        """Raise `SourceInputError` where no agent listens, or the key can't be read. Whether a key has a passphrase only
-        the agent that takes it can tell."""
+        """Raise `SourceInputError` where no agent listens, or the key can't be read. Whether a key has a passphrase is
+        known only to an agent that takes it."""
         kind, path = self.source()
         try:
             if kind == "key":

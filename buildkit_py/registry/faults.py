@@ -16,6 +16,7 @@ from buildkit_py.errors import RegistryError
 _READ = 16
 """How many times as much text is looked at as is shown: most of it may be a query."""
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_NO_REGISTRY = "there seems to be no registry at this address; check the host and the port, then the name"
 _QUERY = re.compile(r"(https?://[^\s\"'?]*)\?[^\s\"']*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
@@ -51,18 +52,47 @@ def plain_text(text: str, secrets: Iterable[str] = (), limit: int = 300) -> str:
 def status_fault(
     what: str, host: str, status: int, body: bytes, *, after: float | None = None, secrets: Iterable[str] = ()
 ) -> TransferError:
-    """The error for an answer that is not a success. `what` says what was asked for, `host` of whom."""
+    """The error for an answer that is not a success, or not the one that was due. `what` says what was asked for,
+    `host` of whom."""
+    if status < 300 and is_page(body):
+        return page_fault(what, host, status)
     code, words = said(body)
     shown = plain_text(words, secrets)
-    message = f"{what}: {host} answered {status}" + (f": {shown}" if shown else "")
+    unknown = ", which no registry does here" if status < 300 else ""
+    message = f"{what}: {host} answered {status}{unknown}" + (f": {shown}" if shown else "")
     return TransferError(
         message,
-        hint=_hint(host, status, code, words),
+        hint=_NO_REGISTRY if unknown or (status == 404 and is_page(body)) else _hint(host, status, code, words),
         status=status,
         retry=status in RETRIED_STATUSES,
         after=after,
         code=code,
     )
+
+
+def is_page(body: bytes) -> bool:
+    """Whether this is a web page, as no registry answers with. Of types one can't tell: some call JSON text/html."""
+    return body.lstrip()[:1] == b"<"
+
+
+def page_fault(what: str, host: str, status: int) -> TransferError:
+    """The error for a server of web pages where a registry should be."""
+    return TransferError(f"{what}: {host} answered with a web page", hint=_NO_REGISTRY, status=status)
+
+
+def unreached(host: str, error: OSError, *, seconds: float, server: str = "registry") -> TransferError:
+    """The error for a host to which no connection was made, within `seconds` where that is what ended it."""
+    from socket import EAI_AGAIN, gaierror
+
+    if isinstance(error, gaierror):
+        # "Temporary failure …" may go away; that nobody is called so does not.
+        hint = "check the name, the network and the DNS"
+        return TransferError(f"no address is known for {host}", hint=hint, retry=error.errno == EAI_AGAIN)
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return TransferError(f"{host} does not answer within {seconds:.0f} s", retry=True)
+    reason = (error.strerror or "no connection").lower()
+    hint = f"is the {server} running, and is this its port?"
+    return TransferError(f"can't connect to {host}: {reason}", hint=hint, retry=True)
 
 
 def said(body: bytes) -> tuple[str | None, str]:

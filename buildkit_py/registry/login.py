@@ -7,6 +7,7 @@ registry, that keeps it.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from buildkit_py.registry.auth import Authorizer
 from buildkit_py.registry.authfile import AuthFile, auth_files, change, docker_file, hosts_of, keys_of, server_of, table
 from buildkit_py.registry.config import RegistryConfig
 from buildkit_py.registry.credentials import Credential
-from buildkit_py.registry.faults import TransferError, status_fault
+from buildkit_py.registry.faults import TransferError, is_page, page_fault, status_fault
 from buildkit_py.registry.helper import ask_helper, clear_helper, list_helper, tell_helper
 from buildkit_py.registry.retry import Retry
 from buildkit_py.registry.transport import Answer, Origin, Transport
@@ -91,6 +92,7 @@ def check(
         what = f"can't log in to {scope.registry}"
         with transport.send("GET", url, {}) as answer:
             if answer.status == 200:
+                _check_registry(answer, what, scope)
                 return False
             challenge = answer.header("WWW-Authenticate")
             if answer.status != 401 or not challenge or Origin.of(answer.url) != Origin.of(url):
@@ -99,6 +101,7 @@ def check(
         with transport.send("GET", url, {"Authorization": authorizer.value(what) or ""}) as answer:
             if answer.status != 200:
                 raise _fault(answer, what, scope, credential)
+            _check_registry(answer, what, scope)
         return True
 
     try:
@@ -111,6 +114,19 @@ def check(
             hint="check both, and whether the registry wants a token in place of the password; nothing was kept",
             status=error.status,
         ) from None
+
+
+def _check_registry(answer: Answer, what: str, scope: Scope) -> None:
+    """Raise `TransferError` for another kind of server, which says yes to whatever it is asked."""
+    if answer.header("Docker-Distribution-Api-Version") is not None:
+        return
+    body = answer.read_all(_ERROR_BODY)
+    if is_page(body):
+        raise page_fault(what, scope.registry, answer.status)
+    try:
+        json.loads(body.strip() or b"{}")
+    except (ValueError, RecursionError):
+        raise status_fault(what, scope.registry, answer.status, body) from None
 
 
 def _fault(answer: Answer, what: str, scope: Scope, credential: Credential) -> TransferError:

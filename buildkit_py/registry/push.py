@@ -12,6 +12,7 @@ from buildkit_py.oci import Descriptor, Index, Manifest, read_document
 from buildkit_py.oci.media_types import DOCUMENTS
 from buildkit_py.reference import Reference
 from buildkit_py.registry.blobs import BlobStore, Opens, Progress
+from buildkit_py.registry.faults import is_page, page_fault
 from buildkit_py.registry.parallel import run_all
 from buildkit_py.registry.repository import Repository
 from buildkit_py.registry.retry import Cancel, either
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from buildkit_py.registry.client import RegistryClient
 
 _MAX_DEPTH = 3
+_PAGE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,9 @@ def put_document(
         url = repository.url(f"manifests/{target}")
         with repository.send("PUT", url, what, good=(200, 201, 202), headers=headers, body=raw) as answer:
             given, subject = answer.header("Docker-Content-Digest"), answer.header("OCI-Subject")
+            if answer.status == 200 and is_page(answer.read_all(_PAGE)):
+                # A server of one page answers so to everything, and keeps nothing.
+                raise page_fault(what, repository.endpoint.host, 200)
         if given is not None and given.startswith("sha256:") and given != str(descriptor.digest):
             raise IntegrityError(f"{what}: {repository.endpoint.host} stored other bytes ({given[:80]})")
         return subject is not None

@@ -13,7 +13,7 @@ from buildkit_py.oci.media_types import DOCUMENTS
 from buildkit_py.registry.auth import Authorizer
 from buildkit_py.registry.config import Endpoint
 from buildkit_py.registry.credentials import Credential
-from buildkit_py.registry.faults import TransferError, login_fault, plain_text, said, status_fault
+from buildkit_py.registry.faults import TransferError, is_page, login_fault, page_fault, plain_text, said, status_fault
 from buildkit_py.registry.retry import Cancel, Retry, seconds
 from buildkit_py.registry.transport import Answer, Origin, Transport
 
@@ -103,7 +103,12 @@ class Repository:
         """The manifest or index of a tag or digest, checked. Raises `TransferError`, `IntegrityError`."""
         what = f"can't read {self}{'@' if ':' in target else ':'}{target}"
         raw, media_type, claimed = self.retry.call(lambda: self._document(target, what), cancel)
-        document = parse_document(raw, media_type)
+        if is_page(raw):
+            raise page_fault(what, self.endpoint.host, 200)
+        try:
+            document = parse_document(raw, media_type)
+        except IntegrityError as error:
+            raise IntegrityError(f"{what}: {error.message}", hint=error.hint) from None
         descriptor = Descriptor.of(raw, document.media_type)
         if ":" in target:
             wanted = Digest.parse(target)

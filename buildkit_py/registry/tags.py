@@ -11,7 +11,7 @@ from functools import partial
 from time import monotonic
 
 from buildkit_py.oci import Descriptor
-from buildkit_py.registry.faults import TransferError
+from buildkit_py.registry.faults import TransferError, is_page, page_fault
 from buildkit_py.registry.links import next_link
 from buildkit_py.registry.repository import Repository
 from buildkit_py.registry.retry import Cancel, check
@@ -60,6 +60,8 @@ def _page(repository: Repository, url: str) -> tuple[list[str], str | None]:
     with repository.send("GET", url, what, good=(200,)) as answer:
         raw = answer.read_all(_LIMIT)
         following = next_page(answer, url, what)
+    if is_page(raw):
+        raise page_fault(what, repository.endpoint.host, 200)
     if len(raw) > _LIMIT:
         raise TransferError(f"{what}: {repository.endpoint.host} gave a page of more than {_LIMIT} bytes")
     try:

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.registry.config import RegistryConfig
-from buildkit_py.registry.faults import TransferError
+from buildkit_py.registry.faults import TransferError, unreached
 from buildkit_py.registry.hosts import is_host
 
 if TYPE_CHECKING:
@@ -202,8 +202,6 @@ class Transport:
             raise self._broken(Origin.of(url), error) from None
 
     def _not_connected(self, origin: Origin, error: OSError) -> TransferError:
-        from socket import EAI_AGAIN, gaierror
-
         from buildkit_py.registry.connections import CONNECT_SECONDS
 
         host = origin.netloc
@@ -211,15 +209,7 @@ class Transport:
             return self._broken(origin, error)
         if self._proxy(origin) is not None:
             return TransferError(f"can't reach {host} through the proxy of the environment", retry=True)
-        if isinstance(error, gaierror):
-            # "Temporary failure …" may go away; that nobody is called so does not.
-            hint = "check the name, the network and the DNS"
-            return TransferError(f"no address is known for {host}", hint=hint, retry=error.errno == EAI_AGAIN)
-        if isinstance(error, TimeoutError) and error.errno is None:
-            return TransferError(f"{host} does not answer within {CONNECT_SECONDS:.0f} s", retry=True)
-        reason = (error.strerror or "no connection").lower()
-        hint = "is the registry running, and is this its port?"
-        return TransferError(f"can't connect to {host}: {reason}", hint=hint, retry=True)
+        return unreached(host, error, seconds=CONNECT_SECONDS)
 
     def _silent(self, origin: Origin) -> TransferError:
         from buildkit_py.registry.connections import READ_SECONDS

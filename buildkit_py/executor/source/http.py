@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from email.utils import parsedate
 from threading import Event
 from typing import IO, TYPE_CHECKING, Any
@@ -126,16 +126,13 @@ class _Download:
                 return
             raise SourceInputError(f"{self._url}: the server answered {error.code} {error.reason}") from None
         except (TimeoutError, ConnectionResetError, http.client.IncompleteRead) as error:
-            raise _Broken(f"can't be fetched: {error or 'no answer'}") from None
+            raise _Broken(f"can't be fetched: {str(error) or 'no answer'}") from None
         except ValueError as error:
             # What is no URL, and what is not ASCII, which can be in no request.
             hint = "write what is not ASCII as %XX, and a host as it is registered"
             raise SourceInputError(f"{self._url!r} is not a URL: {error}", hint=hint) from None
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
-            reason = getattr(error, "reason", error)
-            if isinstance(reason, TimeoutError | ConnectionResetError):
-                raise _Broken(f"can't be fetched: {reason}") from None
-            raise SourceInputError(f"{self._url} can't be fetched: {reason}") from None
+            raise _unfetched(self._url, error) from None
 
     def _request(self) -> urllib.request.Request:
         import urllib.request
@@ -178,6 +175,41 @@ def _conditions(headers: Message) -> dict[str, str]:
     return {"If-Modified-Since": headers["Last-Modified"]} if modified and sent and modified[:6] < sent[:6] else {}
 
 
+@contextmanager
+def _named(request: urllib.request.Request) -> Iterator[None]:
+    """An error of the connection leaves with the host that it was meant for: after a redirection that is another one
+    than the URL's, and with a proxy another one than what was connected to."""
+    from urllib.error import URLError
+    from urllib.parse import urlsplit
+
+    try:
+        yield
+    except URLError as error:
+        host = urlsplit(request.full_url).netloc
+        error.filename = host if request.host == host else f"{host} through the proxy {request.host}"
+        raise
+
+
+def _unfetched(url: str, error: Exception) -> Exception:
+    """What an error of the connection comes to, in the words that registries have for it."""
+    from buildkit_py.registry.faults import unreached
+
+    reason, host = getattr(error, "reason", error), getattr(error, "filename", None)
+    if isinstance(reason, TimeoutError | ConnectionResetError):
+        return _Broken(f"can't be fetched: {reason}")
+    if verified := getattr(reason, "verify_message", None):
+        hint = "add the authority that signed it to those of the machine, or name it in SSL_CERT_FILE"
+        return SourceInputError(
+            f"{url} can't be fetched: the certificate of {host} is not trusted: {verified}", hint=hint
+        )
+    if "SSL" in type(reason).__name__:
+        return SourceInputError(f"{url} can't be fetched: {host} does not speak TLS as it should")
+    if host is None or not isinstance(reason, OSError):
+        return SourceInputError(f"{url} can't be fetched: {reason}")
+    fault = unreached(host, reason, seconds=0, server="server")
+    return SourceInputError(f"{url} can't be fetched: {fault.message}", hint=fault.hint)
+
+
 def _opener() -> urllib.request.OpenerDirector:
     """What follows redirections to http and https, and to nothing else; no server keeps it longer than others may."""
     import urllib.request as web
@@ -186,11 +218,13 @@ def _opener() -> urllib.request.OpenerDirector:
 
     class Plain(web.HTTPHandler):
         def http_open(self, req: web.Request) -> http.client.HTTPResponse:
-            return self.do_open(PacedConnection, req)
+            with _named(req):
+                return self.do_open(PacedConnection, req)
 
     class Secure(web.HTTPSHandler):
         def https_open(self, req: web.Request) -> http.client.HTTPResponse:
-            return self.do_open(PacedTLSConnection, req)
+            with _named(req):
+                return self.do_open(PacedTLSConnection, req)
 
     class Redirects(web.HTTPRedirectHandler):
         def http_error_302(

@@ -59,6 +59,25 @@ def test_a_registry_that_lets_everybody_in(cli: Any, registry: FaultyRegistry) -
     assert json.loads(cli.out)["checked"] is False
 
 
+@pytest.mark.parametrize(
+    ("body", "headers", "code"),
+    [
+        (b"<!doctype html>", {}, 10),
+        (b"It works!", {}, 10),
+        (b"{}", {}, 0),
+        (b"true", {"Content_Type": "text/html"}, 0),
+        (b"<ok/>", {"Docker_Distribution_Api_Version": "registry/2.0"}, 0),
+    ],
+)
+def test_another_kind_of_server_is_no_registry(
+    cli: Any, registry: FaultyRegistry, body: bytes, headers: dict[str, str], code: int
+) -> None:
+    registry.faults.insert(0, on("GET", "/v2/", lambda handler: handler.reply(200, body, **headers)))
+    assert cli("login", "-u", "me", "--password-stdin", registry.name, stdin=SECRET) == code
+    assert ("no registry at this address" in cli.err) is (code != 0)
+    assert (Path(cli.environ["HOME"]) / ".docker/config.json").exists() is (code == 0)
+
+
 def test_the_hub_is_meant_where_none_is_named(cli: Any) -> None:
     home = Path(cli.environ["HOME"])
     home.mkdir()

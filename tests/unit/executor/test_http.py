@@ -15,6 +15,7 @@ import pytest
 from buildkit_py.errors import SourceInputError
 from buildkit_py.executor.source.http import fetch
 from buildkit_py.store import Store
+from tests.support.registry import free_port
 
 
 @dataclass
@@ -103,3 +104,23 @@ def test_an_answer_that_was_not_asked_for_is_no_content(tmp_path: Path) -> None:
     page = Page(b"one", {"ETag": '"a"'}, always=True)
     with versioned(page) as url, Store.open(tmp_path / "store") as store, pytest.raises(SourceInputError, match="304"):
         fetch(store, url)
+
+
+def test_who_can_not_be_reached_is_told_as_registries_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = f"127.0.0.1:{free_port()}"
+    told = {
+        f"http://{here}/x": f"can't be fetched: can't connect to {here}: connection refused",
+        "http://nobody.invalid/x": "can't be fetched: no address is known for nobody.invalid",
+    }
+    with Store.open(tmp_path / "store") as store:
+        for url, words in told.items():
+            with pytest.raises(SourceInputError) as caught:
+                fetch(store, url)
+            assert caught.value.message == f"{url} {words}"
+            assert caught.value.hint
+        monkeypatch.setenv("http_proxy", f"http://me:hidden@{here}")
+        with pytest.raises(SourceInputError) as caught:
+            fetch(store, "http://elsewhere.example/x")
+        assert (
+            f"can't connect to elsewhere.example through the proxy {here}: connection refused" in caught.value.message
+        )

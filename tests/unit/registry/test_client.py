@@ -143,6 +143,26 @@ def test_wrong_manifest(registry: FaultyRegistry, raw: bytes, media_type: str, w
         make_client(registry.name).manifest(reference(registry))
 
 
+def test_a_web_page_is_no_manifest_and_no_list_of_tags(registry: FaultyRegistry) -> None:
+    registry.faults.append(
+        on("GET", "/", lambda handler: handler.reply(200, b"\n<!doctype html>", Content_Type="text/html"))
+    )
+    registry.faults.append(on("HEAD", "/", lambda handler: handler.reply(200, Content_Type="text/html")))
+    client, ref = make_client(registry.name), reference(registry)
+    for ask, what in ((client.resolve, f"can't read {ref}"), (client.tags, f"can't list the tags of {ref.name}")):
+        with pytest.raises(RegistryError) as caught:
+            ask(ref)
+        assert caught.value.message == f"{what}: {registry.name} answered with a web page"
+        assert "no registry at this address" in (caught.value.hint or "")
+
+
+def test_what_is_no_manifest_is_told_with_its_place(registry: FaultyRegistry) -> None:
+    registry.faults.append(on("GET", "/manifests/", lambda handler: handler.reply(200, b"It works!")))
+    ref = reference(registry)
+    with pytest.raises(IntegrityError, match=f"can't read {ref}: a manifest is not JSON"):
+        make_client(registry.name).manifest(ref)
+
+
 def test_wrong_bytes_for_a_digest(registry: FaultyRegistry) -> None:
     other = make_image(b"other").manifest
     registry.faults.append(on("GET", "/manifests/", lambda handler: handler.reply(200, other)))

@@ -46,6 +46,36 @@ def test_push(registry: FaultyRegistry) -> None:
     assert (set(again.existing), again.uploaded, again.bytes) == (set(report.uploaded), (), 0)
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_a_server_of_one_page_is_no_registry(registry: FaultyRegistry, held: bool) -> None:
+    """It says yes to everything: to an upload, and to a manifest where it seems to have the blobs."""
+
+    def page(handler: Handler) -> None:
+        if handler.command == "HEAD" and not held:
+            return handler.reply(404)
+        handler.body()
+        return handler.reply(200, b"<html>", Content_Type="text/html", Transfer_Encoding="identity")
+
+    sizes = {digest_of(data): len(data) for data in (SMALL, LARGE, IMAGE.config)}
+
+    def there(handler: Handler) -> None:
+        handler.reply(200, Content_Length=sizes[handler.path.rpartition("/")[2]])
+
+    if held:
+        registry.faults.append(on("HEAD", "/blobs/", there))
+    for method in ("HEAD", "GET", "POST", "PUT", "PATCH"):
+        registry.faults.append(on(method, "/", page))
+    with pytest.raises(RegistryError, match=f"can't push .*: {registry.name} answered with a web page") as caught:
+        push(registry)
+    assert "no registry at this address" in (caught.value.hint or "")
+
+
+def test_an_answer_that_is_not_due_is_told_as_such(registry: FaultyRegistry) -> None:
+    registry.faults.append(on("POST", "/uploads/", lambda handler: handler.reply(200)))
+    with pytest.raises(RegistryError, match="answered 200, which no registry does here"):
+        push(registry)
+
+
 def test_manifest_comes_last(registry: FaultyRegistry) -> None:
     push(registry)
     puts = [item.path for item in registry.requests if item.method in ("PUT", "PATCH")]
