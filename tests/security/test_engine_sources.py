@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
+import socket
+import stat
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import pytest
 
 from buildkit_py.errors import PybuildError
 from buildkit_py.executor.source.git import resolve_ref
+from tests.support import layouts
 from tests.support.hostile import CANARY, UP, Machine, build_dockerfile
 from tests.support.project import Built, Project
 from tests.support.repository import Repository, serve_repository
@@ -27,6 +32,38 @@ def refused(built: Built, machine: Machine) -> None:
     machine.check(built.result.output)
     assert built.code in (3, 14), built.result.output
     assert re.search("leads out of|leaves the directory|can't be read|has no directory", built.message)
+
+
+# --- what is no file, directory or link
+
+
+def special(layout: Path) -> dict[str, tuple[bytes, int, tuple[int, int]]]:
+    """Kind, size and device of what the last layer has below `d`."""
+    with tarfile.open(fileobj=io.BytesIO(layouts.layers_of(layout)[-1])) as archive:
+        found = {
+            each.name: (each.type, each.size, (each.devmajor, each.devminor)) for each in archive if each.name != "d"
+        }
+    return {name.removeprefix("d/"): facts for name, facts in found.items()}
+
+
+def test_what_is_no_file_directory_or_link_in_a_context(project: Project, tmp_path: Path) -> None:
+    """None of it is opened, which could wait for ever or do something, and docs/security.md says what comes of it."""
+    place = project.directory / "d"
+    place.mkdir()
+    os.mkfifo(place / "pipe")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(place / "sock"))
+    pipe = (tarfile.FIFOTYPE, 0, (0, 0))
+    assert special(project.layout("copy ./d/ to /d")) == {"pipe": pipe}
+    os.mknod(place / "null", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    refused = project.build("copy ./d/ to /d")
+    assert refused.code == 14, refused.result.output
+    assert "is a device" in refused.message
+    words = ("-t", "a:1", "-o", f"layout:{tmp_path / 'out'}")
+    built = build_dockerfile(project, "FROM scratch\nCOPY d /d\n", *words)
+    assert built.code == 0, built.result.output
+    null = (tarfile.CHRTYPE, 0, (1, 3))
+    assert special(tmp_path / "out") == {"pipe": pipe, "null": null, "sock": (tarfile.REGTYPE, 0, (0, 0))}
 
 
 # --- links of the context

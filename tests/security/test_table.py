@@ -38,3 +38,10 @@ def test_every_test_has_a_row() -> None:
         if name.startswith("test_") and file.name != Path(__file__).name and (f"{room}/{file.name}", name) not in rows
     ]
     assert not without
+
+
+def test_no_table_has_a_heading_among_its_rows() -> None:
+    """Rows are joined from several hands; a heading in their middle is shown as a hole that nothing tests."""
+    lines = PAGE.read_text().splitlines()
+    headings = [place for place, line in enumerate(lines) if line.startswith("| row |")]
+    assert [lines[place] for place in headings if not lines[place + 1].startswith("|---")] == []
