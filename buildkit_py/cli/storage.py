@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from buildkit_py.errors import UsageError
 
 if TYPE_CHECKING:
     from buildkit_py.store import Store, Usage
+    from buildkit_py.store.report import Finding
 
 _KINDS = {
     "blob": "blobs (layers, configurations)",
@@ -101,7 +104,7 @@ def prepare_store(parser: Parser) -> None:
     )
     parser.add_argument("size", nargs="?", metavar="SIZE", help="with quota: as 20GB, or none")
     parser.add_argument(
-        "--repair", action="store_true", help="with check: remove what is damaged, so that it is made again"
+        "--repair", action="store_true", help="with check: remove what is damaged, which is made again; mend the rest"
     )
     add_json(parser)
     add_store(parser)
@@ -154,9 +157,28 @@ def _check(args: Namespace, store: Store, shell: Shell) -> int:
             (item.kind, clean(item.id), clean(item.problem), "repaired" if item.repaired else "") for item in findings
         ]
         shell.write(table(rows))
-        hint = "" if args.repair else "; `pybuild store check --repair` removes it, so that it is made again"
-        shell.complain(f"{count(len(findings), 'object')} damaged{hint}\n")
+        shell.complain(f"{count(len(findings), 'fault')}{_remedies(findings, done=args.repair)}\n")
     return 0 if all(finding.repaired for finding in findings) else DAMAGED
+
+
+def _remedies(findings: Sequence[Finding], *, done: bool) -> str:
+    """What a repair does about findings, or what is left after one."""
+    from buildkit_py.progress.text import count
+
+    left = [finding for finding in findings if not finding.repaired]
+    if done:
+        return f", {len(left)} not repaired" if left else ", repaired"
+    removed, mended = (Counter(item.kind for item in left if item.remedy == way) for way in ("remove", "mend"))
+    does = []
+    if removed:
+        what = " and ".join(count(number, kind) for kind, number in removed.items())
+        does.append(f"removes {what}, so that {'it is' if removed.total() == 1 else 'they are'} made again")
+    if mended:
+        what = " and ".join(
+            count(number, f"{kind} item" if kind == "layout" else kind) for kind, number in mended.items()
+        )
+        does.append(f"mends {what}")
+    return f"; `pybuild store check --repair` {', and '.join(does)}" if does else ""
 
 
 DF = Command(

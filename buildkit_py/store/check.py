@@ -75,7 +75,7 @@ class Check:
         if problems:
             if self._repair:
                 self._store.index.rebuild()
-            yield Finding(kind="index", id="index.db", problem=problems[0], repaired=self._repair)
+            yield self._mended("index", "index.db", problems[0])
 
     def _marks(self) -> Iterator[Finding]:
         mark = self._layout.root / "oci-layout"
@@ -85,14 +85,14 @@ class Check:
         if data != OCI_LAYOUT:
             if self._repair:
                 files.replace(mark, OCI_LAYOUT, self._store.owner.temporary())
-            yield Finding(kind="layout", id="oci-layout", problem="it is damaged or missing", repaired=self._repair)
+            yield self._mended("layout", "oci-layout", "it is damaged or missing")
 
         try:
             self._store.space.quota  # noqa: B018 - it is read to see whether it can be
         except StoreError as error:
             if self._repair:
                 self._store.space.limit(None)
-            yield Finding(kind="layout", id="quota", problem=error.message, repaired=self._repair)
+            yield self._mended("layout", "quota", error.message)
 
     def _directories(self) -> Iterator[Finding]:
         for path in (self._layout.root, *(self._layout.root / name for name in DIRECTORIES)):
@@ -113,7 +113,7 @@ class Check:
                 if self._repair:
                     path.chmod(safe)
                 problem = f"it has the mode {mode:04o}, not {safe:04o}"
-                yield Finding(kind=kind, id=name, problem=problem, repaired=self._repair)
+                yield self._mended(kind, name, problem)
         except FileNotFoundError:
             return
 
@@ -144,7 +144,7 @@ class Check:
                     if self._repair:
                         path.unlink()
                     problem = "the id noted beside it is damaged; its files are not checked"
-                    yield Finding(kind="cache", id=name, problem=problem, repaired=self._repair)
+                    yield self._mended("cache", name, problem)
 
     def _cache_links(self, name: str) -> Iterator[Finding]:
         """Links in the place of a cache's directories, by which what steps write would leave the store."""
@@ -155,7 +155,7 @@ class Check:
                 if self._repair:
                     path.unlink()
                 place = str(path.relative_to(self._layout.caches))
-                yield Finding(kind="cache", id=place, problem="it is a symbolic link", repaired=self._repair)
+                yield self._mended("cache", place, "it is a symbolic link")
 
     def _rows(self, table: Table) -> Iterator[Finding]:
         for key in list(unsealed(self._store.index, table)):
@@ -179,7 +179,7 @@ class Check:
             if summary != wanted:
                 if self._repair:
                     self._store.index.execute("UPDATE builds SET summary = ? WHERE id = ?", (wanted, name))
-                yield Finding(kind="build", id=name, problem="its summary is damaged", repaired=self._repair)
+                yield self._mended("build", name, "its summary is damaged")
 
     def _images(self) -> Iterator[Finding]:
         for record in self._store.images.list():
@@ -214,12 +214,15 @@ class Check:
             if self._repair:
                 self._store.images.mend(again=True)
             problem = "it is not the file that was written with the image names"
-            yield Finding(kind="layout", id="index.json", problem=problem, repaired=self._repair)
+            yield self._mended("layout", "index.json", problem)
 
     def _mounts(self) -> Iterator[Finding]:
         for sight in self._store.holders().unknown:
             problem = f"its record is damaged, so nothing is removed until it is unmounted at {', '.join(sight.points)}"
-            yield Finding(kind="mount", id=sight.holder.id, problem=problem)
+            yield Finding(kind="mount", id=sight.holder.id, problem=problem, remedy="wait")
+
+    def _mended(self, kind: str, name: str, problem: str) -> Finding:
+        return Finding(kind=kind, id=name, problem=problem, repaired=self._repair, remedy="mend")
 
     def _removed(self, kind: Kind, name: str, path: Path, problem: str) -> Finding:
         finding = Finding(kind=kind, id=name, problem=problem)

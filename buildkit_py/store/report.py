@@ -90,10 +90,12 @@ class PruneReport:
 class Finding:
     """Something wrong in the store. `kind` and `id` name the object, `repaired` says that it was put right.
 
-    A damaged object is put right by its removal: the next build or pull makes it again.
+    `remedy` is how a repair does that: it removes the object, which the next build or pull makes again; mends what is
+    wrong with it; or must wait for somebody else.
     """
 
     kind: str
     id: str
     problem: str
     repaired: bool = False
+    remedy: Literal["remove", "mend", "wait"] = "remove"

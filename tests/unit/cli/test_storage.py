@@ -130,11 +130,24 @@ def test_store_check_and_path(cli: Any, root: str) -> None:
     path.chmod(0o644)
     path.write_bytes(b"flop")
     assert cli("store", "check", "--store", root) == 1
-    assert "1 object damaged; `pybuild store check --repair`" in cli.err
+    repair = "`pybuild store check --repair` "
+    assert f"1 fault; {repair}removes 1 blob, so that it is made again\n" in cli.err
+    with Store.open(Path(root)) as store:
+        sound = store.blobs.path(store.blobs.put(b"sound"))
+    sound.chmod(0o666)
+    assert cli("store", "check", "--store", root) == 1
+    assert f"2 faults; {repair}removes 1 blob, so that it is made again, and mends 1 blob\n" in cli.err
+    sound.chmod(0o644)
     assert cli("store", "check", "--json", "--store", root) == 1
     assert json.loads(cli.out)[0]["kind"] == "blob"
     assert cli("store", "check", "--repair", "--store", root) == 0
     assert "repaired" in cli.out
+    assert cli.err == "1 fault, repaired\n"
+    sound.chmod(0o666)
+    assert cli("store", "check", "--store", root) == 1
+    assert cli.err == f"1 fault; {repair}mends 1 blob\n"
+    assert cli("store", "check", "--repair", "--store", root) == 0
+    assert sound.stat().st_mode & 0o777 == 0o644
     assert cli("store", "check", "--store", root) == 0
 
 
