@@ -21,7 +21,8 @@ def core(secret: bytes) -> bytes:
 
 
 def forms(secret: bytes) -> list[tuple[str, bytes]]:
-    """The (name, bytes) shapes of one secret, each at most once, none empty, the raw one first.
+    """The (name, bytes) shapes of one secret, each at most once, none empty, the raw one first. Names are for people, and
+    the raw one has none.
 
     Base64 is cut to the characters that do not depend on what stands before and after the secret, one shape for each
     of the three alignments. The raw shape is `core(secret)`, so that a final newline makes no difference.
@@ -30,7 +31,7 @@ def forms(secret: bytes) -> list[tuple[str, bytes]]:
     if not plain:
         return []
     found: dict[bytes, str] = {}
-    for name, shape in [("raw", plain), *_base64(plain), *_hex(plain), *_percent(plain), *_json(plain)]:
+    for name, shape in [("", plain), *_base64(plain), *_hex(plain), *_percent(plain), *_json(plain)]:
         found.setdefault(shape, name)
     return [(name, shape) for shape, name in found.items() if shape]
 
@@ -53,10 +54,10 @@ def _base64(plain: bytes) -> list[tuple[str, bytes]]:
         # A character is the secret's own when all of its six bits are.
         first, last = -(-8 * before // 6), 8 * (before + len(plain)) // 6
         middle = encoded[first:last]
-        shapes.append((f"base64+{before}", middle))
-        shapes.append((f"base64url+{before}", middle.translate(bytes.maketrans(b"+/", b"-_"))))
+        shapes.append(("base64", middle))
+        shapes.append(("base64 for URLs", middle.translate(bytes.maketrans(b"+/", b"-_"))))
         if before == 0:
-            shapes += [(f"base64/{columns}", _wrap(middle, columns)) for columns in _WRAPPED_COLUMNS]
+            shapes += [("base64 in lines", _wrap(middle, columns)) for columns in _WRAPPED_COLUMNS]
     return shapes
 
 
@@ -66,15 +67,15 @@ def _wrap(text: bytes, columns: int) -> bytes:
 
 def _hex(plain: bytes) -> list[tuple[str, bytes]]:
     lower = plain.hex().encode()
-    return [("hex", lower), ("HEX", lower.upper())]
+    return [("hex", lower), ("hex", lower.upper())]
 
 
 def _percent(plain: bytes) -> list[tuple[str, bytes]]:
     return [
-        ("percent", _quote(plain, _UNRESERVED, "%{:02X}")),
-        ("percent-lower", _quote(plain, _UNRESERVED, "%{:02x}")),
-        ("percent-path", _quote(plain, _UNRESERVED | {ord("/")}, "%{:02X}")),
-        ("percent-form", _quote(plain, _UNRESERVED | {ord(" ")}, "%{:02X}").replace(b" ", b"+")),
+        ("URL encoding", _quote(plain, _UNRESERVED, "%{:02X}")),
+        ("URL encoding", _quote(plain, _UNRESERVED, "%{:02x}")),
+        ("URL encoding", _quote(plain, _UNRESERVED | {ord("/")}, "%{:02X}")),
+        ("URL encoding", _quote(plain, _UNRESERVED | {ord(" ")}, "%{:02X}").replace(b" ", b"+")),
     ]
 
 
@@ -88,6 +89,6 @@ def _json(plain: bytes) -> list[tuple[str, bytes]]:
     except UnicodeDecodeError:
         return []
     return [
-        ("json", json.dumps(text)[1:-1].encode()),
-        ("json-utf8", json.dumps(text, ensure_ascii=False)[1:-1].encode()),
+        ("a JSON string", json.dumps(text)[1:-1].encode()),
+        ("a JSON string", json.dumps(text, ensure_ascii=False)[1:-1].encode()),
     ]

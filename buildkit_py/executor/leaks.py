@@ -78,9 +78,9 @@ class CacheWatch:
 
 
 def _leak(secrets: SecretStore, hit: Hit, where: str) -> SecretLeakError:
-    place = "the cache" if where else "the image"
+    place, form = "the cache" if where else "the image", f", as {hit.form}" if hit.form else ""
     return SecretLeakError(
-        f"the secret {hit.secret!r} was found in /{secrets.redact(hit.path)}{where} ({hit.form})",
+        f"the secret {hit.secret!r} was found in /{secrets.redact(hit.path)}{where}{form}",
         hint=f"the step must not write it into {place}; mount it where the program reads it from",
     )
 

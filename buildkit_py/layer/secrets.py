@@ -15,7 +15,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """Where a secret was found: in `path` (relative), the secret's id, and in which form."""
+    """Where a secret was found: in `path` (relative), the secret's id, and in which form, empty where as it is."""
 
     path: str
     secret: str

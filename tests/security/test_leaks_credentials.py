@@ -114,7 +114,7 @@ def test_a_proxys_password_is_in_no_log_and_no_layer(pybuild: Pybuild, tmp_path:
     write(tmp_path / "project", "Dockerfile", "RUN echo $HTTP_PROXY > /etc/proxy", base="base")
     kept = pybuild(*words, *given, cwd=tmp_path / "project")
     assert (cached.code, kept.code) == (7, 7), cached.output + kept.output
-    assert "the secret 'the password in HTTP_PROXY' was found in /etc/proxy (" in kept.stderr
+    assert "the secret 'the password in HTTP_PROXY' was found in /etc/proxy\n" in kept.stderr
     assert not [each for each in (result, cached, kept) if holds(each.output.encode(), password)]
     assert found_in(tmp_path, password, quote(password, safe="")) == []
 

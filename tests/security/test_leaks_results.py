@@ -33,13 +33,13 @@ def project(pybuild: Pybuild, tmp_path: Path) -> Project:
 @pytest.mark.parametrize(
     ("script", "place", "form"),
     [
-        ("mkdir -p /etc/app; cp $S /etc/app/conf", "/etc/app/conf", "raw"),
-        ("printf 'xx%s' \"$(cat $S)\" | base64 -w 0 > /b", "/b", "base64"),
-        ("od -A n -t x1 -v $S | tr -d ' \\n' > /h", "/h", "hex"),
-        ("sed 's/%/%25/' $S > /p", "/p", "percent"),
-        ('ln -s "$(cat $S)" /link', "/link", "raw"),
-        ('touch "/name-$(cat $S)"', "/name-***", "raw"),
-        ("(head -c 1048570 /dev/zero; cat $S) > /big", "/big", "raw"),
+        ("mkdir -p /etc/app; cp $S /etc/app/conf", "/etc/app/conf", ""),
+        ("printf 'xx%s' \"$(cat $S)\" | base64 -w 0 > /b", "/b", ", as base64"),
+        ("od -A n -t x1 -v $S | tr -d ' \\n' > /h", "/h", ", as hex"),
+        ("sed 's/%/%25/' $S > /p", "/p", ", as URL encoding"),
+        ('ln -s "$(cat $S)" /link', "/link", ""),
+        ('touch "/name-$(cat $S)"', "/name-***", ""),
+        ("(head -c 1048570 /dev/zero; cat $S) > /big", "/big", ""),
     ],
 )
 def test_a_secret_in_a_steps_tree_fails_the_build(
@@ -48,7 +48,7 @@ def test_a_secret_in_a_steps_tree_fails_the_build(
     built = project.build(f"with secret(token)\nrun S=/run/secrets/token; {script}", head=HEAD)
     assert built.code == 7, built.result.output
     assert "Buildfile:6:1: error:" in built.message
-    assert f"the secret 'token' was found in {place} ({form}" in built.message
+    assert f"the secret 'token' was found in {place}{form}\n" in f"{built.message}\n"
     assert VALUE not in built.result.output
     assert found_in(store) == []
 
