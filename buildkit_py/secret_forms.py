@@ -21,7 +21,7 @@ def core(secret: bytes) -> bytes:
 
 
 def forms(secret: bytes) -> list[tuple[str, bytes]]:
-    """The (name, bytes) shapes of one secret, each at most once, none empty, the raw one first. Names are for people, and
+    """The (name, bytes) shapes of one secret, each at most once, none empty, the raw one first. Names are for people;
     the raw one has none.
 
     Base64 is cut to the characters that do not depend on what stands before and after the secret, one shape for each

@@ -179,8 +179,8 @@ class Engine:
         return self._readers[place]
 
     def _read_policy(self, options: BuildOptions) -> None:
-        """Who names a policy means it to hold, so one that can't be read is refused even if no image is asked of it. What
-        was read is among `policy_files`, and so in a receipt."""
+        """Who names a policy means it to hold, so one that can't be read is refused even if no image is asked of it.
+        What was read is among `policy_files`, and so in a receipt."""
         if options.policy is not None:
             _ = self._images(options).gate
 

@@ -180,23 +180,6 @@ def test_nothing_signed_and_wrongly_signed_are_told_apart(pybuild: Pybuild, imag
     assert pybuild("verify", "--policy", "policy.json", f"docker://{image}").code == 19
 
 
-def test_an_image_that_nobody_demands_a_signature_of_is_not_verified(pybuild: Pybuild, image: str) -> None:
-    """`verify x && deploy` goes on after 0 alone, with a policy that accepts everything as most systems have it."""
-    (pybuild.home / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
-    unasked = pybuild("verify", "--policy", "policy.json", f"docker://{image}")
-    assert (unasked.code, unasked.stdout) == (18, "")
-    assert "was looked at: policy.json (the default) accepts it without one" in unasked.stderr
-    assert "--key FILE" in unasked.stderr
-    told = pybuild("verify", "--json", "--policy", "policy.json", f"docker://{image}")
-    assert (told.code, json.loads(told.stdout)["signed"]) == (18, False)
-    pybuild.ok("pull", image)
-    pybuild.ok("tag", image, "mine:1")
-    stored = pybuild("verify", "--policy", "policy.json", "mine:1")
-    assert stored.code == 18
-    assert "no signature of mine:1 (sha256:" in stored.stderr
-    assert "docker.io" not in stored.stderr
-
-
 def test_all_forms_are_seen_at_once(pybuild: Pybuild, image: str) -> None:
     key(pybuild)
     key(pybuild, "n", "--notary", "--name", "team of the test")

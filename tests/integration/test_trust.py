@@ -273,6 +273,24 @@ def test_a_named_policy_is_read_where_no_image_is_asked_of_it(world: World) -> N
     assert copied.code == 2, copied.output
 
 
+def test_an_image_that_nobody_demands_a_signature_of_is_not_verified(world: World) -> None:
+    """`verify x && deploy` goes on after 0 alone, with a policy that accepts everything as most systems have it."""
+    pybuild, image = world.pybuild, world.image
+    (pybuild.home / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    unasked = pybuild("verify", "--policy", "policy.json", f"docker://{image}")
+    assert (unasked.code, unasked.stdout) == (18, "")
+    assert "was looked at: policy.json (the default) accepts it without one" in unasked.stderr
+    assert "--key FILE" in unasked.stderr
+    told = pybuild("verify", "--json", "--policy", "policy.json", f"docker://{image}")
+    assert (told.code, json.loads(told.stdout)["signed"]) == (18, False)
+    pybuild.ok("pull", image)
+    pybuild.ok("tag", image, "mine:1")
+    stored = pybuild("verify", "--policy", "policy.json", "mine:1")
+    assert stored.code == 18
+    assert "no signature of mine:1 (sha256:" in stored.stderr
+    assert "docker.io" not in stored.stderr
+
+
 def test_images_in_files_are_judged_by_their_place(world: World) -> None:
     bases.place("tiny", world.project / "base")
     (world.project / "Dockerfile").unlink()
