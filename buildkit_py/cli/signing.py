@@ -112,7 +112,8 @@ def _verify_by_keys(args: Namespace, shell: Shell, ref: Reference, digest: Diges
         shell.print(called)
         _tell(shell, found)
     if not found:
-        raise TrustError(f"{called} is not signed in {ref.name}", hint="`pybuild sign` signs it")
+        where = "" if called.startswith(ref.name) else f" in {ref.name}"
+        raise TrustError(f"{called} is not signed{where}", hint="`pybuild sign` signs it")
     if not any(verdict.holds for verdict in found):
         raise SignatureError(f"no signature of {called} holds")
     return 0
