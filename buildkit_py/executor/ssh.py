@@ -1,4 +1,5 @@
-"""The client's ssh agent inside a step: a socket of our own that passes everything on, with the step's owner and mode.
+"""The client's ssh agent inside a step: a socket of our own, with the step's owner and mode, that passes on what asks
+for keys and signatures. All else is refused: an agent that is asked to loads libraries, forgets keys, or locks itself.
 
 A private key given instead of an agent is served by an `ssh-agent` that lives as long as the step.
 """
@@ -12,11 +13,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from buildkit_py.errors import MissingToolError, SourceInputError
 from buildkit_py.executor.secrets import SshSpec
 
-BLOCK = 1 << 16
+_AT_ONCE = 64
+"""How many connections a step may have: each costs pybuild descriptors, of which a process has few."""
+_HEAD, _LARGEST = 4, 256 << 10
+_LIST, _SIGN, _EXTENSION = 11, 13, 27
+"""Requests of draft-ietf-sshm-ssh-agent: REQUEST_IDENTITIES, SIGN_REQUEST, EXTENSION."""
+_SESSION_BIND = b"\0\0\0\x18session-bind@openssh.com"
+"""By this ssh tells the agent which host it speaks to, as a key may be meant for some hosts only."""
+_REFUSED = b"\0\0\0\x01\x05"
 _WHILE_READ_FROM = 'ssh-agent -D -a "$1" & read -r _; kill $!; wait; rm -rf "${1%/*}"'
 """An agent that ends, with its directory, when nobody holds the other end of its standard input: so none outlives
 `kill -9`."""
@@ -98,26 +107,49 @@ def _bind(server: socket.socket, path: Path) -> None:
 
 
 def _accept(server: socket.socket, agent: Path) -> None:
+    places = threading.Semaphore(_AT_ONCE)
     while True:
         try:
             client, _ = server.accept()
         except OSError:
             return
-        threading.Thread(target=_serve, args=(client, agent), daemon=True).start()
+        if places.acquire(blocking=False):
+            threading.Thread(target=_serve, args=(client, agent, places), daemon=True).start()
+        else:
+            client.close()
 
 
-def _serve(client: socket.socket, agent: Path) -> None:
-    with client, socket.socket(socket.AF_UNIX) as upstream, suppress(OSError):
-        upstream.connect(str(agent))
-        back = threading.Thread(target=_pump, args=(upstream, client), daemon=True)
-        back.start()
-        _pump(client, upstream)
-        back.join()
+def _serve(client: socket.socket, agent: Path, places: threading.Semaphore) -> None:
+    try:
+        with client, socket.socket(socket.AF_UNIX) as upstream, suppress(OSError):
+            upstream.connect(str(agent))
+            with client.makefile("rb") as asked, upstream.makefile("rb") as answered:
+                _pass_on(client, asked, upstream, answered)
+    finally:
+        places.release()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while block := source.recv(BLOCK):
-            sink.sendall(block)
-    with suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
+def _pass_on(client: socket.socket, asked: BinaryIO, upstream: socket.socket, answered: BinaryIO) -> None:
+    while request := _message(asked):
+        answer = _REFUSED
+        if _only_uses_keys(request):
+            upstream.sendall(request)
+            answer = _message(answered)
+            if not answer:
+                return
+        client.sendall(answer)
+
+
+def _message(source: BinaryIO) -> bytes:
+    """One message with its head; nothing at the end, or where what comes is none."""
+    head = source.read(_HEAD)
+    length = int.from_bytes(head, "big")
+    if not 0 < length <= _LARGEST:
+        return b""
+    body = source.read(length)
+    return head + body if len(body) == length else b""
+
+
+def _only_uses_keys(request: bytes) -> bool:
+    kind, rest = request[_HEAD], request[_HEAD + 1 :]
+    return kind in (_LIST, _SIGN) or (kind == _EXTENSION and rest.startswith(_SESSION_BIND))
