@@ -115,7 +115,7 @@ class ExecSteps:
             outfitter = Outfitter(self.shop, task, area, stack, self.snapshotter, cancelled)
             spec = outfitter.spec(op, view.root, tree)
             lines = LineLog(task.key, log, self.shop.secrets, attempt)
-            with self._watched(op, outfitter, area):
+            with self._watched(op, outfitter, area, cancelled):
                 ran, met = self._run(task, spec, lines, cancelled)
             lines.close()
             if ran.exit != 0 or met or task.discard:
@@ -132,7 +132,7 @@ class ExecSteps:
             attributes = op.xattrs if isinstance(op, Run) else "all"
             stubs = _stubs(op, ran.stubs)
             diff = view.collect(tree, stubs=stubs, epoch=task.epoch, attributes=attributes, cancelled=cancelled)
-            refuse_secrets(self.shop.secrets, diff, lambda entry: open_in(area.fs, entry.path))
+            refuse_secrets(self.shop.secrets, diff, lambda entry: open_in(area.fs, entry.path), cancelled)
             times = {**ran.times, "hash": time.monotonic() - began}
             return self._keep(task, base, diff, area, times)
 
@@ -150,14 +150,14 @@ class ExecSteps:
             return ran, "timeout" if ran.timed_out else group.met()
 
     @contextmanager
-    def _watched(self, op: ExecStep, outfitter: Outfitter, area: Area) -> Iterator[None]:
+    def _watched(self, op: ExecStep, outfitter: Outfitter, area: Area, stopped: threading.Event) -> Iterator[None]:
         """A cache outlives the step: what a step that has secrets leaves in one is searched, however it ends."""
         given = any(isinstance(mount, SecretMount) for mount in op.mounts)
         if not outfitter.caches or not (given or (isinstance(op, Run) and op.proxy and self.shop.secrets.hidden)):
             yield
             return
         settle = self.shop.store.caches.doubt(outfitter.caches.values())
-        watch = CacheWatch(outfitter.caches, area.path)
+        watch = CacheWatch(outfitter.caches, area.path, stopped)
         leak: SecretLeakError | None = None
         try:
             yield

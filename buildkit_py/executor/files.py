@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Event
 
 from buildkit_py.dataclass import dataclass, field
 from buildkit_py.executor.leaks import refuse_secrets
@@ -15,9 +16,9 @@ from buildkit_py.protocol import StepResult, StepTask
 from buildkit_py.store.snapshots import Area
 
 
-def run_file_step(shop: Workshop, task: StepTask, op: FileStep) -> StepResult:
+def run_file_step(shop: Workshop, task: StepTask, op: FileStep, cancelled: Event) -> StepResult:
     """Do one file step."""
-    return _FileStep(shop=shop, task=task, op=op).run()
+    return _FileStep(shop=shop, task=task, op=op, cancelled=cancelled).run()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class _FileStep:
     shop: Workshop
     task: StepTask
     op: FileStep
+    cancelled: Event
     times: dict[str, float] = field(default_factory=dict)
     """Seconds, by what they went into."""
 
@@ -50,7 +52,10 @@ class _FileStep:
         source = self.shop.tree(origin) if origin is not None else None
         draft = apply_op(self.op, self.shop.tree(base), source, spool=area.work if area is not None else None)
         copied = origin is not None and local_source(origin) is not None
-        refuse_secrets(self.shop.secrets, draft.diff, lambda entry: draft.contents[entry.path](), copied=copied)
+        contents = draft.contents
+        refuse_secrets(
+            self.shop.secrets, draft.diff, lambda entry: contents[entry.path](), self.cancelled, copied=copied
+        )
         self.times["run"] = time.monotonic() - began
         return draft
 

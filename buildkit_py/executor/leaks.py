@@ -9,10 +9,12 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
-from buildkit_py.errors import SecretLeakError
+from buildkit_py.errors import Cancelled, SecretLeakError
 from buildkit_py.executor.secrets import SecretStore
+from buildkit_py.grace import Grace
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.openat import DIRECTORY, Root, open_below, open_regular
 from buildkit_py.layer.secrets import Hit, find_secrets
@@ -25,17 +27,28 @@ _TAKEN_IN = (
 )
 _CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENODATA)
 """How the kernel speaks of a name that another step has taken away meanwhile, or has made something else."""
+_STOPPED_SECONDS = 5.0
 _LOOKS = 5
 """How often a cache is looked through again after something was found: it may have been moved meanwhile."""
 
 
 def refuse_secrets(
-    secrets: SecretStore, diff: Diff, open_content: Callable[[Entry], BinaryIO], *, copied: bool = False
+    secrets: SecretStore,
+    diff: Diff,
+    open_content: Callable[[Entry], BinaryIO],
+    cancelled: Event,
+    *,
+    copied: bool = False,
 ) -> None:
-    """Raise `SecretLeakError` where a diff holds a secret of this build; `copied`: the diff is taken from a directory
-    of the client. Costs nothing where there is none."""
+    """Raise `SecretLeakError` where a diff holds a secret of this build, `Cancelled` once nobody waits; `copied`: the
+    diff is taken from a directory of the client. Costs nothing where there is none."""
     searched = secrets.searchable()
-    hits = find_secrets(diff, open_content, searched) if searched else []
+
+    def check() -> None:
+        if cancelled.is_set():
+            raise Cancelled("the step was stopped")
+
+    hits = find_secrets(diff, open_content, searched, check) if searched else []
     if hits:
         error = _leak(secrets, hits[0], "")
         error.hint = _TAKEN_IN if copied else error.hint
@@ -48,8 +61,9 @@ class CacheWatch:
     Other steps may be at work in them: they are only ever reached through descriptors, and no link is followed.
     """
 
-    def __init__(self, directories: Mapping[str, Path], scratch: Path) -> None:
+    def __init__(self, directories: Mapping[str, Path], scratch: Path, stopped: Event) -> None:
         self._directories = directories
+        self._stopped = stopped
         # The clock that change times are taken from; nothing in a sandbox can set them.
         marker = scratch / "began"
         marker.touch()
@@ -64,7 +78,7 @@ class CacheWatch:
         for target, directory in self._directories.items() if searched else ():
             where = f" of the cache at {target}, by the step {secrets.redact(step)!r}"
             try:
-                hits = _cleaned(directory, self._began, searched)
+                hits = _cleaned(directory, self._began, searched, _patience(self._stopped))
             except OSError as error:
                 _empty(directory)
                 first = first or SecretLeakError(
@@ -77,6 +91,17 @@ class CacheWatch:
         return first
 
 
+def _patience(stopped: Event) -> Callable[[], None]:
+    """A cache is worth a search, but not an endless one: a sparse file costs a step nothing."""
+    grace = Grace(stopped, _STOPPED_SECONDS)
+
+    def check() -> None:
+        if grace.over():
+            raise OSError(errno.ETIMEDOUT, "the build was stopped meanwhile")
+
+    return check
+
+
 def _leak(secrets: SecretStore, hit: Hit, where: str) -> SecretLeakError:
     place, form = "the cache" if where else "the image", f", as {hit.form}" if hit.form else ""
     return SecretLeakError(
@@ -85,13 +110,13 @@ def _leak(secrets: SecretStore, hit: Hit, where: str) -> SecretLeakError:
     )
 
 
-def _cleaned(directory: Path, began: int, secrets: Mapping[str, bytes]) -> list[Hit]:
+def _cleaned(directory: Path, began: int, secrets: Mapping[str, bytes], check: Callable[[], None]) -> list[Hit]:
     """What held a secret, and is gone now; raises `OSError` for what can't be searched or removed."""
     found: list[Hit] = []
     with Root(directory) as root:
         for _ in range(_LOOKS):
             changed = Diff(entries=tuple(_changed(root.fd, began)))
-            hits = find_secrets(changed, lambda entry: _content(root.fd, entry.path), secrets)
+            hits = find_secrets(changed, lambda entry: _content(root.fd, entry.path), secrets, check)
             if not hits:
                 return found
             found += hits

@@ -63,7 +63,7 @@ class LocalExecutor:
     def _dispatch(self, task: StepTask, log: Callable[[LogEvent], None], cancelled: threading.Event) -> StepResult:
         op = decode_op(task.op)
         if isinstance(op, FILE_STEPS):
-            return self._file(task, op)
+            return self._file(task, op, cancelled)
         if isinstance(op, EXEC_STEPS):
             return self._exec(task, op, log, cancelled)
         return self._source(task, op, log, cancelled)
@@ -81,10 +81,10 @@ class LocalExecutor:
             return StepResult(key=task.key, content_id=self._shop.images.outline(self._shop, op, cancelled, tell))
         return StepResult(key=task.key, content_id=fetch_source(self._shop, op, task.epoch, cancelled, tell))
 
-    def _file(self, task: StepTask, op: FileStep) -> StepResult:
+    def _file(self, task: StepTask, op: FileStep, cancelled: threading.Event) -> StepResult:
         from buildkit_py.executor.files import run_file_step
 
-        return run_file_step(self._shop, task, op)
+        return run_file_step(self._shop, task, op, cancelled)
 
     def _exec(
         self, task: StepTask, op: ExecStep, log: Callable[[LogEvent], None], cancelled: threading.Event

@@ -40,9 +40,15 @@ class Written:
 
 
 def write_layer(
-    diff: Diff, open_content: Callable[[Entry], BinaryIO], out: Sink, *, compression: str = "gzip", epoch: int = 0
+    diff: Diff,
+    open_content: Callable[[Entry], BinaryIO],
+    out: Sink,
+    *,
+    compression: str = "gzip",
+    epoch: int = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> Written:
-    """Write a diff as a layer. `open_content` gives the bytes of each `file` entry.
+    """Write a diff as a layer. `open_content` gives the bytes of each `file` entry. What `check` raises ends it.
 
     Raises `IntegrityError` where a file has not the size and digest of its entry, `StepError` for a name that layers
     can't hold.
@@ -55,7 +61,7 @@ def write_layer(
                 continue
             tar.write(header(entry, epoch))
             if entry.type == "file":
-                _write_content(entry, open_content, tar)
+                _write_content(entry, open_content, tar, check)
         tar.write(PADDING)
         digest = tar.close()
     except BaseException:
@@ -72,11 +78,14 @@ def _check_name(entry: Entry) -> None:
         )
 
 
-def _write_content(entry: Entry, open_content: Callable[[Entry], BinaryIO], tar: Squeeze) -> None:
+def _write_content(
+    entry: Entry, open_content: Callable[[Entry], BinaryIO], tar: Squeeze, check: Callable[[], None]
+) -> None:
     hasher, left = hashlib.sha256(), entry.size
     with open_content(entry) as file:
         # One byte more than there should be tells of a file that has grown.
         while block := file.read(min(left + 1, BLOCK)):
+            check()
             left -= len(block)
             if left < 0:
                 break

@@ -41,14 +41,15 @@ def commit(
     compression: str,
     epoch: int,
     took: Callable[[Mapping[str, float]], None],
+    check: Callable[[], None],
 ) -> LayerBlob:
     """Compose `diffs` (digests, lowest first) over the tree `lower` and write them as one blob.
 
     `lower` (a content id) may be None unless they `needs_lower`: then what is below does not matter. `took` is told the
-    seconds of hashing and of compressing.
+    seconds of hashing and of compressing. What `check` raises ends it.
     """
     composed = compose([trees.diff(digest) for digest in diffs], trees.tree(lower) if lower else EmptyTree())
-    return _write(store, trees, diffs, composed, compression=compression, epoch=epoch, took=took)
+    return _write(store, trees, diffs, composed, compression=compression, epoch=epoch, took=took, check=check)
 
 
 def pack(store: Store, trees: StoredTrees, digest: str, *, compression: str, epoch: int) -> LayerBlob:
@@ -56,7 +57,16 @@ def pack(store: Store, trees: StoredTrees, digest: str, *, compression: str, epo
     diff = trees.diff(digest)
     origin = {entry.path: (0, entry.path) for entry in diff.entries if entry.type == "file"}
     alone = Composed(diff=diff, origin=origin)
-    return _write(store, trees, [digest], alone, compression=compression, epoch=epoch, took=lambda times: None)
+    return _write(
+        store,
+        trees,
+        [digest],
+        alone,
+        compression=compression,
+        epoch=epoch,
+        took=lambda times: None,
+        check=lambda: None,
+    )
 
 
 def _write(
@@ -68,6 +78,7 @@ def _write(
     compression: str,
     epoch: int,
     took: Callable[[Mapping[str, float]], None],
+    check: Callable[[], None],
 ) -> LayerBlob:
     with store.blobs.writer() as writer, ExitStack() as stack:
         sources: dict[int, Callable[[str], BinaryIO]] = {}
@@ -83,7 +94,7 @@ def _write(
                     f"the snapshot {diffs[number]} has lost /{path}: {error.strerror}", hint="run `pybuild store check`"
                 ) from None
 
-        written = write_layer(composed.diff, content, writer, compression=compression, epoch=epoch)
+        written = write_layer(composed.diff, content, writer, compression=compression, epoch=epoch, check=check)
         digest, size = writer.commit()
     took(written.times)
     return LayerBlob(digest=digest, size=size, diff_id=written.diff_id, media_type=written.media_type)

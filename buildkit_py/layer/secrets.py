@@ -22,19 +22,29 @@ class Hit:
     form: str
 
 
-def find_secrets(diff: Diff, open_content: Callable[[Entry], BinaryIO], secrets: Mapping[str, bytes]) -> list[Hit]:
-    """At most one hit a secret and entry. Compressed and encrypted copies are not found."""
+def find_secrets(
+    diff: Diff,
+    open_content: Callable[[Entry], BinaryIO],
+    secrets: Mapping[str, bytes],
+    check: Callable[[], None] = lambda: None,
+) -> list[Hit]:
+    """At most one hit a secret and entry. Compressed and encrypted copies are not found. What `check` raises between
+    two pieces ends the search."""
     needles = [(name, form, shape) for name, value in secrets.items() for form, shape in forms(value)]
     if not needles:
         return []
-    return [hit for entry in diff.entries for hit in _of_entry(entry, open_content, needles)]
+    return [hit for entry in diff.entries for hit in _of_entry(entry, open_content, needles, check)]
 
 
 def _of_entry(
-    entry: Entry, open_content: Callable[[Entry], BinaryIO], needles: list[tuple[str, str, bytes]]
+    entry: Entry,
+    open_content: Callable[[Entry], BinaryIO],
+    needles: list[tuple[str, str, bytes]],
+    check: Callable[[], None],
 ) -> Iterator[Hit]:
     seen: set[str] = set()
     for data in _pieces(entry, open_content, max(len(shape) for _, _, shape in needles)):
+        check()
         for name, form, shape in needles:
             if name not in seen and shape in data:
                 seen.add(name)

@@ -172,6 +172,7 @@ class _Reader:
         return bool(slash) and first in self._hidden
 
     def _name(self, fd: int, name: str, path: str, opaque: bool) -> bool:
+        self._check()
         facts = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if self._is_hidden(path) or stat.S_ISSOCK(facts.st_mode):
             _remove(fd, name, facts)
@@ -206,12 +207,16 @@ class _Reader:
         os.rmdir(name, dir_fd=fd)
         return False
 
+    def _check(self) -> None:
+        """A sparse file may seem larger than the disk, and empty files cost a step nothing: who waits may want to
+        stop."""
+        if self._cancelled is not None and self._cancelled.is_set():
+            raise Cancelled("the step was stopped")
+
     def _digest(self, content: BinaryIO) -> str:
-        """A sparse file may seem larger than the disk, so who waits for it may want to stop."""
         digest = hashlib.sha256()
         while block := content.read(_BLOCK):
-            if self._cancelled is not None and self._cancelled.is_set():
-                raise Cancelled("the step was stopped")
+            self._check()
             digest.update(block)
         return f"sha256:{digest.hexdigest()}"
 

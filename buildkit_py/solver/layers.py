@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Event
 from typing import Any
 
 from buildkit_py import canonical
 from buildkit_py.dataclass import dataclass, field
-from buildkit_py.errors import NotFoundError
+from buildkit_py.errors import Cancelled, NotFoundError
 from buildkit_py.layer.commit import LayerBlob, commit
 from buildkit_py.layer.compose import needs_lower
 from buildkit_py.solver.key import shared_key
 from buildkit_py.solver.nodes import Identity, InputNeeded
 from buildkit_py.solver.session import Session
 from buildkit_py.source import Span
+
+_STOPPED_SECONDS = 2.0
 
 
 def layer_id(lower: str, tip: str) -> str:
@@ -100,6 +102,7 @@ class LayerNode:
                 compression=self.session.options.compression,
                 epoch=self.session.options.epoch,
                 took=lambda times: self.session.took(self, times),
+                check=_stopper(self.session.stopping),
             )
             self.reused = False
             key = self._key(lower if depends else None)
@@ -118,7 +121,7 @@ class LayerNode:
             raise InputNeeded(*self.steps) from None
 
     def cancel(self) -> None:
-        """A commit is short and always useful: it runs to its end."""
+        """A commit is always useful and mostly short: it hears by itself that the build is stopped (see `_stopper`)."""
 
     def diffs(self) -> list[str]:
         """The digests of the diffs that the layer is made of, lowest first."""
@@ -133,3 +136,15 @@ class LayerNode:
             "epoch": self.session.options.epoch,
         }
         return canonical.digest(parts).hex
+
+
+def _stopper(stopping: Event) -> Callable[[], None]:
+    from buildkit_py.grace import Grace
+
+    grace = Grace(stopping, _STOPPED_SECONDS)
+
+    def check() -> None:
+        if grace.over():
+            raise Cancelled("the build was stopped")
+
+    return check

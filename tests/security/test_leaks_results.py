@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,7 @@ def secrets(tmp_path: Path) -> SecretStore:
 
 def watched(tmp_path: Path, cache: Path) -> CacheWatch:
     cache.mkdir()
-    return CacheWatch({"/c": cache}, tmp_path)
+    return CacheWatch({"/c": cache}, tmp_path, threading.Event())
 
 
 @pytest.mark.parametrize("place", ["file", "."])

@@ -64,7 +64,7 @@ def lay_out(shop: Workshop, source: GitSource, epoch: int, cancelled: Event) -> 
     """Bring the tree of a commit into the store; returns its content id."""
     with shop.store.snapshots.area() as area:
         _checkout(source, area.fs, area.work, cancelled)
-        diff = collect(area.fs, EmptyTree(), epoch=epoch, hidden=())
+        diff = collect(area.fs, EmptyTree(), epoch=epoch, hidden=(), cancelled=cancelled)
         size = sum(entry.size for entry in diff.entries)
         shop.store.snapshots.commit(area, diff.digest, diff.encoded, size)
     content_id = git_content_id(source)
