@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -72,7 +72,7 @@ class Outfitter:
     def spec(self, op: ExecStep, root: sandbox.OverlayRoot | sandbox.DirectoryRoot, tree: Tree) -> sandbox.SandboxSpec:
         """The spec of the step over the view `root` of its base, whose merged tree is `tree`."""
         self._plain = isinstance(op, Run) and op.surroundings == "plain"
-        self._directories = self._take_caches([mount for mount in op.mounts if isinstance(mount, CacheMount)], tree)
+        self._directories = self._take_caches(op, tree)
         mounts = [mount for given in op.mounts for mount in self._mounts(given, tree)]
         if isinstance(op, Run):
             return self._run(op, root, tree, mounts)
@@ -168,14 +168,19 @@ class Outfitter:
         """A new directory's name, below what is removed with the step."""
         return self._area.path / f"shown-{next(self._places)}"
 
-    def _take_caches(self, mounts: Sequence[CacheMount], tree: Tree) -> dict[str, Path]:
+    def _take_caches(self, op: ExecStep, tree: Tree) -> dict[str, Path]:
         """The directory of each mount, by target. Sorted by name and each once, so that no two steps wait in a
-        circle."""
+        circle.
+
+        What a step with a secret writes into a cache is nobody's before it was searched: others could take it along
+        into caches of theirs.
+        """
         taken: dict[str, Path] = {}
-        named = [(self._shown.cache_name(mount), mount) for mount in mounts]
+        named = [(self._shown.cache_name(mount), mount) for mount in op.mounts if isinstance(mount, CacheMount)]
+        secretive = any(isinstance(mount, SecretMount) and mount.id in self._shop.secrets for mount in op.mounts)
         for name in sorted({name for name, mount in named if mount.sharing != "private"}):
             users = [mount for own, mount in named if own == name and mount.sharing != "private"]
-            alone = any(mount.sharing == "locked" for mount in users)
+            alone = secretive or any(mount.sharing == "locked" for mount in users)
             path = self._take_cache(name, "locked" if alone else "shared", users[0], tree)
             taken |= {mount.target: path for mount in users}
         # A private one is never waited for.

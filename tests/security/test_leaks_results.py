@@ -81,6 +81,28 @@ def test_a_secret_in_a_cache_fails_the_build(project: Project, store: Path) -> N
     assert found_in(store) == []
 
 
+NEIGHBOURS = """buildfile 1
+secret token "of the test"
+image given {
+    from "oci:base"
+    with secret(token), cache("/c", id: "shared")
+    run cp /run/secrets/token /c/t; sleep 1; rm /c/t
+}
+image other {
+    from "oci:base"
+    with cache("/c", id: "shared"), cache("/d", id: "own")
+    run for i in $(seq 20); do [ -e /c/t ] && cp /c/t /d/t && break; sleep 0.1; done
+}
+"""
+
+
+def test_a_neighbour_takes_no_secret_out_of_a_cache_that_it_shares(project: Project, store: Path) -> None:
+    """Nobody searches what a step without a secret leaves in caches, and another build knows no secret of this one."""
+    built = project.build_file(NEIGHBOURS)
+    assert built.code == 0, built.result.output
+    assert found_in(store) == []
+
+
 def test_a_secret_too_deep_in_a_cache_to_be_searched_is_removed_with_it(project: Project, store: Path) -> None:
     """No path leads to where it is: the cache is emptied."""
     deep = "d=$(printf %0200d 0); for i in $(seq 30); do mkdir $d; cd $d; done"
