@@ -84,6 +84,8 @@ class Groups:
                 groups[name] = controller, group
                 for file, value in _SETTINGS[name, controller.version](limits, group):
                     _write(group / file, value)
+                if name == "cpuset":
+                    _check_processors(str(limits["cpuset"]), group)
             yield StepGroup(groups, tuple(stack.enter_context(_entrance(group)) for group in made.values()))
 
 
@@ -170,6 +172,21 @@ def _cpuset_1(limits: Limits, group: Path) -> Iterator[tuple[str, object]]:
 
 def _cpuset_2(limits: Limits, group: Path) -> Iterator[tuple[str, object]]:
     yield "cpuset.cpus", limits["cpuset"]
+
+
+def _check_processors(wanted: str, group: Path) -> None:
+    """Version 2 takes processors that the groups above lack, and gives all of theirs instead."""
+    given = words(group / "cpuset.cpus.effective")
+    if given and not _numbers(given[0]) <= _numbers(wanted):
+        raise SandboxError(
+            f"the step can't be limited to the processors {wanted}: pybuild's own are {given[0]}",
+            hint="name some of these with --cpuset-cpus",
+        )
+
+
+def _numbers(text: str) -> set[int]:
+    ranges = (part.partition("-") for part in text.split(","))
+    return {number for low, _, high in ranges for number in range(int(low), int(high or low) + 1)}
 
 
 _SETTINGS = {
