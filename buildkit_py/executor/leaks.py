@@ -22,8 +22,8 @@ from buildkit_py.store import files
 from buildkit_py.store.faults import guard
 
 _TAKEN_IN = (
-    "leave its file out of what is copied: name it in .dockerignore (in a Buildfile: in `exclude`), or keep it "
-    "outside of the directory"
+    "leave its file out of what is copied or mounted: name it in .dockerignore (in a Buildfile: in `exclude`), or keep "
+    "it outside of the directory"
 )
 _CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENODATA)
 """How the kernel speaks of a name that another step has taken away meanwhile, or has made something else."""

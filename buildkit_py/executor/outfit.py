@@ -65,7 +65,7 @@ class Outfitter:
         self._env: dict[str, str] = {}
         self._agents: dict[str, str] = {}
         self._plain = False
-        self._shown = Shown(shop, task)
+        self._shown = Shown(shop, task, cancelled)
         self.caches: dict[str, Path] = {}
         """The cache directories that the step may write to, by where it sees them."""
 

@@ -70,6 +70,20 @@ def test_a_secret_in_the_context_is_not_copied(project: Project, store: Path) ->
     assert found_in(store) == []
 
 
+@pytest.mark.parametrize("mount", ["type=bind,target=/m", "type=cache,target=/m,from=here"])
+def test_a_secret_in_the_context_is_not_mounted(project: Project, store: Path, mount: str) -> None:
+    """What a mount shows of the context is kept in the store, as that which its key was made of."""
+    (project.directory / "tok").write_text(VALUE)
+    (project.directory / ".dockerignore").write_text("base\n")
+    file = f"FROM oci:base\nRUN --mount={mount} --mount=type=secret,id=token cat /m/tok\n"
+    (project.directory / "Dockerfile").write_text(file)
+    arguments = (*project.arguments, "--build-context", f"here={project.directory}", "--progress", "plain")
+    result = project.pybuild("build", ".", *arguments, cwd=project.directory)
+    assert result.code == 7, result.output
+    assert "'token' was found in /tok" in result.output and "copied or mounted" in result.output
+    assert found_in(store) == []
+
+
 def test_a_secret_in_a_cache_fails_the_build(project: Project, store: Path) -> None:
     body = "with cache(/c), secret(token)\nrun mkdir -p /c/d; echo kept > /c/ok; cp /run/secrets/token /c/d/t"
     built = project.build(body, head=HEAD)
