@@ -47,6 +47,7 @@ def address(pybuild: Pybuild, place: Path) -> None:
     [
         ("show_all", success, "raw *** raw"),
         ("hand_on", success_by_bwrap, "holders <= STEP"),
+        ("give_helpers_all", success_by_bwrap, "holders <= STEP"),
         ("trust_caches", failure, "result.code == 7"),
         ("doubt_nothing", kill, "planted.left() == []"),
         ("search_nothing", tree, "built.code == 7"),

@@ -50,6 +50,18 @@ def hand_on() -> None:
     init._execve, init.spawn = remember, spawn
 
 
+def give_helpers_all() -> None:
+    """CVE-2021-3602: programs that help are started with all that pybuild has in its environment."""
+    import os
+    import subprocess
+
+    class Popen(subprocess.Popen[Any]):
+        def __init__(self, args: Any, **more: Any) -> None:
+            super().__init__(args, **{**more, "env": {**os.environ, **more["env"]}})
+
+    subprocess.Popen = Popen  # type: ignore[misc]
+
+
 def take_addresses() -> None:
     """Passwords in addresses are taken."""
     from buildkit_py import address

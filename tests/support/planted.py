@@ -181,5 +181,6 @@ def _holders(*values: str) -> Iterator[str]:
             found = {part: (process / part).read_bytes() for part in ("cmdline", "environ")}
         except OSError:
             continue
-        if b"\0PYBUILD_STORE=" not in b"\0" + found["environ"]:
-            yield from (f"{part} of {name}" for part, data in found.items() if holds(data, *values))
+        if b"\0buildkit_py.cli\0" in found["cmdline"]:
+            del found["environ"]
+        yield from (f"{part} of {name}" for part, data in found.items() if holds(data, *values))
