@@ -93,6 +93,7 @@ class _Applier:
         self.limits = limits
         self._changes: Changes[int] = Changes(lower)
         self._made: set[str] = {""}
+        self._opaque: set[str] = set()
         self._times: dict[str, int] = {}
         self._files = 0
         self.size = 0
@@ -152,8 +153,10 @@ class _Applier:
                 hint="leave names that begin with .wh. out of it",
             )
         if name == _OPAQUE:
-            for each in self._lower.children(parent):
+            # What is hidden stays so: another one would cost another look at every name, and say nothing.
+            for each in () if parent in self._opaque else self._lower.children(parent):
                 self._changes.hide(join(parent, each))
+            self._opaque.add(parent)
         elif hidden in ("", ".", "..") or hidden.startswith(_PREFIX) or not member.isfile():
             raise IntegrityError(f"it has a malformed removal: {path[:200]!r}")
         else:

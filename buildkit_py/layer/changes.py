@@ -57,6 +57,10 @@ class Changes(Generic[T]):
         """What the entry that was put at a path carries."""
         return self._carried.get(path)
 
+    def linked(self, path: str) -> Hashable | None:
+        """What the entry that was put at a path shares with the other names of its file."""
+        return self._links.get(path)
+
     def below(self, path: str) -> Iterator[str]:
         """The paths at and below `path` that something was put at, what is inside first."""
         for name in tuple(self._names.get(path, ())):

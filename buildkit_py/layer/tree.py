@@ -18,6 +18,8 @@ MAX_DEPTH = 255
 """The most directories that a path may lead through, in what a step leaves and in a layer."""
 
 _LINK_LIMIT = 40
+_WAY_LIMIT = 1000
+"""Names in all the links on one way: each may have two thousand, and is gone through whatever they lead to."""
 
 
 class Tree(Protocol):
@@ -194,7 +196,7 @@ def resolve(tree: Tree, path: str, follow_last: bool = True) -> str:
     """
     pending = _parts(path)
     done: list[str] = []
-    links = 0
+    links = way = 0
     while pending:
         name = pending.pop()
         if name == "..":
@@ -206,12 +208,14 @@ def resolve(tree: Tree, path: str, follow_last: bool = True) -> str:
             done.append(name)
             continue
         links += 1
-        if links > _LINK_LIMIT:
-            raise SourceInputError(f"/{path.lstrip('/')} can't be found: too many symbolic links")
         target = entry.target or ""
+        parts = _parts(target)
+        way += len(parts)
+        if links > _LINK_LIMIT or way > _WAY_LIMIT:
+            raise SourceInputError(f"/{path.lstrip('/')} can't be found: too many symbolic links")
         if target.startswith("/"):
             done.clear()
-        pending += _parts(target)
+        pending += parts
     return "/".join(done)
 
 

@@ -11,7 +11,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -107,7 +107,9 @@ class _Unpacker:
         self._spool = spool
         self._name = name
         self._number = number
-        self._first: dict[str, str] = {}
+        self._linked: set[str] = set()
+        self._said: dict[Hashable, Entry] = {}
+        self._opaque: set[str] = set()
 
     def run(self, file: BinaryIO) -> None:
         """Read it all; raises `SourceInputError` for what is no archive, or one that no honest tool makes."""
@@ -240,8 +242,10 @@ class _Layered(_Unpacker):
     def _remove(self, parent: str, name: str) -> None:
         hidden = name.removeprefix(_REMOVAL)
         if name == _OPAQUE:
-            for each in list(self._edit.children(parent)):
+            # What is hidden stays so: another one would cost another look at every name, and say nothing.
+            for each in () if parent in self._opaque else list(self._edit.children(parent)):
                 self._edit.hide(join(parent, each))
+            self._opaque.add(parent)
         elif hidden in ("", ".", ".."):
             raise IntegrityError(f"it has a malformed removal: {join(parent, name)[:200]!r}")
         elif not hidden.startswith(_REMOVAL):
@@ -258,25 +262,28 @@ class _Layered(_Unpacker):
             for name in (path, entry.path):
                 self._edit.put(replace(found, path=name, uid=entry.uid, gid=entry.gid))
             return
-        first = self._first.setdefault(path, path)
-        self._first[entry.path] = first
+        key = self._edit.linked(path)
+        names = (entry.path,) if key in self._said else (path, entry.path)
+        if key not in self._said:
+            key = (self._number, len(self._said))
         content = self._edit.content(path)
-        made = replace(found, type="file", target=None, mode=entry.mode, uid=entry.uid, gid=entry.gid)
-        is_same = (made.mode, made.uid, made.gid) == (found.mode, found.uid, found.gid)
-        for name in (path, entry.path) if is_same else self._names(first):
-            self._edit.put(replace(made, path=name), content, (self._number, first))
+        self._said[key] = replace(found, type="file", target=None, mode=entry.mode, uid=entry.uid, gid=entry.gid)
+        for name in names:
+            self._edit.put(replace(self._said[key], path=name), content, key)
+        self._linked.update(names)
 
-    def _names(self, first: str) -> list[str]:
-        """All names of a file: what a later one says of it is said of all."""
-        return [name for name, each in self._first.items() if each == first]
+    def _tar(self, stream: TarStream) -> None:
+        super()._tar(stream)
+        # What a later name says of a file is said of all its names: told once at the end, as it takes a look at each.
+        for name in self._linked:
+            key, now = self._edit.linked(name), self._edit.changed(name)
+            said = replace(self._said[key], path=name) if key in self._said else None
+            if said is not None and now is not None and said != replace(now, type="file", target=None):
+                self._edit.put(said, self._edit.content(name), key)
 
     def _parts(self, name: str) -> list[str]:
         """Names may go up again as long as they don't lead out."""
         return parts_of(posixpath.normpath(name))
-
-    def _file(self, entry: Entry, source: Iterable[bytes]) -> None:
-        self._first.pop(entry.path, None)
-        super()._file(entry, source)
 
     def _xattrs(self, member: tarfile.TarInfo) -> Xattrs:
         text = member.pax_headers.get(f"SCHILY.xattr.{CAPABILITY}")

@@ -18,9 +18,11 @@ from buildkit_py.errors import IntegrityError
 _BLOCK = 512
 _MAX_MEMBERS = 100_000
 _MAX_EXTENSION = 1 << 16
+_MAX_EXTENSIONS = 1 << 26
+"""Bytes of all that are read for names, which memory holds; those of the largest images are a thousandth of it."""
 _DIGITS = 8
 _COMPRESSED = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"))
-_GLOBAL_HEADER = tarfile.XGLTYPE
+_EXTENSIONS = (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XGLTYPE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +50,23 @@ def index_members(archive: BinaryIO, name: str, *, links: bool = False) -> dict[
     _refuse_compressed(os.pread(archive.fileno(), 8, 0), name)
     members: dict[str, Member] = {}
     leads: dict[str, str] = {}
-    pending, at, count = _Pending(), 0, 0
+    pending, at, count, extended = _Pending(), 0, 0, 0
     while at + _BLOCK <= end:
         header = _header(os.pread(archive.fileno(), _BLOCK, at), name)
         if header is None:
             break
         count += 1
-        size = header.size if pending.size is None else pending.size
+        extends = header.type in _EXTENSIONS
+        size = header.size if pending.size is None or extends else pending.size
         start = at + _BLOCK
         if count > _MAX_MEMBERS:
             raise IntegrityError(f"the archive {name} has more than {_MAX_MEMBERS} members; no image has that many")
         if size < 0 or start + size > end:
             raise IntegrityError(f"the archive {name} is cut short")
-        if header.type in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, _GLOBAL_HEADER):
+        if extends:
+            extended += size
+            if extended > _MAX_EXTENSIONS:
+                raise IntegrityError(f"the archive {name} has more than {_MAX_EXTENSIONS} bytes of extension headers")
             _extend(pending, header, archive, start, name)
         else:
             if header.type in (tarfile.REGTYPE, tarfile.AREGTYPE):

@@ -18,13 +18,15 @@ import pytest
 import zstandard
 
 from buildkit_py.errors import IntegrityError, SourceInputError, UsageError
-from buildkit_py.graph.op import Unpack
+from buildkit_py.graph.op import Copy, Unpack
+from buildkit_py.layer.apply import outline_layer
 from buildkit_py.layer.context import ContextTree
+from buildkit_py.layer.entry import Diff
 from buildkit_py.layer.fileops import apply_op
 from buildkit_py.layer.limits import Allowance, Limits
 from buildkit_py.layer.statcache import StatCache
 from buildkit_py.layer.tarstream import TarStream
-from buildkit_py.layer.tree import EmptyTree
+from buildkit_py.layer.tree import ChainTree, EmptyTree, Tree
 from tests.support import layouts
 from tests.support.command import Pybuild
 from tests.support.tars import R, Stack, noted, tar_of
@@ -178,6 +180,66 @@ def test_maps_of_sparse_files() -> None:
 def test_time() -> None:
     """Whatever else is done to make reading slow ends with the time there is."""
     refused(tar_of(("a", R, b"")), Limits(seconds=0), "seconds")
+
+
+COUNT = 4000
+
+
+def test_a_directory_that_is_emptied_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of many opaque markers hid each of many names: the square of them, from a few packed bytes."""
+    many, again = tar_of(*((f"o/{number}", R, b"") for number in range(COUNT))), [("o/.wh..wh..opq", R, b"")] * COUNT
+    lower = ChainTree([(tmp_path, outline_layer(io.BytesIO(many), lower=EmptyTree()).diff)])
+    emptied = outline_layer(io.BytesIO(tar_of(*again)), lower=lower, limits=Limits(seconds=10))
+    assert sum(entry.type == "whiteout" for entry in emptied.diff.entries) == COUNT
+    monkeypatch.setenv("PYBUILD_LIMITS", "seconds=10")
+    assert added(tmp_path, tar_of(*again), base=lower, dest="/") == emptied.diff
+
+
+def test_a_file_that_changes_with_each_of_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each of many hard links said of their file was said of all that came before: the square of them again."""
+    links = [tarfile.TarInfo(f"l{number}") for number in range(COUNT)]
+    for number, link in enumerate(links):
+        link.type, link.linkname, link.mode = tarfile.LNKTYPE, "a", 0o600 + number % 2
+    monkeypatch.setenv("PYBUILD_LIMITS", "seconds=10")
+    assert len(added(tmp_path, tar_of(("a", R, b""), *links)).entries) == COUNT + 3
+
+
+def added(tmp_path: Path, tar: bytes, *, base: Tree | None = None, dest: str = "/o/") -> Diff:
+    """What an ADD of an archive makes."""
+    for place in ("context", "spool"):
+        (tmp_path / place).mkdir()
+    (tmp_path / "context/a.tar").write_bytes(tar)
+    tree = ContextTree(tmp_path / "context", StatCache(tmp_path / "stat"))
+    copy = Copy(sources=("a.tar",), dest=dest, contents="always", made="alike", unpack=True)
+    return apply_op(copy, base or EmptyTree(), tree, spool=tmp_path / "spool").diff
+
+
+def test_links_of_very_many_names(tmp_path: Path) -> None:
+    """A way through forty links of two thousand names took seconds, for each file that is laid down beyond them."""
+    way = "x/" * 750 + "../" * 750
+    links = [(f"l{number}", tarfile.SYMTYPE, f"{way}l{number + 1}") for number in range(39)]
+    with pytest.raises(IntegrityError, match="leads nowhere: /l0 can't be found: too many symbolic links"):
+        Stack(tmp_path).apply(io.BytesIO(tar_of(*links, ("l0/f", R, b""))))
+
+
+@pytest.mark.parametrize(
+    ("blob", "words"),
+    [
+        (
+            lambda: extended(tarfile.GNUTYPE_LONGNAME, 60_000, b"x" * 60_000) * 1200,
+            "more than 67108864 bytes of extension headers",
+        ),
+        (lambda: extended(tarfile.XHDTYPE, 9, b"9 size=0\n") + extended(tarfile.XHDTYPE, -5), "cut short"),
+    ],
+)
+def test_headers_of_an_archive_of_images(
+    pybuild: Pybuild, tmp_path: Path, blob: Callable[[], bytes], words: str
+) -> None:
+    """Its index keeps names in memory as well, and has a length of less than nothing for what it is."""
+    (tmp_path / "image.tar.gz").write_bytes(gzip.compress(blob(), 1))
+    result = pybuild("load", "-i", tmp_path / "image.tar.gz")
+    assert result.code == 11, result.output
+    assert words in result.stderr
 
 
 def zipped(count: int, size: int) -> bytes:

@@ -143,6 +143,28 @@ def test_the_last_name_of_a_file_says_whose_it_is(add: Add, make_tar: Any) -> No
     assert [(each.mode, each.uid) for each in made(add({"t": out.getvalue()}))[2:]] == [(0o600, 7)] * 3
 
 
+def test_names_that_are_replaced_are_names_of_that_file_no_more(add: Add, make_tar: Any) -> None:
+    """As tar does it: what a link says later of the mode of a file is said of those that are its names by then."""
+    blob = make_tar(
+        *(
+            ("a", REGTYPE, b"one"),
+            ("b", LNKTYPE, "a"),
+            ("c", LNKTYPE, "a"),
+            ("b", SYMTYPE, "x"),
+            ("a", REGTYPE, b"two"),
+        ),
+        *(item("d", LNKTYPE, linkname="c"), ("e", LNKTYPE, "a")),
+    )
+    draft = add({"t": blob.getvalue()})
+    found = {entry.path: entry for entry in made(draft)}
+    assert found["o/b"].type == "symlink"
+    assert [(found[f"o/{name}"].target, found[f"o/{name}"].mode) for name in "acde"] == [
+        *((None, 0o644), (None, 0o640), ("o/c", 0o640), ("o/a", 0o644))
+    ]
+    with draft.contents["o/a"]() as two, draft.contents["o/c"]() as one:
+        assert (one.read(), two.read()) == (b"one", b"two")
+
+
 def test_links_lead_inside_the_destination(add: Add, make_tar: Any) -> None:
     blob = make_tar(("l", SYMTYPE, "/etc"), ("l/f", REGTYPE, b"x"))
     assert made(add({"a": blob.getvalue()}, "etc/x")) == entries(("o/etc/f", "o/l -> /etc"))
