@@ -282,6 +282,18 @@ def test_a_big_image_is_taken() -> None:
         allowance.unpacked(number * 150_000, number * 30_000)
 
 
+def test_what_is_written_here_is_read_here(pybuild: Pybuild, tmp_path: Path) -> None:
+    """A layer of nothing but zeros, as of a disk for a virtual machine: nothing packs better, and it must come out."""
+    (tmp_path / "Buildfile").write_text("buildfile 1\nimage a {\nfrom scratch\ncopy ./disk to /disk\n}\n")
+    with (tmp_path / "disk").open("wb") as file:
+        file.truncate(64 << 20)
+    pybuild.ok("build", ".", "-t", "a:1", cwd=tmp_path)
+    pybuild.ok("prune", "--all")
+    pybuild.having(PYBUILD_LIMITS="free=1m").ok("export", "a:1", "-o", tmp_path / "out.tar")
+    with tarfile.open(tmp_path / "out.tar") as out:
+        assert out.getmember("disk").size == 64 << 20
+
+
 @pytest.mark.parametrize("text", ["entries", "entries=", "entries=x", "files=3", "entries=1e9", "bytes=1q"])
 def test_limits_that_can_not_be_read(text: str) -> None:
     """A limit that nobody understands is no limit."""
