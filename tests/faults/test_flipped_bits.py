@@ -8,10 +8,15 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from buildkit_py.errors import StoreError
+from buildkit_py.errors import IntegrityError, StoreError
+from buildkit_py.executor.source.http import lay_out
+from buildkit_py.graph.op import HttpSource
 from buildkit_py.layer.statcache import StatCache
 from buildkit_py.store import Store
 from buildkit_py.store.gc import Rules
@@ -121,6 +126,18 @@ def test_16_a_flipped_bit(template: tuple[Project, str], project: Project, root:
     owner = victim.relative_to(root).parts[:2]
     assert all(path.relative_to(root).parts[:2] == owner for path in lost) or lost == {victim}
     mended(project, template[1])
+
+
+def test_16_a_flipped_bit_in_what_a_url_holds(tmp_path: Path) -> None:
+    """What was fetched before becomes no tree unless it still is what is pinned."""
+    with Store.open(tmp_path / "store") as store:
+        digest = store.blobs.put(b"pinned" * 100)
+    flip(next((tmp_path / "store/blobs/sha256").iterdir()), random.Random(1))
+    source = HttpSource(url="https://example.org/f", digest=digest, filename="f")
+    with Store.open(tmp_path / "store") as store:
+        with pytest.raises(IntegrityError, match="in the store are damaged"):
+            lay_out(cast("Any", SimpleNamespace(store=store)), source, 0, Event())
+        assert not list(store.layout.snapshots.iterdir())
 
 
 @pytest.fixture

@@ -250,7 +250,7 @@ def lay_out(shop: Workshop, source: HttpSource, epoch: int, cancelled: Event) ->
     diff = Diff.of([Entry(path=source.filename, type="file", mode=mode, size=size, digest=digest)])
     with shop.store.snapshots.area() as area:
         path = area.fs / source.filename
-        with shop.store.blobs.open(digest) as blob, path.open("xb") as file:
+        with shop.store.blobs.verified(digest) as blob, path.open("xb") as file:
             shutil.copyfileobj(blob, file, BLOCK)
         path.chmod(mode)
         os.utime(path, (epoch, epoch))
