@@ -98,7 +98,7 @@ def run_rmi(args: Namespace, shell: Shell) -> int:
     from buildkit_py.image.names import doomed
     from buildkit_py.store.removal import remove_images
 
-    with shell.store(args.store, make=False) as store:
+    with shell.store(args.store, make=False, removing=True) as store:
         removal = remove_images(store, doomed(store, args.images, force=args.force), dry_run=args.dry_run)
         left = {record.descriptor["digest"]: record.name for record in store.images.list()}
     if args.json:

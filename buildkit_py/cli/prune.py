@@ -72,7 +72,7 @@ def run(args: Namespace, shell: Shell) -> int:
             "--images needs a rule that says which names may go",
             hint="add --older-than 30d, --keep-last 5, --keep 20GB or --all; --keep-name PATTERN keeps some",
         )
-    with shell.store(args.store, make=False) as store:
+    with shell.store(args.store, make=False, removing=True) as store:
         rules = _rules(args, store)
         if args.explain is not None:
             from buildkit_py.store.explain import explain

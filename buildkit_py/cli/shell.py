@@ -61,8 +61,8 @@ class Shell:
 
         return Engine(Path(root) if root else None, others=self._others())
 
-    def store(self, root: str | None, *, make: bool = True) -> Store:
-        """The store at `root`, or the default one; to be entered with `with`.
+    def store(self, root: str | None, *, make: bool = True, removing: bool = False) -> Store:
+        """The store at `root`, or the default one; to be entered with `with`. `removing` as of `Store.open`.
 
         Without `make`, one that was named and is not there is a `NotFoundError`.
         """
@@ -76,7 +76,7 @@ class Shell:
             from buildkit_py.executor.sandbox.rootless import enter_user_namespace
 
             enter_user_namespace()
-        store = Store.open(path, others=self._others())
+        store = Store.open(path, others=self._others(), removing=removing)
         store.space.tell = lambda text: self.complain(f"note: {text}\n")
         return store
 

@@ -13,6 +13,7 @@
     │   └── 0/ 1/ …              the directory; more than one where the sharing is private
     ├── index.db (-wal, -shm)    SQLite: trees, results, memo, images, builds, uses (see schema.py)
     ├── quota                    the bytes that the store may hold; absent without a limit
+    ├── reserve                  room that is given up to remove something on a full disk (see reserve.py)
     ├── locks/HEX                named locks, HEX is the SHA-256 of the name; `gc` and `index` are fixed ones
     ├── leases/OWNER             one locked file a process at work; lists what it uses
     ├── partial/ALGORITHM-HEX.BOOT   a download under way; worthless after another boot
@@ -43,6 +44,8 @@ VERSION = 1
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 EMPTY_INDEX = b'{"manifests":[],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}'
 DIRECTORIES = ("blobs", "blobs/sha256", "snapshots", "caches", "locks", "leases", "partial", "mounts", "tmp")
+_INDEX = frozenset(f"index.db{ending}" for ending in ("", "-wal", "-shm", ".rebuild", ".damaged"))
+_LATER = _INDEX | {"quota", "stat.db", "reserve"}
 _CREATE_SECONDS = 60.0
 
 
@@ -177,7 +180,9 @@ class Layout:
 
     def _refuse_foreign(self) -> None:
         known = {name.partition("/")[0] for name in DIRECTORIES} | {"oci-layout", "index.json", ".new"}
-        strange = sorted(set(files.names(self.root)) - known - {"index.db", "index.db-wal", "index.db-shm"})
+        names = set(files.names(self.root))
+        # What comes after the mark of the version tells a store that lost it, beside an index.
+        strange = sorted(names - known - (_LATER if names & _INDEX else set()))
         if strange:
             raise StoreError(
                 f"{self.root} is not a store, and it is not empty: it holds {strange[0]!r}",

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from buildkit_py.errors import StoreError
-from buildkit_py.store import files
+from buildkit_py.store import files, reserve
 from buildkit_py.store.additional import OtherTrees
 from buildkit_py.store.blobs import Blobs
 from buildkit_py.store.builds import Builds
@@ -70,13 +70,16 @@ class Store:
         self.owner.make_room = self.space.make
 
     @classmethod
-    def open(cls, root: Path, *, create: bool = True, others: Sequence[Path] = ()) -> Store:
+    def open(cls, root: Path, *, create: bool = True, others: Sequence[Path] = (), removing: bool = False) -> Store:
         """Open the store at `root`, making it first if `create`; cleans up after processes that were killed.
 
-        What `others` hold, additional stores that `additional.usable` found, can be read as if it were here.
+        What `others` hold, additional stores that `additional.usable` found, can be read as if it were here. Who is
+        `removing` something can do so on a full disk.
         Raises `NotFoundError` where there is none, `StoreError` for a foreign, newer or tampered one, `StoreBusyError`.
         """
-        store = cls(Layout.open(root, create=create, others=others))
+        layout = Layout.open(root, create=create, others=others)
+        (reserve.give_up if removing else reserve.keep)(layout.root)
+        store = cls(layout)
         try:
             store.recover()
             store.images.mend()

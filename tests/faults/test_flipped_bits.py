@@ -57,6 +57,7 @@ KINDS = {
     "version": Kind(pattern="version", why="every command refuses the store and says what it read"),
     "quota": Kind(pattern="quota", why="another number is another wish; what is no number is named"),
     "download": Kind(pattern=r"partial/sha256-.+", why="its digest is compared when it is whole"),
+    "reserve": Kind(pattern="reserve", why="nothing is in it"),
     # What follows holds nothing that a later command goes by.
     "log of the index": Kind(pattern=r"index\.db-(wal|shm)", why="SQLite has sums in it, and takes a torn one back"),
     "index set aside": Kind(pattern=r"index\.db\.(damaged|rebuild)", why="it is kept to be looked at"),
@@ -75,6 +76,7 @@ DRAWN = {
     "caches/HEX/",
     "id  0/  1/ …",
     "quota",
+    "reserve",
     "index.db (-wal, -shm)",
     "index.db.rebuild",
     "index.db.damaged",

@@ -93,13 +93,17 @@ def test_5_no_inodes_left(works: Works, tmp_path: Path, name: str) -> None:
             works.survived(name, place, pybuild, met)
 
 
-def test_4_a_full_disk_can_be_pruned(works: Works, tmp_path: Path) -> None:
-    """What the message says to do works, with as little room as the index needs to be opened."""
+@pytest.mark.parametrize("words", [("prune", "--all"), ("rmi", "--force", "app:1")])
+@pytest.mark.parametrize("left", [64 << 10, 0])
+def test_4_a_full_disk_can_be_pruned(works: Works, tmp_path: Path, left: int, words: tuple[str, ...]) -> None:
+    """What the message says to do works, without any room as well."""
     with in_memory(tmp_path / "disk", "size=128m") as place:
         pybuild = works.place("prune", place)
-        fill(place, 64 << 10)
+        fill(place, left)
         before = room(place)
-        pybuild.ok("prune", "--all")
+        if not left:
+            assert "pybuild prune" in pybuild("ls").stderr
+        pybuild.ok(*words)
         assert room(place) > before
         (place / "filler").unlink()
         assert pybuild.ok("store", "check").stdout == "the store is whole\n"

@@ -38,6 +38,19 @@ def test_a_directory_with_something_else_in_it_is_left_alone(root: Path) -> None
     assert os.listdir(root) == ["thesis.tex"]
 
 
+def test_a_store_that_lost_its_version_is_one(root: Path) -> None:
+    """With all that a store has in the course of time."""
+    with Store.open(root) as store:
+        store.space.limit(10**9)
+        store.images.put("kept:1", {"digest": store.blobs.put(b"{}"), "size": 2, "mediaType": "x"})
+    for name in ("stat.db", "index.db.damaged"):
+        (root / name).touch()
+    (root / "version").unlink()
+    with Store.open(root) as store:
+        assert [record.name for record in store.images.list()] == ["kept:1"]
+    assert (root / "version").read_text() == "1\n"
+
+
 def test_a_file_is_not_a_store(root: Path) -> None:
     root.touch()
     with pytest.raises(StoreError):
