@@ -111,7 +111,7 @@ class _Applier:
                 raise IntegrityError(f"it replaces the root by a {entry.type}")
             self._changes.put(entry)
         elif entry.type == "hardlink":
-            self._link(path, self._place(member.linkname))
+            self._link(path, self._place(member.linkname), stream)
         else:
             self._lay(entry, stream.blocks(member))
 
@@ -212,13 +212,14 @@ class _Applier:
         self._files += 1
         self._changes.put(file, self._files, link=self._files)
 
-    def _link(self, path: str, target: str) -> None:
+    def _link(self, path: str, target: str, stream: TarStream) -> None:
         found = self._changes.lookup(target) if target else None
         if found is None or found.type == "dir" or target.startswith(f"{path}/"):
             raise IntegrityError(f"it links /{path[:200]} to /{target[:200]}, which is no file in it or below it")
         if path == target:
             return
         if self._changes.changed(target) is None:
+            stream.made(found.size)
             self._copy_up(found)
         self._clear(path, keep=False)
         self._make_parents(path)

@@ -51,7 +51,7 @@ class TarStream:
         self._next = 0
         self._following = 0
         self._common: dict[str, str] = {}
-        self._holes = 0
+        self._more = 0
 
     def __enter__(self) -> TarStream:
         self._ahead.__enter__()
@@ -158,11 +158,15 @@ class TarStream:
             while at < offset:
                 hole = bytes(min(offset - at, BLOCK))
                 at += len(hole)
-                self._holes += len(hole)
-                self._allowance.unpacked(self._plain.count + self._holes, self._plain.packed)
+                self.made(len(hole))
                 yield hole
             yield from self._stored(member, size)
             at += size
+
+    def made(self, size: int) -> None:
+        """So many bytes more came of it than it holds: holes, or files of other layers that it links to."""
+        self._more += size
+        self._allowance.unpacked(self._plain.count + self._more, self._plain.packed)
 
     def drain(self) -> None:
         """Read what comes after the last entry."""

@@ -182,6 +182,14 @@ def test_time() -> None:
     refused(tar_of(("a", R, b"")), Limits(seconds=0), "seconds")
 
 
+def test_links_to_files_of_other_layers(tmp_path: Path) -> None:
+    """Each makes a copy of the file, so one layer of zeros and a thousand of links fill any disk."""
+    stack = Stack(tmp_path)
+    stack.apply(io.BytesIO(tar_of(("big", R, bytes(ZEROS)))))
+    with pytest.raises(IntegrityError, match="times its own size; the limit is 50"):
+        stack.apply(io.BytesIO(tar_of(("l", tarfile.LNKTYPE, "big"))), SMALL)
+
+
 COUNT = 4000
 
 
