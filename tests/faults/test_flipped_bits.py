@@ -130,20 +130,6 @@ def test_16_a_flipped_bit(template: tuple[Project, str], project: Project, root:
     mended(project, template[1])
 
 
-@pytest.mark.parametrize("words", [("save", "kept:1", "-o"), ("copy", "kept:1")])
-def test_16_a_flipped_bit_in_a_layer_that_is_copied(project: Project, root: Path, words: tuple[str, ...]) -> None:
-    """It is called damaged, not missing."""
-    # A layer of the base would be taken from where it came from.
-    base = {path.name for path in files_of(project.directory / "base")}
-    layers = [path for path in files_of(root / "blobs") if path.read_bytes()[:2] == b"\x1f\x8b"]
-    victim = next(path for path in layers if path.name not in base)
-    flip(victim, random.Random(1))
-    place = root.with_name("given")
-    refused = project.pybuild(*words, f"oci:{place}" if words[0] == "copy" else place)
-    assert refused.code == 11, refused.output
-    assert f"sha256:{victim.name} in the store are damaged" in refused.stderr
-
-
 def test_16_a_flipped_bit_in_what_a_url_holds(tmp_path: Path) -> None:
     """What was fetched before becomes no tree unless it still is what is pinned."""
     with Store.open(tmp_path / "store") as store:
