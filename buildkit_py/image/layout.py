@@ -23,6 +23,7 @@ from buildkit_py.layer.clone import clone
 from buildkit_py.oci import Descriptor, parse_index
 from buildkit_py.oci.descriptor import REF_NAME
 from buildkit_py.oci.media_types import OCI_INDEX
+from buildkit_py.store.files import file_digest
 
 if TYPE_CHECKING:
     from buildkit_py.store import Store
@@ -111,7 +112,7 @@ def _fill(store: Store, descriptor: Descriptor, directory: Path, rows: Sequence[
     try:
         for blob in closure(store, descriptor):
             path = directory / blob_path(blob)
-            if not (path.is_file() and path.stat().st_size == blob.size):
+            if not _is_there(path, blob):
                 added.append(path)
                 _copy(store, blob, path)
         with new_file(directory / "index.json", known=True) as out:
@@ -121,6 +122,13 @@ def _fill(store: Store, descriptor: Descriptor, directory: Path, rows: Sequence[
             with suppress(OSError):
                 path.unlink(missing_ok=True)
         raise
+
+
+def _is_there(path: Path, blob: Descriptor) -> bool:
+    """Whether a blob was written before, and is what it was."""
+    with suppress(OSError):
+        return path.lstat().st_size == blob.size and file_digest(path, blob.digest.algorithm) == str(blob.digest)
+    return False
 
 
 def _copy(store: Store, blob: Descriptor, path: Path) -> None:

@@ -106,6 +106,16 @@ def test_16_damaged_bytes_leave_the_store_by_no_way(
     assert pybuild("inspect", f"docker://{registry.name}/damaged/app:1").code == 10
 
 
+def test_16_a_flipped_bit_in_a_layout_that_is_added_to(project: Project, root: Path) -> None:
+    """What lies there already under the name of a blob is compared with it, and written again."""
+    out = root.with_name("out")
+    for _ in range(2):
+        assert project.pybuild("build", ".", "-q", "-o", f"layout:{out}", cwd=project.directory).code == 0
+        victim = out / "blobs/sha256" / parts(root)["layer"].name
+        assert hashlib.sha256(victim.read_bytes()).hexdigest() == victim.name
+        flip(victim, random.Random(1))
+
+
 def strange(root: Path) -> None:
     (root / "blobs/sha256/strange").touch()
     (root / "snapshots/strange").touch()
