@@ -24,6 +24,9 @@ class Partial(Protocol):
     def offset(self) -> int:
         """How many bytes are there."""
 
+    def expect(self, size: int, /) -> None:
+        """Raise `StoreError` where there is no room for a blob of so many bytes."""
+
     def append(self, data: bytes, /) -> None:
         """Add bytes at the end."""
 

@@ -84,6 +84,7 @@ def _fetch_from(
     cancel: Cancel | None,
 ) -> None:
     """Fetch and publish; where resumed bytes turn out wrong, once more from the start."""
+    partial.expect(descriptor.size)
     resumed = partial.offset > 0
     if partial.offset > descriptor.size:
         partial.restart()

@@ -6,6 +6,7 @@ file may be zeros, so a file of another boot is never continued.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from buildkit_py import amounts
 from buildkit_py.digest import Digest
-from buildkit_py.errors import IntegrityError
+from buildkit_py.errors import IntegrityError, StoreError
 from buildkit_py.store import files
-from buildkit_py.store.faults import guard
+from buildkit_py.store.faults import advice, guard
 from buildkit_py.store.layout import Layout
 from buildkit_py.store.leases import boot_id
 from buildkit_py.store.locks import HeldLock
@@ -54,6 +56,18 @@ class PartialBlob:
             with guard("writing a blob", path):
                 self._resume()
         self.resumed = self.offset > 0
+
+    def expect(self, size: int) -> None:
+        """Raise `StoreError` where the disk has no room for the rest of a blob of so many bytes."""
+        with guard("writing a blob", self._path):
+            state = os.statvfs(self._path.parent)
+        free = state.f_bavail * state.f_frsize
+        if size - self.offset > free:
+            raise StoreError(
+                f"the blob {self.digest} has {amounts.size(size)}, and the disk has {amounts.size(free)} left: "
+                f"{self._path.parent}",
+                hint=advice(errno.ENOSPC),
+            )
 
     def append(self, data: bytes) -> None:
         """Add bytes that follow those at hand."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from buildkit_py.errors import IntegrityError, PybuildError, RegistryError, SourceInputError
+from buildkit_py.errors import IntegrityError, PybuildError, RegistryError, SourceInputError, StoreError
 from buildkit_py.executor.source import http
 from buildkit_py.oci import Descriptor
 from buildkit_py.oci.media_types import OCI_INDEX, OCI_LAYER, OCI_MANIFEST
@@ -263,6 +263,16 @@ def test_a_pull_of_something_without_an_end(pybuild, tmp_path: Path) -> None:
         assert result.code == 11, result.output
         assert "is too large; the limit is 4194304" in result.stderr
         assert not took_all(server)
+
+
+def test_a_blob_for_which_the_disk_has_no_room(store: Path) -> None:
+    """A size that a manifest announces fills no disk: nothing is asked for."""
+    vast = Descriptor(media_type=OCI_LAYER, digest=BLOB.digest, size=1 << 60)
+    with faulty_registry() as server, Store.open(store) as opened:
+        with pytest.raises(StoreError, match=r"has 1152\.9 PB, and the disk has .* left"):
+            make_client(server.name).fetch(Reference.parse(f"{server.name}/a/b"), [vast], opened.blobs)
+        assert server.asked("GET", "/blobs/") == []
+        assert list(opened.layout.partial.iterdir()) == []
 
 
 @contextmanager
