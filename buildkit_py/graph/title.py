@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from buildkit_py.graph.op import (
@@ -29,6 +31,12 @@ from buildkit_py.graph.op import (
 from buildkit_py.platform import Platform
 
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
+_SET_UP = re.compile(
+    r"set(?:[ \t]+[-+](?:[A-Za-z]*o[ \t]+[a-z]+|[A-Za-z]+))+[ \t]*(?:;|&&|[ \t]#.*|\\?\Z)[ \t]*"
+    r"|\(set -o pipefail\) 2>/dev/null && set -o pipefail\Z",
+    re.ASCII,
+)
+"""How a script sets up its shell. Options alone match, so that nothing that does something can hide behind them."""
 
 
 def title(op: Op, *, native: str | None = None, origin: Op | None = None) -> str:
@@ -110,15 +118,26 @@ def _exec(op: ExecStep) -> str:
     script = _script(op)
     if script is None:
         return f"{op.type} {' '.join(op.args)}"
-    lines = [line for line in (line.strip() for line in script.split("\n")) if line and not _silent(line)]
-    if not lines:
-        return f"{op.type} {op.args[0]}"
-    return f"{op.type} {lines[0].removesuffix(chr(92)).rstrip()}{' …' if len(lines) > 1 else ''}"
+    lines = list(_telling(script)) or [op.args[0]]
+    return f"{op.type} {lines[0]}{' …' if len(lines) > 1 else ''}"
 
 
-def _silent(line: str) -> bool:
-    """Whether a line of a script tells a person nothing: a comment, or the set-up of the shell."""
-    return line.startswith(("#", "set -", "set +", "(set -o pipefail)"))
+def _telling(script: str) -> Iterator[str]:
+    """The lines of a script that tell a person something: neither a comment nor the set-up of the shell, unless there
+    is nothing else."""
+    only, told = "", False
+    for line in map(str.strip, script.split("\n")):
+        rest = line
+        while found := _SET_UP.match(rest):
+            only, rest = only or (line if line.startswith("set") else ""), rest[found.end() :]
+        if only and not told:
+            rest = re.sub(r"\A(?:;|&&)[ \t]*", "", rest)
+        rest = rest.removesuffix("\\").rstrip()
+        if rest and not rest.startswith("#"):
+            told = True
+            yield rest
+    if only and not told:
+        yield only
 
 
 def _script(op: ExecStep) -> str | None:
