@@ -25,7 +25,10 @@ def run(args: Namespace, shell: Shell) -> int:
     """Compile, pin, and draw; nothing is run."""
     from buildkit_py.cli.files import replace_file
     from buildkit_py.cli.request import opened, options_of
+    from buildkit_py.cli.settings import GRANTS
 
+    # Nothing is run: what a build would first have to allow can be seen here.
+    args.allow = GRANTS
     options = options_of(args, shell)
     shell.folders.append(args.context)
 

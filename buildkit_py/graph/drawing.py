@@ -17,7 +17,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass
-from buildkit_py.graph.groups import Card, Row, cards_of
+from buildkit_py.graph.groups import Card, Row, cards_of, with_grants
 from buildkit_py.graph.title import clip
 
 if TYPE_CHECKING:
@@ -183,10 +183,11 @@ def _draw(box: _Box) -> Iterator[str]:
 
 def _draw_row(row: Row, y: int) -> str:
     text, note = _texts(row)
+    whole = "\n".join(filter(None, (row.text, with_grants(row))))
     kind = "source" if row.kind in _SOURCES else _KINDS.get(row.kind, "file")
     shown = f'{escape(text)}<tspan class="note">{escape(note)}</tspan>' if note else escape(text)
     return (
-        f'<g><title>{escape(row.text)}</title><circle class="{kind}" cx="{_PAD + 4}" cy="{y}" r="4"/>'
+        f'<g><title>{escape(whole)}</title><circle class="{kind}" cx="{_PAD + 4}" cy="{y}" r="4"/>'
         f'<text x="{_PAD + 16}" y="{y + 4}" xml:space="preserve">{shown}</text></g>'
     )
 

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from buildkit_py.dataclass import dataclass, field, replace
+from buildkit_py.graph.given import granted
 from buildkit_py.graph.op import SOURCES, ImageSource, LocalSource
-from buildkit_py.graph.title import clip, title
+from buildkit_py.graph.title import clip, printable_line, title
 
 if TYPE_CHECKING:
     from buildkit_py.graph.definition import Definition, ImageTarget, TestItem, Vertex
@@ -36,12 +37,14 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of a card. `kind` is the op's type, `test` or `output`; `vertex` is None where it is not a vertex."""
+    """One line of a card. `kind` is the op's type, `test` or `output`; `vertex` is None where it is not a vertex.
+    `grants` are what the step may use, its mounts with where they come from."""
 
     kind: str
     text: str
     vertex: str | None = None
     needs: tuple[Need, ...] = ()
+    grants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,11 @@ def cards_of(definition: Definition) -> list[Card]:
     grouping = _Grouping(definition)
     stages = [grouping.stage(number) for number in range(len(grouping.stages))]
     return [*stages, *(grouping.image(target) for target in definition.targets)]
+
+
+def with_grants(row: Row) -> str:
+    """What the step of a row may use, as one line; empty where that is nothing beyond its tree."""
+    return f"with {', '.join(row.grants)}" if row.grants else ""
 
 
 def image_name(target: ImageTarget) -> str:
@@ -140,7 +148,9 @@ class _Grouping:
         vertex = self.definition.vertices[digest]
         source = vertex.inputs.get("from")
         text = title(vertex.op, native=native, origin=self.definition.vertices[source].op if source else None)
-        return Row(kind=vertex.op.type, text=text, vertex=digest, needs=tuple(self._needs(vertex)))
+        needs = tuple(self._needs(vertex))
+        grants = granted(vertex.op, {need.role: need.label for need in needs})
+        return Row(kind=vertex.op.type, text=text, vertex=digest, needs=needs, grants=grants)
 
     def _needs(self, vertex: Vertex) -> Iterator[Need]:
         for role, digest in vertex.inputs.items():
@@ -153,7 +163,7 @@ class _Grouping:
                 yield Need(role=role, label=op.name, vertex=None)
             else:
                 name = op.ref if isinstance(op, ImageSource) else title(op, native="")
-                yield Need(role=role, label=clip(name, 60), vertex=None)
+                yield Need(role=role, label=printable_line(name), vertex=None)
 
     def _check(self, item: TestItem, native: str) -> Row:
         if item.vertex is not None:

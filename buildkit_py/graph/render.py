@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from buildkit_py.graph.drawing import svg
-from buildkit_py.graph.groups import Card, Need, Row, Section, cards_of
+from buildkit_py.graph.groups import Card, Row, Section, cards_of, with_grants
 
 if TYPE_CHECKING:
     from buildkit_py.graph.definition import Definition
@@ -32,11 +32,11 @@ def _tree_card(card: Card) -> Iterator[str]:
         items += [section] if section.heading else section.rows
     for item, branch, trunk in _branches(items):
         if isinstance(item, Row):
-            yield f"{branch}{_line(item)}"
+            yield from _lines(item, branch, trunk)
             continue
         yield f"{branch}{item.heading}"
-        for row, twig, _ in _branches(item.rows):
-            yield f"{trunk}{twig}{_line(row)}"
+        for row, twig, below in _branches(item.rows):
+            yield from _lines(row, trunk + twig, trunk + below)
 
 
 def _branches(items: Iterable[_Item]) -> Iterator[tuple[_Item, str, str]]:
@@ -46,13 +46,12 @@ def _branches(items: Iterable[_Item]) -> Iterator[tuple[_Item, str, str]]:
         yield item, "└─ " if last else "├─ ", "   " if last else "│  "
 
 
-def _line(row: Row) -> str:
-    notes = [_need(need) for need in row.needs if need.role != "base"]
-    return f"{row.text}  ← {', '.join(notes)}" if notes else row.text
-
-
-def _need(need: Need) -> str:
-    return need.label if need.role == "from" else f"{need.label} as {need.role}"
+def _lines(row: Row, first: str, second: str) -> Iterator[str]:
+    # Other roles than this one are those of mounts and tools, which the grants name with where they come from.
+    notes = [need.label for need in row.needs if need.role == "from"]
+    yield f"{first}{row.text}  ← {', '.join(notes)}" if notes else f"{first}{row.text}"
+    if row.grants:
+        yield f"{second}    {with_grants(row)}"
 
 
 def dot(definition: Definition) -> str:
@@ -68,7 +67,11 @@ def dot(definition: Definition) -> str:
         rows = [row for row in card.rows() if row.vertex is not None and row.vertex not in placed]
         placed.update(row.vertex for row in rows if row.vertex is not None)
         lines.append(f'  subgraph cluster_{number} {{ label={_quoted(card.name)}; style=rounded; color="#94a3b8";')
-        lines += [f"    {_dot_node(row.vertex, row.text, row.kind)}" for row in rows if row.vertex is not None]
+        lines += [
+            f"    {_dot_node(row.vertex, row.text, row.kind, with_grants(row))}"
+            for row in rows
+            if row.vertex is not None
+        ]
         lines.append("  }")
     lines += [f"  {line}" for line in _dot_rest(definition, placed)]
     return "\n".join([*lines, "}"]) + "\n"
@@ -85,11 +88,12 @@ def _dot_rest(definition: Definition, placed: set[str]) -> Iterator[str]:
             yield f"{_quoted(_short(source))} -> {_quoted(_short(digest))}{look};"
 
 
-def _dot_node(digest: str, text: str, kind: str) -> str:
+def _dot_node(digest: str, text: str, kind: str, below: str = "") -> str:
     from buildkit_py.graph.title import clip
 
     colour = COLOURS.get(kind, "#1d4ed8")
-    return f"{_quoted(_short(digest))} [label={_quoted(clip(text, _TITLE))}, color={_quoted(colour)}];"
+    label = "\\n".join(_escaped(line) for line in (clip(text, _TITLE), below) if line)
+    return f'{_quoted(_short(digest))} [label="{label}", color={_quoted(colour)}];'
 
 
 def _short(digest: str) -> str:
@@ -97,5 +101,8 @@ def _short(digest: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return f'"{_escaped(text)}"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -59,23 +59,23 @@ def told(name: str, op: ExecStep, client: Limits) -> str:
     own = declared(op)
     value = int(tighter(own, client)[name])
     by = (
-        f"with {name}({_spelled(name, value)})"
-        if own.get(name) == value
-        else f"{_OPTIONS[name]} {_spelled(name, value)}"
+        f"with {name}({spelled(name, value)})" if own.get(name) == value else f"{_OPTIONS[name]} {spelled(name, value)}"
     )
     if name == "timeout":
         return f"timed out after {_lasting(value)} ({by})"
-    return f"went over its memory limit ({by})" if name == "memory" else f"met its limit of {value} processes ({by})"
+    if name == "memory":
+        return f"went over its memory limit ({by})"
+    return f"met its limit of {value} process{'' if value == 1 else 'es'} ({by})"
 
 
-def _spelled(name: str, value: int) -> str:
+def spelled(name: str, value: int) -> str:
     """As it is written in a build file and on a command line."""
     if name == "memory":
         unit = next((place for place in (3, 2, 1) if value % 1024**place == 0), 0)
         return f"{value // 1024**unit}{' kmg'[unit].strip()}"
     if name == "timeout":
         return _clock(value)
-    return str(value)
+    return f"{value / 1000:g}" if name == "cpus" else str(value)
 
 
 def _clock(value: int) -> str:
