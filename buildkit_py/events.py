@@ -117,13 +117,14 @@ class LayerDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageDone:
-    """An image is assembled, tested and stored under its digest."""
+    """An image is assembled, tested and stored under its digest; `names` are those that the command line gave it."""
 
     at: float
     image: str
     platform: str | None
     digest: str
     size: int
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from buildkit_py.cli.parser import Command, Namespace, Parser, add_json, add_store
@@ -51,10 +52,16 @@ def _row(store: Store, said: dict[str, Any]) -> dict[str, Any]:
     try:
         record = store.builds.get(said["id"])
     except NotFoundError:
-        return {**row, "seconds": None, "ran": None, "images": [], "error": "the record is damaged"}
+        return {**row, "seconds": None, "ran": None, "images": [], "names": [], "error": "the record is damaged"}
     ran = sum(1 for node in record["nodes"].values() if "started" in node and node.get("kind") != "output")
-    names = dict.fromkeys(image["name"] for image in record.get("images", ()) if image["name"])
-    return {**row, "seconds": record.get("marks", {}).get("ended"), "ran": ran, "images": list(names)}
+    images = record.get("images", ())
+    names = {"images": _once(image["name"] for image in images)}
+    names["names"] = _once(name for image in images for name in image.get("names", ()))
+    return {**row, "seconds": record.get("marks", {}).get("ended"), "ran": ran, **names}
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(filter(None, names)))
 
 
 def _listing(rows: list[dict[str, Any]]) -> str:
@@ -71,7 +78,7 @@ def _listing(rows: list[dict[str, Any]]) -> str:
                 row.get("error") or row["outcome"],
                 str(row["ran"]) if row["ran"] is not None else "?",
                 clean(row["file"]) or "-",
-                clean(", ".join(row["images"])) or "-",
+                clean(", ".join(row["names"] or row["images"])) or "-",
             )
         )
     return table(lines, right=frozenset({2, 4}))

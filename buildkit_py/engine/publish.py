@@ -54,6 +54,8 @@ class Publisher:
         self._store = session.store
         self._options = options
         self._layers = {node.id: node for node in nodes if isinstance(node, LayerNode)}
+        self._tags = tuple(dict.fromkeys(options.tags))
+        self._done: list[ImageDone] = []
 
     def publish(self, without: Collection[str] = ()) -> Published:
         """Assemble, name, write all images but those called as in `without`."""
@@ -71,6 +73,9 @@ class Publisher:
         with self._store.transaction():
             for name, descriptor in whole.items():
                 self._name(name, descriptor)
+        # Who hears of an image is told names that it has.
+        for event in self._done:
+            self._session.emit(replace(event, at=self._session.now()))
         writer = OutputWriter(self._session, self._images, self._options)
         for name, targets in by_name.items():
             writer.write(name, targets, whole[name])
@@ -128,7 +133,7 @@ class Publisher:
                 )
             )
         digest = str(assembled.descriptor.digest)
-        self._done(target.name, target.platform, digest, assembled.size)
+        self._note(target.name, target.platform, digest, assembled.size)
         return ImageResult(
             name=target.name,
             platform=target.platform,
@@ -148,17 +153,16 @@ class Publisher:
         ]
         whole = {item.key: item.value for item in asked if item.kind == "index"}
         index = assemble_index(self._store, described, annotations=whole)
-        self._done(name, None, str(index.descriptor.digest), index.size)
+        self._note(name, None, str(index.descriptor.digest), index.size)
         return index.descriptor
 
-    def _done(self, name: str, platform: str | None, digest: str, size: int) -> None:
-        self._session.emit(ImageDone(at=self._session.now(), image=name, platform=platform, digest=digest, size=size))
+    def _note(self, name: str, platform: str | None, digest: str, size: int) -> None:
+        self._done.append(ImageDone(at=0, image=name, platform=platform, digest=digest, size=size, names=self._tags))
 
     def _name(self, name: str, descriptor: Descriptor) -> None:
-        tags = dict.fromkeys(self._options.tags)
-        for tag in tags:
+        for tag in self._tags:
             self._store.images.put(tag, descriptor.to_plain())
-        if name not in tags and not self._store.images.put(name, descriptor.to_plain(), given=False):
+        if name not in self._tags and not self._store.images.put(name, descriptor.to_plain(), given=False):
             text = f"the name {name!r} stays with the image that it was given to; -t {name} gives it to this one"
             self._session.emit(Note(at=self._session.now(), text=text))
 

@@ -76,7 +76,8 @@ class Recorder:
                 self._of(event.id).update(bytes=event.done)
                 self._moved[event.id] = event.at
             case events.ImageDone():
-                self.images.append({"name": event.image, "platform": event.platform, "digest": event.digest})
+                image = {"name": event.image, "platform": event.platform, "digest": event.digest}
+                self.images.append({**image, "names": list(event.names)})
             case events.OutputDone():
                 self.outputs.append({"kind": event.kind, "value": event.value, "skipped": event.skipped})
             case events.BuildDone():

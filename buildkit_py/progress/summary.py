@@ -30,7 +30,8 @@ def _layers(model: Model, image: ImageDone) -> list[LayerDone]:
 def _image(image: ImageDone, layers: list[LayerDone]) -> str:
     platform = image.platform or "all platforms"
     blobs = f", {size(image.size)} in {count(len(layers), 'layer')}" if layers else ""
-    head = f"image {clean(image.image)} ({platform}{blobs})\n  {image.digest}\n"
+    names = clean(", ".join(image.names or (image.image,)))
+    head = f"image {names} ({platform}{blobs})\n  {image.digest}\n"
     rows = [
         (
             clip(layer.name, _TITLE) or "-",

@@ -119,6 +119,16 @@ def test_builds_are_listed_with_how_they_ended(project: Project) -> None:
     text = project.pybuild.ok("builds").stdout.splitlines()
     assert text[0].split() == ["BUILD", "ENDED", "TOOK", "OUTCOME", "RAN", "FILE", "IMAGES"]
     assert first in text[2] and "done" in text[2]
+    project.image('write /x "x"')
+    made = project.pybuild.ok("build", ".", "-t", "mal", "-t", "other:2", cwd=project.directory)
+    again = project.pybuild.ok("build", ".", "-t", "mal", "-t", "other:2", cwd=project.directory)
+    assert "\nimage mal, other:2 (" in made.stdout and "\nimage mal, other:2 (" in again.stdout
+    named = json.loads(project.pybuild.ok("builds", "--json").stdout)[0]
+    assert named["images"] == rows[1]["images"] and named["names"] == ["mal", "other:2"]
+    assert project.pybuild.ok("builds").stdout.splitlines()[1].endswith("  mal, other:2")
+    project.image("run exit 3")
+    assert project.pybuild("build", ".", cwd=project.directory).code == 5
+    rows = json.loads(project.pybuild.ok("builds", "--json").stdout)
     newest = project.pybuild.ok("builds", "-q", "-n", "1").stdout.strip()
     assert newest == rows[0]["id"] and project.pybuild.ok("timings", newest).stdout.startswith(f"build {newest} failed")
     assert project.pybuild("builds", "-n", "0").code == 2

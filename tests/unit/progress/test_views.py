@@ -100,6 +100,11 @@ def test_no_title_is_cut_or_said_twice() -> None:
     assert out.getvalue() == f"#1  start    {title}\n#1  failed   {title} (1.0 s): ended with exit status 2\n"
 
 
+def test_the_summary_says_the_names_that_were_given() -> None:
+    image = events.ImageDone(at=1, image="image", platform=None, digest=DIGEST, size=1, names=("mal", "other:2"))
+    assert summary.render(model_of([image])).startswith("image mal, other:2 (all platforms)\n")
+
+
 def test_an_output_of_one_of_several_platforms_says_which() -> None:
     written = events.OutputDone(at=1, image="web", kind="rootfs", value="root", platform="linux/arm64")
     assert "rootfs  root  written (linux/arm64 alone)\n" in summary.render(model_of([written]))
