@@ -22,7 +22,7 @@ from buildkit_py.engine.check import (
 from buildkit_py.engine.options import BuildOptions, BuildResult
 from buildkit_py.engine.outputs import check_outputs
 from buildkit_py.engine.record import Recorder, Solved
-from buildkit_py.errors import PybuildError
+from buildkit_py.errors import Cancelled, PybuildError
 from buildkit_py.executor.local import LocalExecutor
 from buildkit_py.executor.secrets import SecretSpec, SecretStore, SshSpec, logins_of
 from buildkit_py.executor.tools import MachineTools
@@ -147,6 +147,9 @@ class BuildRun:
             published = self._publish(session, nodes)
             self._write_caches(session, nodes)
             outcome = "done"
+        except (KeyboardInterrupt, Cancelled):
+            outcome = "cancelled"
+            raise
         finally:
             self._end(session, nodes, scheduler, outcome)
         return BuildResult(

@@ -159,6 +159,8 @@ def test_whoever_waits_for_another_build_can_be_stopped(project: Project) -> Non
             second.send_signal(signal.SIGINT)
             second.communicate(timeout=30)
             assert second.returncode == 130
+        listed = json.loads(project.pybuild.ok("builds", "--json").stdout)
+        assert [row["outcome"] for row in listed] == ["cancelled"]
         first.send_signal(signal.SIGTERM)
         first.communicate(timeout=30)
 
