@@ -91,8 +91,8 @@ def _rows(tree: Tree, path: str) -> Iterator[list[str]]:
 
 
 def _unknown(tree: Tree, kind: str, name: str, path: str) -> SourceInputError:
-    import difflib
+    from buildkit_py.suggest import suggest
 
-    close = difflib.get_close_matches(name, [row[0] for row in _rows(tree, path)], n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"add it first, or write its number (/{path} has no such name)"
+    close = suggest(name, [row[0] for row in _rows(tree, path)])
+    hint = f"did you mean {close!r}?" if close else f"add it first, or write its number (/{path} has no such name)"
     return SourceInputError(f"the image has no {kind} {name!r}", hint=hint)

@@ -238,8 +238,6 @@ def clamp(path: str) -> str:
 def near(tree: Tree, path: str) -> str | None:
     """A hint that names what is closest to a path that does not exist: the deepest directory there is, and a name in
     it."""
-    import difflib
-
     parts = [part for part in path.split("/") if part not in ("", ".")]
     directory = ""
     for index, name in enumerate(parts):
@@ -251,13 +249,23 @@ def near(tree: Tree, path: str) -> str | None:
             names = list(tree.children(directory))
             if name in names:
                 return f"/{'/'.join(parts[: index + 1])} is a link that leads to nothing in there"
-            rest = parts[index + 1 :]
-            close = ("/".join((*parts[:index], other, *rest)) for other in difflib.get_close_matches(name, names))
-            found = next((path for path in close if tree.lookup(resolve(tree, path)) is not None), None)
+            found = _nearest(tree, parts, index, names)
             return f"did you mean /{found}?" if found else None
         if entry.type != "dir":
             return f"/{'/'.join(parts[: index + 1])} is not a directory"
         directory = place
+    return None
+
+
+def _nearest(tree: Tree, parts: list[str], index: int, names: list[str]) -> str | None:
+    """The path that is there with another name at `index`, the name nearest to what was written."""
+    from buildkit_py.suggest import suggest
+
+    while other := suggest(parts[index], names):
+        path = "/".join((*parts[:index], other, *parts[index + 1 :]))
+        if tree.lookup(resolve(tree, path)) is not None:
+            return path
+        names.remove(other)
     return None
 
 

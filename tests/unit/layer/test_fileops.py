@@ -184,6 +184,11 @@ def test_missing_sources_name_what_is_near(tmp_path: Path) -> None:
     with pytest.raises(SourceInputError) as error:
         copy(EmptyTree(), source, "/src/mian", to="/x")
     assert error.value.hint == "did you mean /src/main?"
+    two = tree(tmp_path, main__a="", mian__b="", Dockerfile="")
+    for path, hint in (("/mann/b", "did you mean /mian/b?"), ("/nofile", None), ("/manual/b", None)):
+        with pytest.raises(SourceInputError) as error:
+            copy(EmptyTree(), two, path, to="/x")
+        assert error.value.hint == hint
     with pytest.raises(SourceInputError) as error:
         copy(EmptyTree(), tree(tmp_path, src__out="-> /none"), "/src/out", to="/x")
     assert error.value.hint == "/src/out is a link that leads to nothing in there"
