@@ -17,6 +17,8 @@ NAMES = {"Buildfile": "buildfile", "Dockerfile": "dockerfile", "Containerfile": 
 """The names that are looked for, in this order, and the frontend that reads each."""
 OWN, OTHER = "buildfile", "dockerfile"
 OWN_SUFFIX = ".build"
+_BEGINNINGS = frozenset({"image", "stage", "param", "secret", "def", "import"})
+"""The words that begin a statement at the top of pybuild's own language. No instruction of the other is called so."""
 MAX_BYTES = 16 * 1024 * 1024
 _WRITE_ONE = "write a Buildfile: see `pybuild help`"
 
@@ -75,12 +77,15 @@ def project_of(options: BuildOptions) -> dict[str, str]:
 def frontend_of(name: str, text: str) -> str:
     """The frontend for a file: its name says so, or else its text.
 
-    pybuild's own language says what it is in its first statement; what says nothing is of the other kind.
+    pybuild's own language says what it is in its first statement. Where that is forgotten, the file begins with one of
+    its words and a name, and its own frontend says what is missing; anything else is of the other kind.
     """
     for known, frontend in NAMES.items():
         if name == known or name.startswith(f"{known}.") or name.lower().endswith(f".{known.lower()}"):
             return frontend
-    return OWN if name.endswith(OWN_SUFFIX) or _first_words(text)[:1] == [OWN] else OTHER
+    words = _first_words(text)
+    own = words[:1] == [OWN] or (len(words) > 1 and words[0] in _BEGINNINGS)
+    return OWN if own or name.endswith(OWN_SUFFIX) else OTHER
 
 
 def _first_words(text: str) -> list[str]:

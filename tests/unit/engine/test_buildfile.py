@@ -30,6 +30,11 @@ from buildkit_py.errors import SourceInputError
         ("web", "", "dockerfile"),
         ("-", "FROM scratch", "dockerfile"),
         ("-", "buildfile 1", "buildfile"),
+        ("-", "image a {\n}\n", "buildfile"),
+        ("-", "# a comment\n\nparam x: string\n", "buildfile"),
+        ("-", "image", "dockerfile"),
+        ("-", "IMAGE a", "dockerfile"),
+        ("-", "image: a\n", "dockerfile"),
     ],
 )
 def test_kinds(name: str, text: str, expected: str) -> None:
