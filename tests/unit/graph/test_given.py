@@ -28,8 +28,8 @@ from buildkit_py.graph import (
 )
 from buildkit_py.graph.given import granted
 from buildkit_py.platform import Platform
-from tests.support.command import Pybuild
 from tests.security.test_image_config import EVIL, HARMFUL
+from tests.support.command import Pybuild
 
 MOUNTS = (
     SecretMount(id="token", target="/run/secrets/token"),
