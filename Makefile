@@ -17,7 +17,7 @@ test: test-packages $(VENV)/installed-dev ## run every check and every test
 unit: $(VENV)/installed-dev ## run the tests that need no root and no other programs
 	@$(RUN)/pytest -n 2 --dist loadgroup $(wildcard $(UNIT))
 
-faults: test-packages $(VENV)/installed-dev ## kill, fail and lose power at every point of every command (about an hour)
+faults: test-packages $(VENV)/installed-dev ## kill, fail and lose power at every point of every command (two hours or more)
 	@PYBUILD_FAULTS=all $(RUN)/pytest -n 2 --dist loadgroup tests/faults
 
 check: $(VENV)/installed-dev ## check format, lint, types and imports

@@ -54,7 +54,8 @@ def fill(place: Path, left: int) -> None:
 
 
 def points(sizes: range, name: str) -> list[int]:
-    return list(sizes) if EVERYTHING else random.Random(name).sample(sizes, 1)
+    """How much is left, in turn. Each call is refused in a test of its own; here a real file system does it."""
+    return list(sizes[:: max(1, len(sizes) // 16)]) if EVERYTHING else random.Random(name).sample(sizes, 1)
 
 
 @pytest.mark.parametrize("name", some([name for name in WORKS if name not in ("tag", "rmi", "prune")], 5, seed=3))
