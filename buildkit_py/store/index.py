@@ -258,8 +258,8 @@ def _open_database(path: Path, busy_seconds: float) -> sqlite3.Connection:
         # Damaged text must be read, to be known for what it is: it then fails its row's seal.
         connection.text_factory = _text
         connection.execute("PRAGMA synchronous=FULL")
-    except UnicodeDecodeError as error:
-        # What SQLite says of a damaged schema is told in the words of that.
+    except (UnicodeDecodeError, MemoryError) as error:
+        # What SQLite says of a damaged schema is told in the words of that; a record of it may claim any length.
         connection.close()
         raise _damaged(error) from error
     except BaseException:

@@ -287,6 +287,20 @@ def test_a_database_whose_words_are_no_text(tmp_path: Path) -> None:
         list(rpm(tmp_path / "rpmdb.sqlite"))
 
 
+def test_a_database_whose_record_claims_any_length(tmp_path: Path) -> None:
+    page = bytearray(506)
+    page[:24] = b"SQLite format 3\0\x02\0\0\0\0\x40\x20\x20"
+    page[100], page[104], page[109:112] = 13, 2, b"\x8f\x01\x3d"
+    page[317:327] = b"\xff\xff\xff\xff\xff\xff\xff\x59\0\x61"
+    (tmp_path / "rpmdb.sqlite").write_bytes(page)
+    with pytest.raises(IntegrityError, match="it asks for too much memory"):
+        list(rpm(tmp_path / "rpmdb.sqlite"))
+    (tmp_path / "store").mkdir()
+    Store.open(tmp_path / "store").close()
+    (tmp_path / "store/index.db").write_bytes(page)
+    Store.open(tmp_path / "store").close()
+
+
 def test_a_health_check_that_is_a_number() -> None:
     config = make_image(b"x", config={"Healthcheck": {"Test": 5}}).config
     assert list(config_findings(parse_config(config))) == []

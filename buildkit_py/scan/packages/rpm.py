@@ -46,8 +46,9 @@ def rpm(database: Path) -> Iterator[Installed]:
                 found = _package(blob) if isinstance(blob, bytes) else None
                 if found is not None:
                     yield found
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise IntegrityError(f"it can't be read: {error}") from None
+    except (sqlite3.Error, UnicodeDecodeError, MemoryError) as error:
+        # A record may claim any length: what SQLite asks for then is refused to it.
+        raise IntegrityError(f"it can't be read: {str(error) or 'it asks for too much memory'}") from None
 
 
 def _log(database: Path) -> Path:
