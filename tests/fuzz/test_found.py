@@ -43,7 +43,9 @@ from buildkit_py.registry.auth import Challenge
 from buildkit_py.registry.config import load as registries
 from buildkit_py.registry.links import next_link
 from buildkit_py.scan.packages.golang import MAGIC, modules_in
+from buildkit_py.scan.packages.names import purl_of
 from buildkit_py.scan.packages.rpm import rpm
+from buildkit_py.scan.packages.system import Installed
 from buildkit_py.scan.secrets.config import config_findings
 from buildkit_py.source import Diagnostic, Span, render
 from buildkit_py.store import Store
@@ -299,6 +301,12 @@ def test_a_database_whose_record_claims_any_length(tmp_path: Path) -> None:
     Store.open(tmp_path / "store").close()
     (tmp_path / "store/index.db").write_bytes(page)
     Store.open(tmp_path / "store").close()
+
+
+@pytest.mark.parametrize("name", ["/", " ", "/ /", "a/ /"])
+def test_a_package_whose_name_is_none(name: str) -> None:
+    made = purl_of(Installed(kind="rpm", name=name, version="1"))
+    assert made is None or made.startswith("pkg:rpm/a")
 
 
 def test_a_health_check_that_is_a_number() -> None:

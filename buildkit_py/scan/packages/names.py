@@ -11,7 +11,7 @@ _DEFAULT = {"deb": "debian", "apk": "alpine"}
 
 def purl_of(package: Installed | Described, distribution: Distribution | None = None) -> str | None:
     """The purl of a package; that of a distribution names it as namespace and qualifier. None where its name is none,
-    as one of slashes alone."""
+    as one of slashes and blanks alone."""
     if isinstance(package, Described):
         namespace, _, name = package.name.rpartition("/")
         return _purl(package.kind, namespace, name, package.version)
@@ -27,7 +27,7 @@ def purl_of(package: Installed | Described, distribution: Distribution | None = 
 
 
 def _purl(kind: str, namespace: str, name: str, version: str, qualifiers: dict[str, str] | None = None) -> str | None:
-    if not name.strip("/"):
+    if not name.replace("/", " ").strip():
         return None
     given = {key: value for key, value in (qualifiers or {}).items() if value}
     made = library("packageurl").PackageURL(kind, namespace or None, name, version or None, given or None)
