@@ -28,6 +28,7 @@ _PERIOD = 100_000
 """Microseconds in which a step may use its share of the processors."""
 _PATIENCE = 5.0
 _KILLED = "oom_kill"
+_SWAPS = Path("/proc/swaps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,9 @@ def _memory_1(limits: Limits, group: Path) -> Iterator[tuple[str, object]]:
     yield "memory.limit_in_bytes", memory
     if _counts_swap(group / "memory.memsw.limit_in_bytes", swap):
         yield "memory.memsw.limit_in_bytes", -1 if swap == -1 else memory + swap
+    elif swap == 0:
+        # What a group's own limit makes it give up is then never swapped (the kernel's cgroup-v1/memory).
+        yield "memory.swappiness", 0
 
 
 def _memory_2(limits: Limits, group: Path) -> Iterator[tuple[str, object]]:
@@ -128,6 +132,11 @@ def _memory_2(limits: Limits, group: Path) -> Iterator[tuple[str, object]]:
     yield "memory.max", limits["memory"]
     if _counts_swap(group / "memory.swap.max", swap):
         yield "memory.swap.max", "max" if swap == -1 else swap
+    elif swap == 0 and _SWAPS.exists() and len(_SWAPS.read_text().splitlines()) > 1:
+        raise SandboxError(
+            "the limit of memory can't be kept: this kernel does not count the swap of a group",
+            hint="boot it with swapaccount=1, turn swap off, or allow any of it with --memory-swap -1",
+        )
 
 
 def _counts_swap(file: Path, swap: int) -> bool:

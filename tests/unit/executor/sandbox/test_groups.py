@@ -40,3 +40,29 @@ def test_processors_that_the_groups_above_lack(made: Path) -> None:
         groups.Groups(("cpuset",)).step({"cpuset": "7"}),
     ):
         pass
+
+
+@pytest.fixture
+def swaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What /proc/swaps says: that there is one."""
+    monkeypatch.setattr(groups, "_SWAPS", tmp_path / "swaps")
+    (tmp_path / "swaps").write_text("Filename Type Size Used Priority\n/dev/vdb partition 1000 0 -2\n")
+    return tmp_path / "swaps"
+
+
+def test_a_group_of_version_1_whose_swap_nobody_counts_does_not_swap(tmp_path: Path) -> None:
+    assert dict(groups._memory_1({"memory": 5}, tmp_path)) == {"memory.limit_in_bytes": 5, "memory.swappiness": 0}
+    assert "memory.swappiness" not in dict(groups._memory_1({"memory": 5, "swap": -1}, tmp_path))
+    (tmp_path / "memory.memsw.limit_in_bytes").touch()
+    assert dict(groups._memory_1({"memory": 5}, tmp_path)) == {
+        "memory.limit_in_bytes": 5,
+        "memory.memsw.limit_in_bytes": 5,
+    }
+
+
+def test_a_limit_of_memory_that_swap_would_evade_is_refused(tmp_path: Path, swaps: Path) -> None:
+    with pytest.raises(SandboxError, match="does not count the swap of a group"):
+        dict(groups._memory_2({"memory": 5}, tmp_path))
+    assert dict(groups._memory_2({"memory": 5, "swap": -1}, tmp_path)) == {"memory.max": 5}
+    swaps.write_text("Filename Type Size Used Priority\n")
+    assert dict(groups._memory_2({"memory": 5}, tmp_path)) == {"memory.max": 5}
