@@ -28,7 +28,9 @@ def parse(source: SourceText) -> tuple[syntax.File, list[Diagnostic]]:
     if len(source.text) > MAX_CHARACTERS:
         raise fault(f"a build file may have {MAX_CHARACTERS} characters, {source.file} has more", None)
     masked = mask(source)
-    diagnostics = [diagnostic for _, diagnostic in masked.faults]
+    diagnostics = [diagnostic for _, diagnostic in masked.faults[:MAX_FAULTS]]
+    if len(masked.faults) > MAX_FAULTS:
+        return syntax.File(body=()), diagnostics
     for offset, _ in masked.faults:
         if offset >= 0:
             _break_statement(masked, offset, offset)

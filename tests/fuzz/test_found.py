@@ -53,7 +53,7 @@ from buildkit_py.trust import lookaside, notary
 from buildkit_py.trust.certificates import make_chain
 from buildkit_py.trust.claims import Trusted
 from buildkit_py.trust.keys import PrivateKey
-from frontends import dockerfile
+from frontends import buildfile, dockerfile
 from tests.fuzz.contract import check
 from tests.fuzz.signatures import _SUBJECT
 from tests.fuzz.targets import TARGETS
@@ -187,6 +187,11 @@ def test_a_stage_that_a_buildfile_cannot_name() -> None:
     made = dockerfile.convert("FROM a\0b\n")
     assert [note.severity for note in made.notes][:1] == ["error"]
     assert "control character" in made.notes[0].message
+
+
+def test_a_line_of_nothing_but_faults() -> None:
+    """Two thousand faults took seconds, by the square of their number."""
+    assert len(buildfile.check("buildfile 1\nconst a = " + "\0 " * 100_000)) == 20
 
 
 def test_a_default_that_a_buildfile_cannot_hold() -> None:
