@@ -29,14 +29,15 @@ def parse(source: SourceText) -> tuple[syntax.File, list[Diagnostic]]:
         raise fault(f"a build file may have {MAX_CHARACTERS} characters, {source.file} has more", None)
     masked = mask(source)
     diagnostics = [diagnostic for _, diagnostic in masked.faults[:MAX_FAULTS]]
+    nothing = syntax.File(body=(syntax.Broken(declares=None, span=source.span(0, 0)),))
     if len(masked.faults) > MAX_FAULTS:
-        return syntax.File(body=()), diagnostics
+        return nothing, diagnostics
     for offset, _ in masked.faults:
         if offset >= 0:
             _break_statement(masked, offset, offset)
     tree = _parse_all(source, masked, diagnostics)
     if tree is None:
-        return syntax.File(body=()), diagnostics
+        return nothing, diagnostics
     builder = Builder(source, masked, 0, lambda start, end: parse_expression(source, start, end))
     made = builder.file(tree)
     return made, [*diagnostics, *builder.diagnostics]
