@@ -150,6 +150,8 @@ def check_limits(definition: Definition, client: Mapping[str, int | str]) -> fro
                     span = definition.spans.get(digest) if name not in client else None
                     raise SandboxError(error.message, hint=error.hint, span=span) from None
                 needed.add(CONTROLLERS[name])
+    if "cpuset" in client:
+        found["cpuset"].check_processors(str(client["cpuset"]))
     return frozenset(needed)
 
 

@@ -21,6 +21,7 @@ from buildkit_py.store.mounts import lines, plain
 NAMES = ("memory", "pids", "cpu", "cpuset")
 OWN = "pybuild-own-"
 """How a group of version 2 is called that pybuild moved itself to, out of the one that it was started in."""
+_ONLINE = Path("/sys/devices/system/cpu/online")
 _DELEGATED = ("user.delegate", "trusted.delegate")
 """Attributes by which systemd marks the group of a unit with Delegate=yes."""
 
@@ -44,6 +45,23 @@ class Controller:
         raise SandboxError(
             f"the limit of {limit} can't be kept: {where if self.version else self.refusal}", hint=self.remedy
         )
+
+    def check_processors(self, wanted: str) -> None:
+        """Raise `SandboxError` where a step is to run on processors that there are none of for groups below this one: a
+        kernel takes some such lists, and the step runs on what is left of them."""
+        files = (self.group / "cpuset.cpus.effective", self.group / "cpuset.effective_cpus", _ONLINE)
+        there = next((found[0] for file in files if (found := words(file))), "")
+        if there and not _numbers(wanted) <= _numbers(there):
+            raise SandboxError(
+                f"the step can't be limited to the processors {wanted}: there is only {there} here",
+                hint="`--cpuset-cpus` takes those, or some of them",
+            )
+
+
+def _numbers(text: str) -> set[int]:
+    """The numbers of a list as 0-2,4."""
+    ranges = ([int(end) for end in part.split("-")] for part in text.split(","))
+    return {number for ends in ranges for number in range(ends[0], ends[-1] + 1)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,9 @@ def test_a_processor_that_is_not_there(plain: Project) -> None:
     plain.image("run true")
     build = plain.attempt("--cpuset-cpus", "4000")
     assert build.result.code == 13
-    assert "the step can't be limited" in build.result.stderr
+    assert "the step can't be limited to the processors 4000" in build.result.stderr
+    assert plain.attempt("--cpuset-cpus", "0-4000").result.code == 13
+    plain.build("--cpuset-cpus", "0")
 
 
 # --- time

@@ -179,3 +179,14 @@ def test_nothing(machine: Machine) -> None:
         with pytest.raises(SandboxError, match=f"no control group of this machine carries the controller {name}"):
             found.check(name)
     assert find(machine.root / "nowhere").keys() == set(NAMES)
+
+
+@pytest.mark.parametrize("file", ["cpuset.cpus.effective", "cpuset.effective_cpus"])
+def test_processors_that_a_group_may_have(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text("0-1,4\n")
+    controller = Controller(name="cpuset", version=2, group=tmp_path)
+    for wanted in ("0", "0-1", "1,4", "0-1,4"):
+        controller.check_processors(wanted)
+    for wanted in ("2", "0-4", "0-99"):
+        with pytest.raises(SandboxError, match=f"to the processors {wanted}: there is only 0-1,4 here"):
+            controller.check_processors(wanted)

@@ -32,6 +32,7 @@ def test_the_tighter_holds() -> None:
         ("memory", 512 << 20, 1 << 30, "went over its memory limit (with memory(512m))"),
         ("memory", None, 2_000_000, "went over its memory limit (--memory 2000000)"),
         ("memory", None, 1 << 21, "went over its memory limit (--memory 2m)"),
+        ("pids", 1, None, "met its limit of 1 process (with pids(1))"),
         ("pids", 200, None, "met its limit of 200 processes (with pids(200))"),
         ("pids", 200, 20, "met its limit of 20 processes (--pids-limit 20)"),
     ],
