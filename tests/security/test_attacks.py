@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.support import bases
 from tests.support.build import Project
 from tests.support.command import Pybuild
+from tests.support.running import interrupted
 
 
 def test_git_obeys_no_repository_that_the_build_is_in(pybuild: Pybuild, tmp_path: Path) -> None:
@@ -32,20 +31,7 @@ def test_a_file_larger_than_the_disk_keeps_nobody_waiting(pybuild: Pybuild, tmp_
     """A sparse file costs a step nothing; whoever stops the build while it is read has it stopped."""
     project = Project.make(pybuild, tmp_path / "project")
     project.image('layer "l" {', "run truncate -s 8000G /sparse && echo written", "}")
-    with subprocess.Popen(
-        [sys.executable, "-m", "buildkit_py.cli", "build", ".", "--progress", "plain"],
-        cwd=project.directory,
-        env=pybuild.variables(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "written" in line and "echo" not in line:
-                break
-        process.send_signal(signal.SIGINT)
-        assert process.wait() == 130
+    assert interrupted(pybuild, cwd=project.directory, at="written") == 130
 
 
 def test_a_tree_deeper_than_any_path(pybuild: Pybuild, tmp_path: Path) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from threading import Event
 
@@ -20,6 +17,7 @@ from buildkit_py.layer.tree import EmptyTree
 from buildkit_py.layer.upper import collect
 from tests.support.canary import VALUE
 from tests.support.project import Project
+from tests.support.running import interrupted
 
 SPARSE = Entry(path="sparse", type="file", size=8 << 40, digest="sha256:" + 64 * "0")
 
@@ -48,23 +46,8 @@ class Zeros:
 def test_a_sparse_file_in_a_cache_keeps_nobody_waiting(project: Project) -> None:
     """It can't be searched for the secret in any time, so the cache is emptied."""
     project.write({"Buildfile": BUILDFILE, "token": VALUE})
-    with subprocess.Popen(
-        [sys.executable, "-m", "buildkit_py.cli", "build", ".", "--progress", "plain", "--secret", "id=t,src=token"],
-        cwd=project.directory,
-        env=project.pybuild.variables(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "written" in line and "echo" not in line:
-                break
-        process.send_signal(signal.SIGINT)
-        try:
-            assert process.wait(timeout=60) == 130
-        finally:
-            process.kill()
+    words = ("--secret", "id=t,src=token")
+    assert interrupted(project.pybuild, *words, cwd=project.directory, at="written") == 130
     (cache,) = project.pybuild.store.glob("caches/*/0")
     assert os.listdir(cache) == []
 

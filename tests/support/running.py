@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from tests.support.command import Pybuild
+
+_PATIENCE = 120.0
 
 
 @contextmanager
@@ -39,3 +42,11 @@ def heard(stream: IO[bytes] | None, *texts: str) -> str:
         if all(text in seen[-1] for text in texts):
             return seen[-1]
     raise AssertionError(f"no {' '.join(texts)} in:\n{''.join(seen)}")
+
+
+def interrupted(pybuild: Pybuild, *words: str | os.PathLike[str], cwd: Path, at: str) -> int:
+    """Stop a build, as Ctrl-C does, once a step printed a text; gives the exit status."""
+    with started(pybuild, "build", ".", "--progress", "json", *words, cwd=cwd) as process:
+        heard(process.stdout, '"Log"', at)
+        process.send_signal(signal.SIGINT)
+        return process.wait(timeout=_PATIENCE)
