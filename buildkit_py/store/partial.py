@@ -62,7 +62,8 @@ class PartialBlob:
         with guard("writing a blob", self._path):
             state = os.statvfs(self._path.parent)
         free = state.f_bavail * state.f_frsize
-        if size - self.offset > free:
+        # Some file systems, as ramfs, have no size to tell.
+        if state.f_blocks and size - self.offset > free:
             raise StoreError(
                 f"the blob {self.digest} has {amounts.size(size)}, and the disk has {amounts.size(free)} left: "
                 f"{self._path.parent}",
