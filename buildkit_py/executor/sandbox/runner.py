@@ -34,8 +34,9 @@ Output = Callable[[str, bytes], None]
 
 _PIPE_SIZE = 1 << 18
 _CANCEL_INTERVAL_MS = 50
-_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
-"""What no step asked for: the disk that its tree lies on fails."""
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What no step asked for: the disk that its tree lies on is full. (EIO is also what overlayfs says of a disk that
+it can't be laid on.)"""
 
 
 class CancelFlag(Protocol):
