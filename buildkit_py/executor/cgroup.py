@@ -51,14 +51,14 @@ class Controller:
         kernel takes some such lists, and the step runs on what is left of them."""
         files = (self.group / "cpuset.cpus.effective", self.group / "cpuset.effective_cpus", _ONLINE)
         there = next((found[0] for file in files if (found := words(file))), "")
-        if there and not _numbers(wanted) <= _numbers(there):
+        if there and not numbers(wanted) <= numbers(there):
             raise SandboxError(
                 f"the step can't be limited to the processors {wanted}: there is only {there} here",
                 hint="`--cpuset-cpus` takes those, or some of them",
             )
 
 
-def _numbers(text: str) -> set[int]:
+def numbers(text: str) -> set[int]:
     """The numbers of a list as 0-2,4."""
     ranges = ([int(end) for end in part.split("-")] for part in text.split(","))
     return {number for ends in ranges for number in range(ends[0], ends[-1] + 1)}

@@ -6,7 +6,7 @@ import time
 from threading import Event
 
 from buildkit_py.dataclass import dataclass, field
-from buildkit_py.executor.leaks import refuse_secrets
+from buildkit_py.executor.leaks import refuse_secrets_of_draft
 from buildkit_py.executor.workshop import Workshop, input_of, local_source
 from buildkit_py.graph.op import Copy, FileStep, Unpack
 from buildkit_py.layer.draft import Draft, materialise
@@ -52,10 +52,7 @@ class _FileStep:
         source = self.shop.tree(origin) if origin is not None else None
         draft = apply_op(self.op, self.shop.tree(base), source, spool=area.work if area is not None else None)
         copied = origin is not None and local_source(origin) is not None
-        contents = draft.contents
-        refuse_secrets(
-            self.shop.secrets, draft.diff, lambda entry: contents[entry.path](), self.cancelled, copied=copied
-        )
+        refuse_secrets_of_draft(self.shop.secrets, draft, self.cancelled, copied=copied)
         self.times["run"] = time.monotonic() - began
         return draft
 

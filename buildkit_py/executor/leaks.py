@@ -15,6 +15,7 @@ from typing import BinaryIO
 from buildkit_py.errors import Cancelled, SecretLeakError
 from buildkit_py.executor.secrets import SecretStore
 from buildkit_py.grace import Grace
+from buildkit_py.layer.draft import Draft
 from buildkit_py.layer.entry import Diff, Entry
 from buildkit_py.layer.openat import DIRECTORY, Root, open_below, open_regular
 from buildkit_py.layer.secrets import Hit, find_secrets
@@ -53,6 +54,12 @@ def refuse_secrets(
         error = _leak(secrets, hits[0], "")
         error.hint = _TAKEN_IN if copied else error.hint
         raise error
+
+
+def refuse_secrets_of_draft(secrets: SecretStore, draft: Draft, cancelled: Event, *, copied: bool) -> None:
+    """As `refuse_secrets`, for files that are not laid down yet."""
+    contents = draft.contents
+    refuse_secrets(secrets, draft.diff, lambda entry: contents[entry.path](), cancelled, copied=copied)
 
 
 class CacheWatch:

@@ -8,7 +8,7 @@ from threading import Event
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SourceInputError
-from buildkit_py.executor.leaks import refuse_secrets
+from buildkit_py.executor.leaks import refuse_secrets_of_draft
 from buildkit_py.executor.workshop import Workshop, input_of, local_source
 from buildkit_py.graph.op import CacheMount, Copy
 from buildkit_py.layer.draft import Draft, materialise
@@ -50,10 +50,7 @@ class Shown:
     def _keep(self, draft: Draft) -> None:
         snapshots = self.shop.store.snapshots
         if not snapshots.has(draft.diff.digest):
-            contents = draft.contents
-            refuse_secrets(
-                self.shop.secrets, draft.diff, lambda entry: contents[entry.path](), self.cancelled, copied=True
-            )
+            refuse_secrets_of_draft(self.shop.secrets, draft, self.cancelled, copied=True)
             with snapshots.area() as area:
                 size = materialise(draft, area.fs, self.task.epoch)
                 snapshots.commit(area, draft.diff.digest, draft.diff.encoded, size)

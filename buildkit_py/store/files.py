@@ -233,6 +233,12 @@ def tree_size(path: Path) -> int:
     return total
 
 
+def free_bytes(path: Path) -> int | None:
+    """What the file system of a path has left for this user; None where it has no size to tell, as ramfs."""
+    state = os.statvfs(path)
+    return state.f_bavail * state.f_frsize if state.f_blocks else None
+
+
 def file_digest(path: Path, algorithm: str) -> str:
     """The digest of a regular file's bytes."""
     state = hashlib.new(algorithm)

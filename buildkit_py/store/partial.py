@@ -60,10 +60,8 @@ class PartialBlob:
     def expect(self, size: int) -> None:
         """Raise `StoreError` where the disk has no room for the rest of a blob of so many bytes."""
         with guard("writing a blob", self._path):
-            state = os.statvfs(self._path.parent)
-        free = state.f_bavail * state.f_frsize
-        # Some file systems, as ramfs, have no size to tell.
-        if state.f_blocks and size - self.offset > free:
+            free = files.free_bytes(self._path.parent)
+        if free is not None and size - self.offset > free:
             raise StoreError(
                 f"the blob {self.digest} has {amounts.size(size)}, and the disk has {amounts.size(free)} left: "
                 f"{self._path.parent}",

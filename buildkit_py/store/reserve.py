@@ -12,6 +12,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from buildkit_py.store import files
+
 NAME = "reserve"
 SIZE = 256 << 10
 _PLENTY = 64 * SIZE
@@ -25,7 +27,7 @@ def keep(root: Path) -> None:
         with suppress(FileNotFoundError):
             if path.lstat().st_size >= SIZE:
                 return
-        if _free(root) >= _PLENTY:
+        if (files.free_bytes(root) or 0) >= _PLENTY:
             fd = os.open(path, _FLAGS, 0o600)
             try:
                 os.posix_fallocate(fd, 0, SIZE)
@@ -36,14 +38,9 @@ def keep(root: Path) -> None:
 def give_up(root: Path) -> None:
     """Give the room up, where there is no other."""
     with suppress(OSError):
-        if _free(root) < SIZE:
+        if (files.free_bytes(root) or 0) < SIZE:
             fd = os.open(root / NAME, _FLAGS & ~os.O_CREAT)
             try:
                 os.ftruncate(fd, 0)
             finally:
                 os.close(fd)
-
-
-def _free(root: Path) -> int:
-    state = os.statvfs(root)
-    return state.f_bavail * state.f_frsize

@@ -28,10 +28,13 @@ class Table:
     def delete(self, index: Index, keys: list[tuple[Any, ...]]) -> None:
         """Remove rows by key."""
         where = " AND ".join(f"{column} = ?" for column in self.key)
-        index.execute_many(f"DELETE FROM {self.name} WHERE {where}", [key for key in keys if is_text(*key)])
+        plain: list[tuple[Any, ...]] = []
+        damaged: list[tuple[Any, ...]] = []
         for key in keys:
-            if not is_text(*key):
-                self.purge(index, key)
+            (plain if is_text(*key) else damaged).append(key)
+        index.execute_many(f"DELETE FROM {self.name} WHERE {where}", plain)
+        for key in damaged:
+            self.purge(index, key)
 
     def purge(self, index: Index, key: tuple[Any, ...]) -> None:
         """Remove a damaged row, whose key need not be text any more."""

@@ -27,7 +27,6 @@ _TYPES = {
     "fifo": stat.S_IFIFO,
     "whiteout": stat.S_IFCHR,
 }
-_CHUNK = 1 << 20
 
 
 class _Problem(Exception):  # noqa: N818 - ends a comparison; its text is the finding

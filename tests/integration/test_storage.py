@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Pybuild
 from tests.support.project import Project
 
 BODY = """
@@ -25,13 +24,9 @@ run mkdir /d; echo x > /d/x; rm /twice
 
 
 @pytest.fixture
-def project(pybuild: Pybuild, tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    made = Project(pybuild=pybuild, directory=directory)
-    made.base()
-    made.write({"data": os.urandom(200_000)})
-    return made
+def project(project: Project) -> Project:
+    project.write({"data": os.urandom(200_000)})
+    return project
 
 
 def test_builds_repairs_and_prunes_side_by_side(project: Project, store: Path) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from buildkit_py.dataclass import dataclass
 from buildkit_py.errors import SandboxError
-from buildkit_py.executor.cgroup import OWN, Controller, find, is_first, words
+from buildkit_py.executor.cgroup import OWN, Controller, find, is_first, numbers, words
 from buildkit_py.graph.resources import Limits, controllers_of
 
 _STEP = "pybuild-step-"
@@ -186,16 +186,11 @@ def _cpuset_2(limits: Limits, group: Path) -> Iterator[tuple[str, object]]:
 def _check_processors(wanted: str, group: Path) -> None:
     """Version 2 takes processors that the groups above lack, and gives all of theirs instead."""
     given = words(group / "cpuset.cpus.effective")
-    if given and not _numbers(given[0]) <= _numbers(wanted):
+    if given and not numbers(given[0]) <= numbers(wanted):
         raise SandboxError(
             f"the step can't be limited to the processors {wanted}: pybuild's own are {given[0]}",
             hint="name some of these with --cpuset-cpus",
         )
-
-
-def _numbers(text: str) -> set[int]:
-    ranges = (part.partition("-") for part in text.split(","))
-    return {number for low, _, high in ranges for number in range(int(low), int(high or low) + 1)}
 
 
 _SETTINGS = {

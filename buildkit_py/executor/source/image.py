@@ -273,11 +273,11 @@ class Images:
         digest = str(descriptor.digest)
         known: str | None = self._store.memo.get("origin", digest)
         refs = tuple(dict.fromkeys(ref for ref in (first.get(digest), known) if ref is not None))
-        if not refs and self._store.blobs.has(digest):
-            from buildkit_py.store.blobs import damaged
-
-            raise damaged(digest)
         if not refs:
+            if self._store.blobs.has(digest):
+                from buildkit_py.store.blobs import damaged
+
+                raise damaged(digest)
             raise IntegrityError(f"the blob {digest} is not in the store", hint="build once with --no-cache")
         return refs
 
